@@ -1,0 +1,46 @@
+# Every target brings what it needs; on a fresh machine `make run` or `make test` is all there is to do.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help run test check format bench train clean
+
+help:
+	@echo "make run     run the pipeline on the embedded recording"
+	@echo "make test    run the test suite"
+	@echo "make check   lint, formatting and types"
+	@echo "make format  format the code"
+	@echo "make bench   measure speed, as ratios in one run"
+	@echo "make train   train the embedded model again (about an hour on two cores)"
+	@echo "make clean   remove the environment and all caches"
+
+run: $(READY)
+	$(BIN)/pipeline run pipeline.toml
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+train: $(READY)
+	$(BIN)/pipeline train models/recipes/dvs_gesture.toml
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find pipeline stages models tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
