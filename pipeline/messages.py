@@ -1,0 +1,307 @@
+"""Messages: what travels between stages, and how it looks on the wire.
+
+A message is a header and a raw buffer. The header is a msgspec struct, encoded as a MessagePack
+array whose first element names kind and version (``"events/1"``); nothing is ever pickled, and a
+decoder that meets a kind it does not know refuses it by name. The buffer is the array's memory in
+C order. Control messages travel in the same queues, in order, with an empty buffer.
+
+Arrays of decoded messages are read-only views of the received buffer: a stage that wants to write
+makes its own array.
+"""
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import WireError
+from pipeline.events import EVENT
+
+__all__ = [
+    "Barrier",
+    "Clock",
+    "Data",
+    "EndRecording",
+    "EndStream",
+    "Events",
+    "Frames",
+    "Header",
+    "Message",
+    "Outputs",
+    "Predictions",
+    "Reset",
+    "Span",
+    "Start",
+    "Windows",
+    "control",
+    "data",
+    "decode",
+    "encode",
+]
+
+MAX_HEADER_BYTES = 1 << 20
+MAX_BUFFER_BYTES = 1 << 30
+
+
+class Clock(msgspec.Struct, frozen=True, array_like=True):
+    """Ties event time to the host's monotonic clock while a source is paced.
+
+    Event time ``t_us`` was due at ``at_ns`` (``time.monotonic_ns``), and time passes ``speed``
+    times as fast as it did when the events were recorded.
+    """
+
+    t_us: int
+    at_ns: int
+    speed: float
+
+    def due_ns(self, t_us: int) -> int:
+        """Return the monotonic time in ns at which event time ``t_us`` is due."""
+        return self.at_ns + round((t_us - self.t_us) * 1000 / self.speed)
+
+
+class Windows(msgspec.Struct, frozen=True, array_like=True):
+    """A run of consecutive windows of one grid.
+
+    Window ``first + k`` covers ``[start_us + k·step_us, start_us + k·step_us + length_us)``.
+    """
+
+    first: int
+    start_us: int
+    length_us: int
+    step_us: int
+    last_event_us: tuple[int | None, ...]
+    """For each window the time of its last event, or None where it is empty."""
+    partial: bool = False
+    """The last window of the run was closed by the end of the recording."""
+
+    def __len__(self) -> int:
+        return len(self.last_event_us)
+
+    def span_us(self, k: int) -> tuple[int, int]:
+        """Return start and end of the k-th window of the run, in µs."""
+        start = self.start_us + k * self.step_us
+        return start, start + self.length_us
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", kw_only=True):
+    """What every message carries. ``seq`` and ``born_ns`` are filled in by the runner.
+
+    ``stream`` names the source, ``epoch`` counts its recordings, ``seq`` the messages of the
+    sending stage; ``born_ns`` is the monotonic time at which the youngest of the events that
+    the message was made of left the source.
+    """
+
+    stream: str
+    epoch: int = 0
+    seq: int = 0
+    born_ns: int = 0
+
+
+class Data(Header, frozen=True, array_like=True, kw_only=True):
+    """A header of a message with an array, whose first axis counts the message's units."""
+
+    t_first_us: int
+    t_last_us: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def units(self) -> int:
+        """Number of events, windows or predictions in the message."""
+        return self.shape[0]
+
+
+class Events(Data, frozen=True, array_like=True, kw_only=True, tag="events/1"):
+    """Events in the order of their source; shape (events,), dtype `EVENT`.
+
+    ``watermark_us``: no later message of this recording holds an event before this time.
+    """
+
+    watermark_us: int
+
+
+class Frames(Data, frozen=True, array_like=True, kw_only=True, tag="frames/1"):
+    """Event counts per window; shape (windows, 2, height, width), channel 1 holds ON events.
+
+    The dtype is the smallest unsigned integer that holds the counts of this message.
+    """
+
+    windows: Windows
+
+
+class Outputs(Data, frozen=True, array_like=True, kw_only=True, tag="outputs/1"):
+    """A network's output for each time step; shape (windows, features)."""
+
+    windows: Windows
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """The windows from which one prediction was made: ``steps`` of them, ``window`` the last."""
+
+    window: int
+    t_start_us: int
+    t_end_us: int
+    steps: int
+    last_event_us: int | None = None
+    partial: bool = False
+
+
+class Predictions(Data, frozen=True, array_like=True, kw_only=True, tag="predictions/1"):
+    """Class scores; shape (predictions, classes). Row i was made from ``spans[i]``.
+
+    ``by`` names the stage that made them, ``classes`` the columns.
+    """
+
+    by: str
+    classes: tuple[str, ...]
+    spans: tuple[Span, ...]
+
+
+class Start(Header, frozen=True, array_like=True, kw_only=True, tag="start/1"):
+    """A recording starts: every stage begins from its initial state."""
+
+    width: int
+    height: int
+    source: str
+    t_first_us: int | None = None
+    clock: Clock | None = None
+
+
+class Reset(Header, frozen=True, array_like=True, kw_only=True, tag="reset/1"):
+    """Membranes and everything else that a stage remembers return to their initial state."""
+
+
+class Barrier(Header, frozen=True, array_like=True, kw_only=True, tag="barrier/1"):
+    """A checkpoint passes: everything before it belongs to checkpoint ``checkpoint``."""
+
+    checkpoint: int
+
+
+class EndRecording(Header, frozen=True, array_like=True, kw_only=True, tag="end_recording/1"):
+    """The recording is over: the open window is closed and marked partial."""
+
+
+class EndStream(Header, frozen=True, array_like=True, kw_only=True, tag="end_stream/1"):
+    """Nothing will follow."""
+
+
+AnyHeader: TypeAlias = (
+    Events | Frames | Outputs | Predictions | Start | Reset | Barrier | EndRecording | EndStream
+)
+
+
+class Message(NamedTuple):
+    """A header and its array; the array of a control message is empty."""
+
+    header: Header
+    array: NDArray[Any]
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the message carries no data."""
+        return not isinstance(self.header, Data)
+
+
+_NOTHING: NDArray[Any] = np.empty(0, dtype=np.uint8)
+_NOTHING.setflags(write=False)
+
+WireType: TypeAlias = Literal["event", "u1", "u2", "u4", "i8", "f2", "f4", "f8"]
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "event": EVENT,
+    **{name: np.dtype("<" + name) for name in ("u1", "u2", "u4", "i8", "f2", "f4", "f8")},
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+def control(header: Header) -> Message:
+    """Make a control message."""
+    return Message(header, _NOTHING)
+
+
+def data(kind: type[Data], array: NDArray[Any], **fields: Any) -> Message:
+    """Make a data message; shape and dtype of the header are taken from the array.
+
+    Args:
+        kind: the header class, `Events` to `Predictions`.
+        array: contiguous, of a dtype that the wire knows; it must not be written to afterwards.
+        fields: the other fields of the header.
+
+    Raises:
+        WireError: the array's dtype has no name on the wire.
+    """
+    name = _NAMES.get(array.dtype)
+    if name is None:
+        known = ", ".join(_DTYPES)
+        raise WireError(f"an array of dtype {array.dtype} cannot be sent; known are {known}")
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return Message(kind(shape=array.shape, dtype=name, **fields), view)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyHeader)
+
+
+def encode(message: Message) -> tuple[bytes, memoryview]:
+    """Return header bytes and the array's own memory (no copy)."""
+    array = message.array
+    # A structured dtype has no buffer format that memoryview can cast, its bytes do.
+    buffer = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+    return _encoder.encode(message.header), buffer
+
+
+def decode(header_bytes: bytes | memoryview, buffer: bytes | memoryview) -> Message:
+    """Rebuild a message; its array views ``buffer`` and is read-only.
+
+    Raises:
+        WireError: header too large, of an unknown kind or version, or at odds with the buffer.
+    """
+    if len(header_bytes) > MAX_HEADER_BYTES:
+        raise WireError(
+            f"message header of {len(header_bytes)} bytes, allowed are {MAX_HEADER_BYTES}"
+        )
+    try:
+        header = _decoder.decode(header_bytes)
+    except msgspec.MsgspecError as error:
+        raise WireError(
+            f"message header not understood ({error}); do both ends run the same version?"
+        ) from error
+    if not isinstance(header, Data):
+        if len(buffer):
+            raise WireError(f"control message with a buffer of {len(buffer)} bytes")
+        return Message(header, _NOTHING)
+    return Message(header, _array(header, buffer))
+
+
+def _rows(header: Data) -> int | None:
+    if isinstance(header, Frames | Outputs):
+        return len(header.windows)
+    return len(header.spans) if isinstance(header, Predictions) else None
+
+
+def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
+    dtype = _DTYPES.get(header.dtype)
+    if dtype is None:
+        raise WireError(f"dtype {header.dtype!r} is unknown; known are {', '.join(_DTYPES)}")
+    if not header.shape or any(extent < 0 for extent in header.shape):
+        raise WireError(f"shape {header.shape} is not that of an array")
+    rows = _rows(header)
+    if rows is not None and rows != header.shape[0]:
+        raise WireError(f"{rows} windows or spans announced for {header.shape[0]} rows")
+    size = dtype.itemsize
+    for extent in header.shape:
+        size *= extent
+    if size != len(buffer):
+        raise WireError(
+            f"shape {header.shape} of {header.dtype} needs {size} bytes,"
+            f" the buffer has {len(buffer)}"
+        )
+    if isinstance(header, Events) and (header.dtype != "event" or len(header.shape) != 1):
+        raise WireError(f"events must be one row of records, got {header.dtype} {header.shape}")
+    if size == 0:
+        array: NDArray[Any] = np.empty(header.shape, dtype=dtype)
+    else:
+        array = np.frombuffer(buffer, dtype=dtype).reshape(header.shape)
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,221 @@
+"""What a stage is: a frozen configuration, an explicit state, and a step.
+
+A `Source` plays messages; a `Transform` takes a state and a message, yields messages and returns
+the next state; a `Sink` is a transform that yields none. Stages own no sockets, clocks,
+threads or logs: the runner does (`pipeline.loop`). Heavy imports (torch, numba) and resources
+(weights, files) belong in `open`, so that a graph can be checked without them.
+
+The law every stage keeps: how a stream is cut into messages never changes the result.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.messages import EndRecording, Message, Reset, Start
+from pipeline.ports import Port
+
+__all__ = [
+    "Account",
+    "AnyStage",
+    "Played",
+    "PortError",
+    "Sink",
+    "Source",
+    "Stage",
+    "StageConfig",
+    "Transform",
+]
+
+
+class StageConfig(BaseModel):
+    """Base of a stage's options: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound=StageConfig)
+S = TypeVar("S")
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What a stage did with what it took in; the law is ``taken == used + sum(refused)``."""
+
+    taken: int
+    used: int
+    made: int
+    unit_in: str
+    unit_out: str
+    refused: dict[str, int] = {}
+    due: int | None = None
+    """How many units should have come out, computed apart from the counting; None: no rule."""
+    notes: dict[str, int] = {}
+    """Counts worth telling that are no loss of units, such as saturated pixels."""
+
+    def __add__(self, other: "Account") -> "Account":
+        """Add the account of a further recording."""
+        return Account(
+            taken=self.taken + other.taken,
+            used=self.used + other.used,
+            made=self.made + other.made,
+            unit_in=self.unit_in,
+            unit_out=self.unit_out,
+            refused=_add(self.refused, other.refused),
+            due=None if self.due is None or other.due is None else self.due + other.due,
+            notes=_add(self.notes, other.notes),
+        )
+
+
+def _add(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
+    return {key: a.get(key, 0) + b.get(key, 0) for key in (a | b)}
+
+
+class Stage(ABC, Generic[C]):
+    """A stage of the graph, made once from its options and the ports of its inputs."""
+
+    Config: ClassVar[type[StageConfig]]
+    takes: ClassVar[tuple[type[Port], ...]] = ()
+    """Port types that the stage accepts; empty for a source."""
+    many_inputs: ClassVar[bool] = False
+    """Whether several stages may feed it."""
+
+    def __init__(self, name: str, config: C, inputs: Sequence[Port] = ()) -> None:
+        """Keep the options and the ports; load nothing."""
+        self.name = name
+        self.config = config
+        self.inputs = tuple(inputs)
+
+    @abstractmethod
+    def port(self) -> Port | None:
+        """Return what the stage puts out, None for a sink.
+
+        Runs in `pipeline check`: it must be fast and must not import torch or numba.
+
+        Raises:
+            PortError: an input or an option does not fit.
+        """
+
+    def open(self) -> None:
+        """Acquire resources: weights, kernels, files, devices."""
+
+    def close(self) -> None:
+        """Release what `open` acquired; called once, also after a failure."""
+
+
+class PortError(ValueError):
+    """An option of a stage does not fit its input; `pipeline.graph` adds the place."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(problem)
+        self.key = key
+
+
+class Played(NamedTuple, Generic[S]):
+    """One turn of a source: messages, the state after them, and when they may leave."""
+
+    messages: Sequence[Message]
+    state: S
+    due_us: int | None = None
+    """Event time at which the messages are due when the source is paced."""
+    wait_s: float = 0.0
+    """How long the source would like to be left alone."""
+
+
+class Source(Stage[C], Generic[C, S]):
+    """A stage that starts a stream."""
+
+    @property
+    def speed(self) -> float:
+        """How many times faster than recorded to play; 0 is as fast as possible."""
+        return 0.0
+
+    @abstractmethod
+    def initial_state(self) -> S:
+        """Return the state before the first message."""
+
+    @abstractmethod
+    def play(self, state: S) -> Iterator[Played[S]]:
+        """Yield turns from ``state`` on; each recording is wrapped in Start and EndRecording.
+
+        It never blocks: with nothing to say it yields no messages and the time to wait.
+        """
+
+    @abstractmethod
+    def account(self, state: S) -> Account:
+        """Return what was read so far and what became of it."""
+
+
+class Transform(Stage[C], Generic[C, S]):
+    """A stage with inputs. Its state lives from a recording's Start to the next."""
+
+    @abstractmethod
+    def start(self, header: Start) -> S:
+        """Return the initial state for a recording."""
+
+    @abstractmethod
+    def process(self, state: S, message: Message) -> Generator[Message, None, S]:
+        """Take a data message; yield what follows from it and return the next state."""
+
+    def finish(self, state: S) -> Generator[Message, None, S]:
+        """Yield what is left at the end of a recording and return the last state."""
+        yield from ()
+        return state
+
+    def reset(self, state: S) -> S:
+        """Return the state with what the stage remembers of the past forgotten."""
+        return state
+
+    @abstractmethod
+    def account(self, state: S) -> Account:
+        """Return what became of the recording so far."""
+
+    def step(self, state: S | None, message: Message) -> Generator[Message, None, S | None]:
+        """Take any message, control messages included, which are passed on in their place."""
+        header = message.header
+        if isinstance(header, Start):
+            state = self.start(header)
+            yield message
+        elif state is None:
+            yield message
+        elif isinstance(header, EndRecording):
+            state = yield from self.finish(state)
+            yield message
+        elif isinstance(header, Reset):
+            state = self.reset(state)
+            yield message
+        elif message.is_control:
+            yield message
+        else:
+            state = yield from self.process(state, message)
+        return state
+
+
+class Sink(Transform[C, S], Generic[C, S]):
+    """A transform that puts nothing out: it writes, shows or delivers."""
+
+    def port(self) -> None:
+        """Return None, or raise `PortError` when what it delivers to cannot be used."""
+
+    @abstractmethod
+    def write(self, state: S, message: Message) -> S:
+        """Deliver a data message and return the next state."""
+
+    def end(self, state: S) -> S:
+        """Deliver what is left at the end of a recording."""
+        return state
+
+    def process(self, state: S, message: Message) -> Generator[Message, None, S]:
+        """Deliver a data message; see `write`."""
+        yield from ()
+        return self.write(state, message)
+
+    def finish(self, state: S) -> Generator[Message, None, S]:
+        """Deliver what is left; see `end`."""
+        yield from ()
+        return self.end(state)
+
+
+AnyStage = Source[Any, Any] | Transform[Any, Any]
