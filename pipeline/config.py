@@ -1,0 +1,237 @@
+"""The TOML file: read, overridden from the command line, and checked down to each key.
+
+A file holds one ``[run]`` table and the ``[[stage]]`` tables, in any order that names inputs before
+or after; a table without ``from`` takes its input from the table above it. What is wrong is
+reported with its place, as in ``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
+
+from pipeline.errors import ConfigError
+from pipeline.registry import nearest
+
+__all__ = [
+    "FilePath",
+    "PipelineConfig",
+    "RunConfig",
+    "StageTable",
+    "read_config",
+    "validate",
+]
+
+
+class OnCommandLine(str):
+    """A value given with ``--set``: its paths are relative to the working directory."""
+
+    __slots__ = ()
+
+
+def _resolve(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    base = (info.context or {}).get("base")
+    path = Path(value).expanduser()
+    if base is None or isinstance(value, OnCommandLine):
+        return Path(os.path.abspath(path))
+    return Path(os.path.abspath(Path(base) / path))
+
+
+FilePath = Annotated[Path, BeforeValidator(_resolve)]
+"""A path option: relative to the TOML file's folder, or to the working directory with ``--set``."""
+
+
+class RunConfig(BaseModel):
+    """The ``[run]`` table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    """Shown in process titles and results."""
+    transport: str = Field("ipc", pattern=r"^(ipc|tcp)$")
+    """How processes are joined: ``ipc`` (UNIX sockets) or ``tcp`` (loopback only)."""
+
+
+class StageTable(BaseModel):
+    """The keys that every ``[[stage]]`` table may have; the others are the stage's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
+    use: str
+    inputs: tuple[str, ...] | None = Field(None, alias="from")
+    group: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
+    queue: int = Field(8, ge=1, le=10_000)
+    """Messages that may wait in, or be worked on from, each of its input queues."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The stage's own keys."""
+        return dict(self.model_extra or {})
+
+
+class PipelineConfig(BaseModel):
+    """A whole file, with the place it came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    run: RunConfig
+    stages: tuple[StageTable, ...]
+    tables: dict[str, Any]
+    """The file as read, before overrides; workers build their stages from it."""
+
+    @property
+    def base(self) -> Path:
+        """Folder that relative paths start from."""
+        return self.path.parent
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read a pipeline file and apply ``--set`` overrides.
+
+    Raises:
+        ConfigError: the file cannot be read or is not what it should be; the message has one line
+            for each mistake.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; name a pipeline TOML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a TOML file: {error}") from None
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return parse_config(tables, path, overrides)
+
+
+def parse_config(
+    tables: Mapping[str, Any], path: Path, overrides: Sequence[str] = ()
+) -> PipelineConfig:
+    """Check the tables of a file; see `read_config`."""
+    known = {"run", "stage"}
+    for key in tables:
+        if key not in known:
+            raise ConfigError(f"{path}: {key}: unknown table{nearest(key, known)}")
+    run = tables.get("run", {})
+    rows = tables.get("stage", [])
+    if not isinstance(run, dict):
+        raise ConfigError(f"{path}: run: must be a table, got {run!r}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{path}: stage: must be [[stage]] tables, got {rows!r}")
+    if not rows:
+        raise ConfigError(f"{path}: stage: there is no [[stage]] table, so there is nothing to run")
+    run, rows = dict(run), [dict(row) for row in rows]
+    for override in overrides:
+        _override(run, rows, override)
+    stages: list[StageTable] = []
+    for number, row in enumerate(rows, start=1):
+        place = f"{path}: stage.{row.get('name', number)}"
+        if isinstance(row.get("from"), str):
+            row["from"] = [row["from"]]
+        stages.append(validate(StageTable, row, place, path.parent))
+    run_config = validate(RunConfig, run, f"{path}: run", path.parent)
+    return PipelineConfig(path=path, run=run_config, stages=tuple(stages), tables=dict(tables))
+
+
+def validate(model: type[M], values: Mapping[str, Any], place: str, base: Path | None) -> M:
+    """Build ``model`` from ``values``.
+
+    Raises:
+        ConfigError: one line for each mistake, each beginning with ``place`` and the key.
+    """
+    try:
+        return model.model_validate(dict(values), context={"base": base})
+    except ValidationError as error:
+        lines = [_explain(problem, place, model) for problem in error.errors(include_url=False)]
+        raise ConfigError("\n".join(lines)) from None
+
+
+_COMPARISONS = {
+    "greater_than": (">", "gt"),
+    "greater_than_equal": (">=", "ge"),
+    "less_than": ("<", "lt"),
+    "less_than_equal": ("<=", "le"),
+}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a table",
+    "path": "a path",
+}
+
+
+def _explain(problem: ErrorDetails, place: str, model: type[BaseModel]) -> str:
+    kind, got = problem["type"], problem["input"]
+    context = problem.get("ctx", {})
+    where = ".".join([place, *(str(part) for part in problem["loc"])])
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key{nearest(str(problem['loc'][-1]), _keys(model))}"
+    if kind == "missing":
+        return f"{where}: is required"
+    if kind in _COMPARISONS:
+        sign, name = _COMPARISONS[kind]
+        return f"{where}: must be {sign} {context[name]}, got {got!r}"
+    if kind == "literal_error":
+        return f"{where}: must be {context['expected']}, got {got!r}"
+    if kind == "string_pattern_mismatch":
+        return f"{where}: must match {context['pattern']}, got {got!r}"
+    if kind == "too_short" or kind == "too_long":
+        limit = context.get("min_length", context.get("max_length"))
+        return f"{where}: must have {limit} values, got {got!r}"
+    if kind == "value_error":
+        return f"{where}: {context['error']}, got {got!r}"
+    expected = _TYPES.get(kind.partition("_")[0])
+    if expected is not None:
+        return f"{where}: must be {expected}, got {got!r}"
+    return f"{where}: {problem['msg']}, got {got!r}"
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    common = StageTable.model_fields if model is not RunConfig else {}
+    return {
+        field.alias or key
+        for fields in (model.model_fields, common)
+        for key, field in fields.items()
+    }
+
+
+def _override(run: dict[str, Any], rows: Iterable[dict[str, Any]], override: str) -> None:
+    """Apply one ``NAME.KEY=VALUE``; the place is written as errors print it."""
+    place, equals, text = override.partition("=")
+    parts = place.strip().removeprefix("stage.").split(".")
+    if not equals or len(parts) < 2 or not all(parts):
+        raise ConfigError(f"--set {override}: must be STAGE.KEY=VALUE or run.KEY=VALUE")
+    tables = {"run": run} | {row["name"]: row for row in rows if isinstance(row.get("name"), str)}
+    if parts[0] not in tables:
+        raise ConfigError(f"--set {override}: no stage '{parts[0]}'{nearest(parts[0], tables)}")
+    table = tables[parts[0]]
+    for part in parts[1:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: '{part}' is not a table")
+    table[parts[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML does; what is not TOML is taken as a text, so quotes may be left out."""
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return OnCommandLine(text)
+    return OnCommandLine(value) if isinstance(value, str) else value

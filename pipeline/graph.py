@@ -1,0 +1,201 @@
+"""The graph: stages joined by queues, checked edge by edge before anything starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import PipelineConfig, StageTable, validate
+from pipeline.errors import ConfigError
+from pipeline.ports import Port
+from pipeline.registry import load_stage, nearest
+from pipeline.stage import AnyStage, PortError, Source, StageConfig
+
+__all__ = ["Edge", "Graph", "Node", "build_graph"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage in its place."""
+
+    name: str
+    use: str
+    inputs: tuple[str, ...]
+    group: str
+    queue: int
+    stage: AnyStage
+    port: Port | None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A queue between two stages."""
+
+    sender: str
+    receiver: str
+    capacity: int
+
+    @property
+    def name(self) -> str:
+        """Name of the queue, also used for its socket."""
+        return f"{self.sender}→{self.receiver}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in an order in which every stage stands behind its inputs."""
+
+    name: str
+    path: Path
+    transport: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All queues, in the order of their receivers."""
+        return tuple(
+            Edge(sender, node.name, node.queue) for node in self.nodes for sender in node.inputs
+        )
+
+    @property
+    def groups(self) -> dict[str, tuple[Node, ...]]:
+        """Nodes by the process that runs them."""
+        groups: dict[str, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            groups[node.group] = (*groups.get(node.group, ()), node)
+        return groups
+
+    def edge_scheme(self, edge: Edge) -> str:
+        """Return the ZeroMQ transport that joins the ends of an edge."""
+        group = {node.name: node.group for node in self.nodes}
+        return "inproc" if group[edge.sender] == group[edge.receiver] else self.transport
+
+
+def build_graph(config: PipelineConfig) -> Graph:
+    """Make every stage and check every edge.
+
+    Raises:
+        ConfigError: an unknown stage or key, a missing or wrong input, a cycle, shapes or types
+            that do not fit.
+    """
+    path = config.path
+    tables = _by_name(config)
+    inputs = _inputs(config, tables)
+    _check_groups(config, tables)
+    nodes: dict[str, Node] = {}
+    for name in _order(inputs, path):
+        table, place = tables[name], f"{path}: stage.{name}"
+        node = _make(table, [nodes[source] for source in inputs[name]], place, config.base)
+        nodes[name] = node
+    fed = {source for sources in inputs.values() for source in sources}
+    for name, node in nodes.items():
+        if node.port is not None and name not in fed:
+            raise ConfigError(
+                f"{path}: stage.{name}: nobody takes its {node.port.kind};"
+                f' add a stage with from = "{name}"'
+            )
+        if node.port is None and name in fed:
+            taker = next(taker for taker, sources in inputs.items() if name in sources)
+            raise ConfigError(
+                f"{path}: stage.{taker}.from: '{name}' is a sink and puts nothing out"
+            )
+    return Graph(config.run.name, path, config.run.transport, tuple(nodes.values()))
+
+
+def _by_name(config: PipelineConfig) -> dict[str, StageTable]:
+    tables: dict[str, StageTable] = {}
+    for table in config.stages:
+        if table.name in tables or table.name == "run":
+            taken = "taken by another stage" if table.name in tables else "reserved"
+            raise ConfigError(f"{config.path}: stage.{table.name}.name: is {taken}; choose another")
+        tables[table.name] = table
+    return tables
+
+
+def _inputs(config: PipelineConfig, tables: dict[str, StageTable]) -> dict[str, tuple[str, ...]]:
+    """Resolve ``from``; a transform without it takes the table above."""
+    inputs: dict[str, tuple[str, ...]] = {}
+    above: str | None = None
+    for table in config.stages:
+        place = f"{config.path}: stage.{table.name}"
+        try:
+            found = load_stage(table.use)
+        except ConfigError as error:
+            raise ConfigError(f"{place}.use: {error}") from None
+        sources = table.inputs
+        if issubclass(found, Source):
+            if sources:
+                raise ConfigError(f"{place}.from: a source has no input, got {list(sources)}")
+            sources = ()
+        elif sources is None:
+            if above is None:
+                raise ConfigError(f"{place}.from: is missing, and no stage stands above it")
+            sources = (above,)
+        for source in sources:
+            if source not in tables:
+                raise ConfigError(f"{place}.from: no stage '{source}'{nearest(source, tables)}")
+        if len(sources) != 1 and not issubclass(found, Source) and not found.many_inputs:
+            raise ConfigError(f"{place}.from: {table.use} takes one input, got {list(sources)}")
+        if len(set(sources)) != len(sources):
+            raise ConfigError(f"{place}.from: names a stage twice, got {list(sources)}")
+        inputs[table.name] = sources
+        above = table.name
+    return inputs
+
+
+def _order(inputs: dict[str, tuple[str, ...]], path: Path) -> list[str]:
+    """Sort so that every stage stands behind its inputs, keeping the file's order where it can."""
+    done: list[str] = []
+    waiting = dict(inputs)
+    while waiting:
+        ready = [name for name, sources in waiting.items() if set(sources) <= set(done)]
+        if not ready:
+            raise ConfigError(f"{path}: stage.{_cycle(waiting)}.from: the stages form a cycle")
+        done.append(ready[0])
+        del waiting[ready[0]]
+    return done
+
+
+def _cycle(waiting: dict[str, tuple[str, ...]]) -> str:
+    """Return a stage that is on the cycle itself and not only behind it."""
+    name, seen = next(iter(waiting)), set[str]()
+    while name not in seen:
+        seen.add(name)
+        name = next(source for source in waiting[name] if source in waiting)
+    return name
+
+
+def _check_groups(config: PipelineConfig, tables: dict[str, StageTable]) -> None:
+    for table in config.stages:
+        if table.group in tables and tables[table.group].group != table.group:
+            raise ConfigError(
+                f"{config.path}: stage.{table.name}.group: '{table.group}' is the name of a stage;"
+                " choose another"
+            )
+
+
+def _make(table: StageTable, inputs: Sequence[Node], place: str, base: Path) -> Node:
+    found = load_stage(table.use)
+    options: StageConfig = validate(found.Config, table.options, place, base)
+    ports = []
+    for node in inputs:
+        if not isinstance(node.port, found.takes):
+            gives = "nothing" if node.port is None else node.port.kind
+            takes = " or ".join(port.kind for port in found.takes)
+            raise ConfigError(
+                f"{place}.from: {table.use} takes {takes}, '{node.name}' gives {gives}"
+            )
+        ports.append(node.port)
+    stage: AnyStage = found(table.name, options, ports)
+    try:
+        port = stage.port()
+    except PortError as error:
+        raise ConfigError(f"{place}.{error.key}: {error}") from None
+    return Node(
+        name=table.name,
+        use=table.use,
+        inputs=tuple(node.name for node in inputs),
+        group=table.group or table.name,
+        queue=table.queue,
+        stage=stage,
+        port=port,
+    )

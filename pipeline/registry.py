@@ -1,0 +1,76 @@
+"""Stages by name. Built-in ones are listed here; others come from installed packages.
+
+A package adds stages through the entry-point group ``pipeline.stages``; while one is being written
+``use = "module:Class"`` names it directly. Only the stages that a graph names are imported.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+
+from pipeline.errors import ConfigError
+from pipeline.stage import AnyStage, Source, Transform
+
+__all__ = ["BUILT_IN", "load_stage", "nearest", "stage_names"]
+
+BUILT_IN: dict[str, str] = {
+    "replay": "stages.sources.replay:Replay",
+    "time_bin": "stages.binning.time_bin:TimeBin",
+    "snn": "stages.inference.snn:Snn",
+    "aggregate": "stages.aggregation.aggregate:Aggregate",
+    "console": "stages.sinks.console:Console",
+    "jsonl": "stages.sinks.jsonl:JsonLines",
+}
+
+
+def stage_names() -> dict[str, str]:
+    """Return every known stage name and where its class is.
+
+    Raises:
+        ConfigError: two owners claim one name.
+    """
+    names = dict(BUILT_IN)
+    for entry in _installed():
+        if entry.name in names:
+            raise ConfigError(
+                f"stage name '{entry.name}' is claimed by {names[entry.name]} and by {entry.value};"
+                " uninstall one of them"
+            )
+        names[entry.name] = entry.value
+    return names
+
+
+def load_stage(name: str) -> type[AnyStage]:
+    """Import the class of a stage.
+
+    Raises:
+        ConfigError: no stage has that name, or its module cannot be imported.
+    """
+    target = name if ":" in name else BUILT_IN.get(name)
+    if target is None:
+        names = stage_names()
+        if name not in names:
+            raise ConfigError(f"no stage is called '{name}'{nearest(name, names)}")
+        target = names[name]
+    module_name, _, class_name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"stage '{name}' cannot be imported from {target}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Source | Transform)):
+        raise ConfigError(f"{target} is not a stage: it must derive from Source or Transform")
+    return found
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a remedy for a mistyped word: the nearest known one, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known are {', '.join(known)}" if known else ""
+
+
+def _installed() -> Iterable[EntryPoint]:
+    return entry_points(group="pipeline.stages")
