@@ -1,0 +1,56 @@
+"""``pipeline run``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli.options import File, Json, Set
+
+if TYPE_CHECKING:
+    from pipeline.runner import Outcome
+
+__all__ = ["run"]
+
+
+def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False) -> None:
+    """Run a pipeline file to the end of its sources; Ctrl-C drains and stops it.
+
+    Predictions go where the file's sinks send them, the ledger of the run to standard error (with
+    --json to standard output). Exit codes: 0 done, 1 failed, 2 wrong request, 130 stopped.
+    """
+    from pipeline.config import read_config
+    from pipeline.graph import build_graph
+    from pipeline.ledger import check_ledger
+    from pipeline.runner import StageFailure, run_pipeline
+
+    overrides = set_ or []
+    config = read_config(file, overrides)
+    outcome = run_pipeline(config, build_graph(config), overrides)
+    _show(outcome, json)
+    for report in outcome.reports:
+        if report.failure is not None:
+            raise StageFailure(report.name, report.failure)
+    if outcome.drained and outcome.reports:
+        check_ledger(outcome.reports)
+    if outcome.interrupted:
+        if not outcome.drained:
+            print("stopped before everything sent was worked on", file=sys.stderr)
+        sys.exit(130)
+
+
+def _show(outcome: "Outcome", json: bool) -> None:
+    if json:
+        import msgspec
+
+        print(msgspec.json.encode(outcome).decode())
+        return
+    from rich.console import Console
+
+    from pipeline.ledger import ledger_table, timing_lines
+
+    if not outcome.reports:
+        return
+    console = Console(stderr=True)
+    console.print(ledger_table(outcome.reports))
+    for line in timing_lines(outcome.reports):
+        console.print(line, highlight=False)

@@ -1,0 +1,5 @@
+"""``pipeline simulate``."""
+
+
+def simulate() -> None:
+    """Placeholder."""

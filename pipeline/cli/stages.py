@@ -1,0 +1,48 @@
+"""``pipeline stages``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.options import Json
+
+__all__ = ["stages"]
+
+
+def stages(
+    name: Annotated[str | None, typer.Argument(help="Show only this stage.")] = None,
+    json: Json = False,
+) -> None:
+    """List the stages that can be used, with their options."""
+    from pipeline.registry import load_stage, stage_names
+
+    names = [name] if name is not None else list(stage_names())
+    found = [_describe(each, load_stage(each)) for each in names]
+    if json:
+        import msgspec
+
+        print(msgspec.json.encode(found).decode())
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for stage in found:
+        takes = " or ".join(stage["takes"]) or "nothing: a source"
+        console.print(f"[bold]{stage['name']}[/bold]  {stage['summary']}")
+        console.print(f"    takes {takes}", style="dim")
+        for option in stage["options"]:
+            console.print(f"    [cyan]{option['name']}[/cyan] = {option['default']}", markup=True)
+            if option["help"]:
+                console.print(f"        {option['help']}", style="dim", markup=False)
+
+
+def _describe(name: str, stage: Any) -> dict[str, Any]:
+    from pipeline.reference import options_of
+
+    return {
+        "name": name,
+        "summary": (stage.__doc__ or "").strip().partition("\n")[0],
+        "takes": [port.kind for port in stage.takes],
+        "many_inputs": stage.many_inputs,
+        "options": options_of(stage.Config),
+    }

@@ -1,0 +1,5 @@
+"""``pipeline train``."""
+
+
+def train() -> None:
+    """Placeholder."""

@@ -1,0 +1,109 @@
+"""The ledger of a finished run: all that went in is shown to have come out, or why not."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from pipeline.errors import LedgerError
+from pipeline.report import StageReport
+from pipeline.stage import Account
+
+__all__ = ["check_ledger", "ledger_table", "timing_lines"]
+
+
+def check_ledger(reports: Sequence[StageReport]) -> None:
+    """Hold the reports of a drained run to the laws of conservation.
+
+    Raises:
+        LedgerError: a stage or a queue took in what it did not account for; this is a bug of the
+            stage that is named.
+    """
+    problems = [problem for report in reports for problem in _stage_problems(report)]
+    received = {count.name: count for report in reports for count in report.received}
+    for report in reports:
+        for sent in report.sent:
+            got = received.get(sent.name)
+            if got is None or (got.messages, got.units) != (sent.messages, sent.units):
+                problems.append(
+                    f"queue {sent.name}: {sent.messages} messages with {sent.units} units were"
+                    f" sent, {got.messages if got else 0} with {got.units if got else 0} received"
+                )
+    if problems:
+        raise LedgerError("the ledger does not balance: " + "; ".join(problems))
+
+
+def _stage_problems(report: StageReport) -> list[str]:
+    account = report.account
+    if account is None:
+        return []
+    problems = []
+    refused = sum(account.refused.values())
+    if account.taken != account.used + refused:
+        problems.append(
+            f"stage '{report.name}' took {account.taken} {account.unit_in},"
+            f" used {account.used} and refused {refused}"
+        )
+    if account.due is not None and account.due != account.made:
+        problems.append(
+            f"stage '{report.name}' made {account.made} {account.unit_out}, due were {account.due}"
+        )
+    received = sum(count.units for count in report.received)
+    if report.received and received != account.taken:
+        problems.append(
+            f"stage '{report.name}' accounts for {account.taken} {account.unit_in},"
+            f" {received} arrived in its queues"
+        )
+    return problems
+
+
+def ledger_table(reports: Sequence[StageReport]) -> Table:
+    """Return the ledger as a table, a row a stage."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="ledger", title_justify="left")
+    for column in ("stage", "in", "used", "refused", "out", "due"):
+        table.add_column(column, justify="left" if column in ("stage", "refused") else "right")
+    for report in reports:
+        account = report.account
+        if account is None:
+            table.add_row(report.name, "nothing", "", "", "", "")
+            continue
+        table.add_row(
+            report.name,
+            f"{account.taken:,} {account.unit_in}",
+            f"{account.used:,}",
+            _reasons(account),
+            f"{account.made:,} {account.unit_out}",
+            "" if account.due is None else f"{account.due:,}",
+        )
+    return table
+
+
+def _reasons(account: Account) -> str:
+    refused = {reason: count for reason, count in account.refused.items() if count}
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(refused.items()))
+    notes = ", ".join(f"{key}: {count:,}" for key, count in sorted(account.notes.items()) if count)
+    return (reasons or "0") + (f" ({notes})" if notes else "")
+
+
+def timing_lines(reports: Sequence[StageReport]) -> list[str]:
+    """Return one line for each stage that has something to say about time."""
+    lines = []
+    for report in reports:
+        if report.pace is not None and report.pace.event_s > 0:
+            pace = report.pace
+            drift = abs(pace.wall_s / pace.event_s - 1)
+            lines.append(
+                f"{report.name}: {pace.event_s:.3f} s of events at speed {pace.speed:g} took"
+                f" {pace.wall_s:.3f} s (drift {drift:.3%}, at most {pace.late_max_ms:.1f} ms late)"
+            )
+        if report.latency is not None:
+            latency = report.latency
+            since = {
+                "event": "a window's last event to its prediction",
+                "release": "an event batch leaving the source to its prediction",
+            }[latency.since]
+            lines.append(
+                f"{report.name}: latency from {since}: p50 {latency.p50_ms:.1f} ms,"
+                f" p99 {latency.p99_ms:.1f} ms, max {latency.max_ms:.1f} ms"
+            )
+    return lines

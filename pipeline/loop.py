@@ -1,0 +1,202 @@
+"""The loop that drives one stage: the only code that owns its state, its queues and its clock."""
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.latency import LatencyHistogram
+from pipeline.messages import Clock, EndRecording, EndStream, Message, Predictions, Start, control
+from pipeline.queues import Receiver, Sender, send_to_all
+from pipeline.report import Failure, Pace, QueueCount, StageReport, failure_of
+from pipeline.stage import Account, Source, Transform
+
+__all__ = ["drive_source", "drive_transform"]
+
+
+class _Outlet:
+    """Stamps messages and sends each into every outgoing queue."""
+
+    def __init__(self, senders: Sequence[Sender]) -> None:
+        self._senders = senders
+        self._count = 0
+
+    def emit(self, message: Message, born_ns: int) -> None:
+        if self._senders:
+            header = msgspec.structs.replace(message.header, seq=self._count, born_ns=born_ns)
+            send_to_all(self._senders, Message(header, message.array))
+        self._count += 1
+
+    def finish(self) -> None:
+        for sender in self._senders:
+            sender.drain()
+
+    def counts(self) -> list[QueueCount]:
+        return [QueueCount(s.name, s.messages, s.units, s.blocked_ns / 1e9) for s in self._senders]
+
+
+def drive_transform(
+    stage: Transform[Any, Any],
+    messages: Iterable[Message],
+    receivers: Sequence[Receiver],
+    senders: Sequence[Sender],
+) -> StageReport:
+    """Run a transform or a sink until the end of the stream has passed through it."""
+    outlet, clock, latency = _Outlet(senders), _SinkClock(), LatencyHistogram()
+    state: Any = None
+    total: Account | None = None
+    busy_ns, started = 0, time.monotonic_ns()
+    for message in messages:
+        header = message.header
+        if isinstance(header, Start) and state is not None:
+            total = _sum(total, stage.account(state))
+        turn = stage.step(state, message)
+        while True:
+            begun = time.monotonic_ns()
+            try:
+                out = next(turn)
+            except StopIteration as end:
+                state = end.value
+                break
+            finally:
+                busy_ns += time.monotonic_ns() - begun
+            outlet.emit(out, header.born_ns)
+        if not senders:
+            clock.observe(header, latency)
+    outlet.finish()
+    if state is not None:
+        total = _sum(total, stage.account(state))
+    return StageReport(
+        name=stage.name,
+        account=total,
+        received=[QueueCount(r.name, r.messages, r.units) for r in receivers],
+        sent=outlet.counts(),
+        busy_s=busy_ns / 1e9,
+        wall_s=(time.monotonic_ns() - started) / 1e9,
+        latency=latency.summary(),
+    )
+
+
+def drive_source(
+    stage: Source[Any, Any], senders: Sequence[Sender], stop: threading.Event
+) -> StageReport:
+    """Run a source to its end, or until ``stop`` is set; its recording is closed either way."""
+    outlet, pacer = _Outlet(senders), _Pacer(stage.speed, stop)
+    state = stage.initial_state()
+    open_recording: Message | None = None
+    failure: Failure | None = None
+    busy_ns, started = 0, time.monotonic_ns()
+    turns = stage.play(state)
+    while not stop.is_set():
+        begun = time.monotonic_ns()
+        try:
+            played = next(turns, None)
+        except Exception as error:
+            # What was sent already is good: let it be worked on to its end before the run fails.
+            failure = failure_of(error)
+            break
+        busy_ns += time.monotonic_ns() - begun
+        if played is None:
+            break
+        if not pacer.wait(played.due_us, played.wait_s):
+            break
+        for message in played.messages:
+            if isinstance(message.header, Start):
+                message = pacer.anchor(message)
+                open_recording = message
+            elif isinstance(message.header, EndRecording):
+                open_recording = None
+            outlet.emit(message, time.monotonic_ns())
+        state = played.state
+    now = time.monotonic_ns()
+    if open_recording is not None:
+        header = open_recording.header
+        end = EndRecording(stream=header.stream, epoch=header.epoch)
+        outlet.emit(control(end), now)
+    outlet.emit(control(EndStream(stream=stage.name)), now)
+    outlet.finish()
+    return StageReport(
+        name=stage.name,
+        account=stage.account(state),
+        received=[],
+        sent=outlet.counts(),
+        busy_s=busy_ns / 1e9,
+        wall_s=(time.monotonic_ns() - started) / 1e9,
+        failure=failure,
+        pace=pacer.report(),
+    )
+
+
+def _sum(total: Account | None, account: Account) -> Account:
+    return account if total is None else total + account
+
+
+class _Pacer:
+    """Holds messages back until their event time is due on the wall clock."""
+
+    def __init__(self, speed: float, stop: threading.Event) -> None:
+        self._speed = speed
+        self._stop = stop
+        self._clock: Clock | None = None
+        self._event_us = 0
+        self._wall_ns = 0
+        self._late_ns = 0
+        self._last_us = 0
+        self._last_ns = 0
+
+    def anchor(self, start: Message) -> Message:
+        """Let the recording's clock run from now on; return its Start with the clock in it."""
+        header = start.header
+        self._clock = None
+        if self._speed > 0 and isinstance(header, Start) and header.t_first_us is not None:
+            self._clock = Clock(header.t_first_us, time.monotonic_ns(), self._speed)
+            self._last_us, self._last_ns = self._clock.t_us, self._clock.at_ns
+            header = msgspec.structs.replace(header, clock=self._clock)
+        return Message(header, start.array)
+
+    def wait(self, due_us: int | None, wait_s: float) -> bool:
+        """Wait until due; return whether to go on."""
+        if self._clock is None or due_us is None:
+            return wait_s <= 0 or not self._stop.wait(wait_s)
+        due_ns = self._clock.due_ns(due_us)
+        ahead_ns = due_ns - time.monotonic_ns()
+        if ahead_ns > 0 and self._stop.wait(ahead_ns / 1e9):
+            return False
+        now = time.monotonic_ns()
+        self._event_us += due_us - self._last_us
+        self._wall_ns += now - self._last_ns
+        self._late_ns = max(self._late_ns, now - due_ns)
+        self._last_us, self._last_ns = due_us, now
+        return True
+
+    def report(self) -> Pace | None:
+        if self._speed <= 0:
+            return None
+        return Pace(
+            speed=self._speed,
+            event_s=self._event_us / 1e6,
+            wall_s=self._wall_ns / 1e9 * self._speed,
+            late_max_ms=self._late_ns / 1e6,
+        )
+
+
+class _SinkClock:
+    """Measures how long after its last event a prediction was delivered."""
+
+    def __init__(self) -> None:
+        self._clock: Clock | None = None
+
+    def observe(self, header: Any, latency: LatencyHistogram) -> None:
+        now = time.monotonic_ns()
+        if isinstance(header, Start):
+            self._clock = header.clock
+        if not isinstance(header, Predictions):
+            return
+        for span in header.spans:
+            if self._clock is not None and span.last_event_us is not None:
+                latency.since = "event"
+                latency.add(now - self._clock.due_ns(span.last_event_us))
+            elif self._clock is None:
+                latency.add(now - header.born_ns)

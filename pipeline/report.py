@@ -1,0 +1,67 @@
+"""What a stage tells the supervisor when it has finished, or failed."""
+
+import traceback
+
+import msgspec
+
+from pipeline.latency import Latency
+from pipeline.stage import Account
+
+__all__ = ["Failure", "Pace", "QueueCount", "StageReport", "failure_of"]
+
+
+class QueueCount(msgspec.Struct, frozen=True):
+    """One end of a queue: messages and units (events, windows, predictions) that passed it."""
+
+    name: str
+    messages: int
+    units: int
+    blocked_s: float = 0.0
+    """How long the sender stood before a full queue."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An error as it travels to the supervisor; ``details`` is the traceback of a bug."""
+
+    text: str
+    exit_code: int
+    details: str = ""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How a paced source kept its clock."""
+
+    speed: float
+    event_s: float
+    """Event time between the first and the last message due."""
+    wall_s: float
+    """Time that passed between them, times ``speed``: equal to ``event_s`` on a perfect clock."""
+    late_max_ms: float
+    """The furthest that a message left behind its due time."""
+
+
+class StageReport(msgspec.Struct, frozen=True):
+    """Accounts and timing of one stage over the whole run."""
+
+    name: str
+    account: Account | None
+    received: list[QueueCount]
+    sent: list[QueueCount]
+    busy_s: float
+    """Time spent in the stage's own step."""
+    wall_s: float
+    failure: Failure | None = None
+    """Why a source ended before its time; what it had sent was worked on to the end."""
+    latency: Latency | None = None
+    pace: Pace | None = None
+
+
+def failure_of(error: Exception) -> Failure:
+    """Turn an exception into what the user will read of it."""
+    exit_code = getattr(error, "exit_code", None)
+    if exit_code is not None:
+        return Failure(str(error), exit_code)
+    if isinstance(error, OSError) and error.filename is not None:
+        return Failure(f"{error.filename}: {error.strerror}", 1)
+    details = "".join(traceback.format_exception(error))
+    return Failure(f"{type(error).__name__}: {error}", 1, details)

@@ -1,0 +1,79 @@
+"""The folder of a run: sockets and the plan, private to the user, gone when the run is.
+
+A lock held on a file in it tells a live run from the remains of one that was killed together with
+all its workers; remains are swept when the next run starts.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+
+__all__ = ["RunDirectory"]
+
+_LOCK = "lock"
+_LONGEST_SOCKET_PATH = 107
+_LONGEST_NAME = 20
+
+
+class RunDirectory:
+    """Creates the folder on entry and removes it on exit."""
+
+    def __enter__(self) -> Path:
+        home = _home()
+        # One run at a time sweeps and creates, so that no folder is seen before it is locked.
+        gate = os.open(home, os.O_RDONLY)
+        try:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            for remains in home.iterdir():
+                _sweep(remains)
+            self.path = Path(tempfile.mkdtemp(prefix="", dir=home))
+            self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        finally:
+            os.close(gate)
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _home() -> Path:
+    """Return the user's own folder for runs, on a path short enough for sockets."""
+    preferred = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    home = preferred / f"pipeline-{os.getuid()}"
+    if len(str(home)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
+        home = Path("/tmp") / f"pipeline-{os.getuid()}"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = home.stat()
+    except OSError as error:
+        raise PipelineError(
+            f"{home}: the folder for sockets cannot be made: {error.strerror};"
+            " set TMPDIR to a folder that can be written"
+        ) from None
+    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+        raise PipelineError(
+            f"{home}: is not private to you (owner {owner.st_uid}, mode {owner.st_mode & 0o777:o});"
+            " remove it or set TMPDIR to another folder"
+        )
+    return home
+
+
+def _sweep(remains: Path) -> None:
+    try:
+        lock = os.open(remains / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        shutil.rmtree(remains, ignore_errors=True)
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(remains, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(lock)
