@@ -1,0 +1,1 @@
+"""From the outputs of many time steps to predictions."""

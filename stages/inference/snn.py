@@ -1,0 +1,159 @@
+"""Spiking inference in the stream: one time step for each window, membranes living on.
+
+The membranes start at rest with a recording and go on from window to window and message to message
+until the next recording or an explicit reset. However the windows are cut into messages, each is
+one step of batch 1, so the outputs are the same to the bit, and the same as the network's own
+``forward`` over the whole recording.
+"""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+import models
+from pipeline.config import FilePath
+from pipeline.errors import ConfigError, StageError
+from pipeline.messages import Frames, Message, Outputs, Start, data
+from pipeline.ports import FramesPort, OutputsPort
+from pipeline.stage import Account, PortError, StageConfig, Transform
+
+__all__ = ["Snn", "SnnConfig", "SnnState"]
+
+
+class SnnConfig(StageConfig):
+    """Options of `snn`."""
+
+    weights: FilePath
+    """A safetensors file with a model card."""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    """Where to compute; ``auto`` takes a GPU when there is one."""
+    threads: int = Field(1, ge=1)
+    """Processor cores for one step, when it runs on the processor."""
+    mismatch: Literal["refuse", "allow"] = "refuse"
+    """Whether bins of another length than the model was trained on are refused."""
+
+
+class SnnState(NamedTuple):
+    """The network's state and the number of windows stepped through."""
+
+    stream: str
+    epoch: int
+    membranes: Any
+    steps: int
+
+
+class Snn(Transform[SnnConfig, SnnState]):
+    """Step a spiking network through the windows of a stream, its membranes living on."""
+
+    Config = SnnConfig
+    takes = (FramesPort,)
+
+    def port(self) -> OutputsPort:
+        """Hold the frames against what the model was trained for."""
+        (frames,) = self.inputs
+        assert isinstance(frames, FramesPort)
+        card = self._card()
+        height, width = card.input_size
+        got = (frames.channels, frames.height, frames.width)
+        if None not in got and got != (2, height, width):
+            raise PortError(
+                "weights",
+                f"{self._name} takes frames of (2, {height}, {width}), its input gives {got};"
+                f" bin to size = [{height}, {width}]",
+            )
+        if frames.window_us != card.window_us and self.config.mismatch == "refuse":
+            raise PortError(
+                "weights",
+                f"{self._name} was trained on bins of {card.window_us} µs, its input gives"
+                f" {frames.window_us} µs; set window_us = {card.window_us}, or"
+                ' mismatch = "allow" to run it all the same',
+            )
+        return OutputsPort(
+            features=len(card.classes),
+            classes=card.classes,
+            window_us=frames.window_us,
+            step_us=frames.step_us,
+            trained_steps=card.steps,
+        )
+
+    def open(self) -> None:
+        """Load the weights and run one step, so that the first window waits for nothing."""
+        import torch
+
+        torch.set_num_threads(self.config.threads)
+        torch.set_grad_enabled(False)
+        self._torch = torch
+        try:
+            self._network = models.load(self.config.weights, device=self._device())
+        except models.ModelError as error:
+            raise ConfigError(str(error)) from None
+        frame = torch.zeros((1, *self._network.input_shape))
+        with torch.inference_mode():
+            self._network.step(frame, self._network.initial_state(1))
+
+    def start(self, header: Start) -> SnnState:
+        """Return the state with every membrane at rest."""
+        return SnnState(header.stream, header.epoch, self._network.initial_state(1), 0)
+
+    def reset(self, state: SnnState) -> SnnState:
+        """Put every membrane to rest; the count of steps goes on."""
+        return state._replace(membranes=self._network.initial_state(1))
+
+    def process(self, state: SnnState, message: Message) -> Generator[Message, None, SnnState]:
+        """Step through the windows of a message; yield the output of each step."""
+        header, frames = message.header, message.array
+        assert isinstance(header, Frames)
+        torch, network, membranes = self._torch, self._network, state.membranes
+        if frames.shape[1:] != network.input_shape:
+            raise StageError(
+                f"{self._name} takes frames of {network.input_shape}, got {frames.shape[1:]}"
+            )
+        outputs = []
+        with torch.inference_mode():
+            inputs = torch.from_numpy(frames.astype(np.float32)).to(network.device)
+            for k in range(len(frames)):
+                output, membranes = network.step(inputs[k : k + 1], membranes)
+                outputs.append(output)
+            array = torch.cat(outputs).cpu().numpy()
+        yield data(
+            Outputs,
+            array,
+            stream=state.stream,
+            epoch=state.epoch,
+            t_first_us=header.t_first_us,
+            t_last_us=header.t_last_us,
+            windows=header.windows,
+        )
+        return state._replace(membranes=membranes, steps=state.steps + len(frames))
+
+    def account(self, state: SnnState) -> Account:
+        """Return windows stepped through."""
+        return Account(
+            taken=state.steps,
+            used=state.steps,
+            made=state.steps,
+            unit_in="windows",
+            unit_out="outputs",
+            due=state.steps,
+        )
+
+    @property
+    def _name(self) -> str:
+        return Path(self.config.weights).name
+
+    def _card(self) -> models.ModelCard:
+        try:
+            return models.read_card(self.config.weights)
+        except models.ModelError as error:
+            raise PortError("weights", str(error)) from None
+
+    def _device(self) -> str:
+        if self.config.device != "auto":
+            return self.config.device
+        torch = self._torch
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,147 @@
+"""Console: one line a prediction, and how many were right where the labels are known."""
+
+import csv
+import sys
+from bisect import bisect_right
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
+
+from pipeline.config import FilePath
+from pipeline.messages import Message, Predictions, Start
+from pipeline.ports import PredictionsPort
+from pipeline.stage import Account, PortError, Sink, StageConfig
+from stages.sinks.prediction import Prediction, predictions_in
+
+__all__ = ["Console", "ConsoleConfig", "ConsoleState"]
+
+_BAR = 20
+
+
+class ConsoleConfig(StageConfig):
+    """Options of `console`."""
+
+    labels: FilePath | None = None
+    """A label file as DVS128 Gesture has it (class from 1, startTime_usec, endTime_usec): each line
+    then says whether it is right, and the last one how many were."""
+    every: int = Field(1, ge=1)
+    """Print every n-th prediction; all are counted."""
+
+
+class _Label(NamedTuple):
+    start_us: int
+    end_us: int
+    class_: int
+
+
+class ConsoleState(NamedTuple):
+    """Predictions of this recording."""
+
+    taken: int
+    judged: int
+    """Those made wholly from windows within one label."""
+    right: int
+    origin_us: int | None
+    """Times are printed relative to the first prediction's start."""
+
+
+class Console(Sink[ConsoleConfig, ConsoleState]):
+    """Print each prediction on a line of its own."""
+
+    Config = ConsoleConfig
+    takes = (PredictionsPort,)
+    many_inputs = True
+
+    def port(self) -> None:
+        """Look whether the labels can be read."""
+        if self.config.labels is not None:
+            _read_labels(self.config.labels)
+
+    def open(self) -> None:
+        """Read the labels."""
+        path = self.config.labels
+        self._labels = [] if path is None else _read_labels(path)
+
+    def start(self, header: Start) -> ConsoleState:
+        """Begin to count; name the recording."""
+        print(f"── {header.source} ({header.width}×{header.height})", flush=True)
+        return ConsoleState(0, 0, 0, header.t_first_us)
+
+    def write(self, state: ConsoleState, message: Message) -> ConsoleState:
+        """Print the predictions of a message."""
+        assert isinstance(message.header, Predictions)
+        classes = message.header.classes
+        for prediction in predictions_in(message):
+            truth = self._truth(prediction, classes)
+            right = truth == prediction.label
+            if state.taken % self.config.every == 0:
+                print(self._line(prediction, truth, state.origin_us), flush=True)
+            state = state._replace(
+                taken=state.taken + 1,
+                judged=state.judged + (truth is not None),
+                right=state.right + right,
+            )
+        return state
+
+    def end(self, state: ConsoleState) -> ConsoleState:
+        """Say how many predictions were right."""
+        if state.judged:
+            print(
+                f"── {state.right} of {state.judged} predictions right"
+                f" ({state.right / state.judged:.1%}), of those made within one labelled stretch;"
+                f" {state.taken} in all",
+                flush=True,
+            )
+        return state
+
+    def account(self, state: ConsoleState) -> Account:
+        """Return predictions taken."""
+        return Account(
+            taken=state.taken,
+            used=state.taken,
+            made=state.taken,
+            unit_in="predictions",
+            unit_out="predictions",
+            due=state.taken,
+        )
+
+    def _truth(self, prediction: Prediction, classes: tuple[str, ...]) -> str | None:
+        """Return the label of the stretch that the prediction's windows lie in."""
+        k = bisect_right(self._labels, (prediction.t_start_us, sys.maxsize, 0)) - 1
+        if k < 0 or prediction.t_end_us > self._labels[k].end_us:
+            return None
+        return classes[self._labels[k].class_]
+
+    def _line(self, prediction: Prediction, truth: str | None, origin_us: int | None) -> str:
+        score = prediction.scores[prediction.class_]
+        filled = round(min(max(score, 0.0), 1.0) * _BAR)
+        bar = "█" * filled + "·" * (_BAR - filled)
+        seconds = (prediction.t_end_us - (origin_us or 0)) / 1e6
+        verdict = ""
+        if truth is not None:
+            verdict = " ✓" if truth == prediction.label else f" ✗ {truth}"
+        return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{verdict}"
+
+
+def _read_labels(path: Path) -> list[_Label]:
+    """Read a label file, sorted by time.
+
+    Raises:
+        PortError: it is missing or not what it should be.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [
+                _Label(int(row["startTime_usec"]), int(row["endTime_usec"]), int(row["class"]) - 1)
+                for row in csv.DictReader(file)
+            ]
+    except OSError as error:
+        raise PortError("labels", f"{path}: cannot be read: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+        raise PortError(
+            "labels",
+            f"{path}: is no label file ({error}); its first line must be"
+            " class,startTime_usec,endTime_usec and the others whole numbers",
+        ) from None
+    return sorted(rows)

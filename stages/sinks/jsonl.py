@@ -1,0 +1,97 @@
+"""JSON Lines: one object a prediction, in a file that can be followed while it grows."""
+
+from typing import IO, Literal, NamedTuple
+
+import msgspec
+
+from pipeline.config import FilePath
+from pipeline.errors import StageError
+from pipeline.messages import Message, Start
+from pipeline.ports import PredictionsPort
+from pipeline.stage import Account, PortError, Sink, StageConfig
+from stages.sinks.prediction import predictions_in
+
+__all__ = ["JsonLines", "JsonLinesConfig", "JsonLinesState"]
+
+
+class JsonLinesConfig(StageConfig):
+    """Options of `jsonl`."""
+
+    path: FilePath
+    """The file to write; its folder must exist."""
+    if_exists: Literal["replace", "append", "refuse"] = "replace"
+    """What to do with a file of that name."""
+
+
+class JsonLinesState(NamedTuple):
+    """Lines written of this recording."""
+
+    written: int
+
+
+class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
+    """Write each prediction as one JSON object on a line of its own."""
+
+    Config = JsonLinesConfig
+    takes = (PredictionsPort,)
+    many_inputs = True
+
+    def port(self) -> None:
+        """Look whether the file may be written."""
+        path = self.config.path
+        if not path.parent.is_dir():
+            raise PortError("path", f"its folder {path.parent} does not exist; create it first")
+        if path.is_dir():
+            raise PortError("path", f"{path} is a folder; name a file in it")
+        if path.exists() and self.config.if_exists == "refuse":
+            raise PortError(
+                "path", f'{path} exists already; remove it or set if_exists = "replace"'
+            )
+
+    def open(self) -> None:
+        """Prepare; the file itself is opened when the run starts."""
+        self._file: IO[bytes] | None = None
+        self._encode = msgspec.json.Encoder().encode
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def start(self, header: Start) -> JsonLinesState:
+        """Open the file at the first recording; later ones go on in it."""
+        if self._file is None:
+            # Not before the run starts: a run that cannot start leaves an old result alone.
+            mode = {"replace": "wb", "append": "ab", "refuse": "xb"}[self.config.if_exists]
+            try:
+                self._file = open(self.config.path, mode)  # noqa: SIM115
+            except OSError as error:
+                raise self._failed(error) from None
+        return JsonLinesState(0)
+
+    def write(self, state: JsonLinesState, message: Message) -> JsonLinesState:
+        """Write the predictions of a message."""
+        assert self._file is not None
+        lines = [self._encode(p) + b"\n" for p in predictions_in(message)]
+        try:
+            self._file.write(b"".join(lines))
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from None
+        return JsonLinesState(state.written + len(lines))
+
+    def account(self, state: JsonLinesState) -> Account:
+        """Return predictions written."""
+        return Account(
+            taken=state.written,
+            used=state.written,
+            made=state.written,
+            unit_in="predictions",
+            unit_out="lines",
+            due=state.written,
+        )
+
+    def _failed(self, error: OSError) -> StageError:
+        return StageError(
+            f"{self.config.path}: cannot be written: {error.strerror}; check space and permissions"
+        )

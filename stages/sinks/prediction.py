@@ -1,0 +1,49 @@
+"""One prediction as the sinks write it."""
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from pipeline.messages import Message, Predictions
+
+__all__ = ["Prediction", "predictions_in"]
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """The record of one prediction; nothing in it depends on the wall clock."""
+
+    stream: str
+    """The source."""
+    stage: str
+    """The stage that made it."""
+    epoch: int
+    window: int
+    """Index of the last window it was made from."""
+    t_start_us: int
+    t_end_us: int
+    label: str
+    class_: int = msgspec.field(name="class")
+    scores: list[float]
+    partial: bool
+
+
+def predictions_in(message: Message) -> Iterator[Prediction]:
+    """Yield the predictions of a message; of equal scores the first class wins."""
+    header = message.header
+    assert isinstance(header, Predictions)
+    for span, scores in zip(header.spans, message.array, strict=True):
+        best = int(np.argmax(scores))
+        yield Prediction(
+            stream=header.stream,
+            stage=header.by,
+            epoch=header.epoch,
+            window=span.window,
+            t_start_us=span.t_start_us,
+            t_end_us=span.t_end_us,
+            label=header.classes[best],
+            class_=best,
+            # The shortest decimal that is this float32, not the digits of its float64.
+            scores=[float(str(score)) for score in scores],
+            partial=span.partial,
+        )

@@ -1,0 +1,222 @@
+"""Replay of recordings: the source that reads files.
+
+The state is the place in the recording, so a replay resumes where a checkpoint left it. When the
+replay is paced the events leave in slices of one millisecond, each when its end is due, as a camera
+would hand them out; the watermark then tells the stages behind how far time has come.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.config import FilePath
+from pipeline.errors import PipelineError, RecordingError
+from pipeline.events import EventArray
+from pipeline.messages import EndRecording, Events, Message, Start, control, data
+from pipeline.ports import EventsPort
+from pipeline.stage import Account, Played, PortError, Source, StageConfig
+from stages.formats import open_recording
+from stages.formats.reader import Reader
+
+__all__ = ["Replay", "ReplayConfig", "ReplayState"]
+
+_SLICE_S = 0.001
+
+
+class ReplayConfig(StageConfig):
+    """Options of `replay`."""
+
+    path: FilePath
+    """The recording."""
+    speed: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """1 is real time, 2 twice as fast, 0 as fast as the pipeline can."""
+    batch_events: int = Field(16_384, ge=1, le=16_777_216)
+    """Events in a message, at most; it never changes the result."""
+    on_damage: str = Field("raise", pattern="^(raise|drop)$")
+    """At a damaged or truncated packet: ``raise`` ends the run, ``drop`` counts it and goes on."""
+
+
+class ReplayState(NamedTuple):
+    """Where the replay is: ``offset`` events behind the start of the packet at ``position``."""
+
+    position: int
+    offset: int
+    sent: int
+    """Events sent in all."""
+    refused: tuple[tuple[str, int], ...]
+    """Events refused by the reader in front of ``position``, by reason."""
+    phase: str
+    """``before``, ``within`` or ``after`` the recording."""
+
+
+class _Chunk(NamedTuple):
+    """Consecutive events, and the place of the first of them as in `ReplayState`."""
+
+    events: EventArray
+    position: int
+    offset: int
+    refused: tuple[tuple[str, int], ...]
+
+
+class Replay(Source[ReplayConfig, ReplayState]):
+    """Play a recording: as fast as possible, in real time, or at any speed."""
+
+    Config = ReplayConfig
+
+    def port(self) -> EventsPort:
+        """Look into the recording's header for the sensor size."""
+        try:
+            with self._reader() as reader:
+                return EventsPort(reader.width, reader.height)
+        except PipelineError as error:
+            raise PortError("path", str(error)) from None
+
+    @property
+    def speed(self) -> float:
+        """How many times faster than recorded to play; 0 is as fast as possible."""
+        return self.config.speed
+
+    def initial_state(self) -> ReplayState:
+        """Return the place before the recording."""
+        return ReplayState(0, 0, 0, (), "before")
+
+    def play(self, state: ReplayState) -> Iterator[Played[ReplayState]]:
+        """Yield the recording from ``state`` on."""
+        if state.phase == "after":
+            return
+        with self._reader() as reader:
+            refused_before = dict(state.refused)
+            chunks = _chunks(reader, state, self.config.batch_events)
+            chunk, damage = _next(chunks)
+            if state.phase == "before":
+                state = state._replace(phase="within")
+                yield Played([self._start(reader, chunk)], state)
+            while chunk is not None:
+                following, damage = _next(chunks)
+                for begin, end, watermark_us, due_us in self._slices(chunk, following):
+                    state = ReplayState(
+                        position=chunk.position,
+                        offset=chunk.offset + end,
+                        sent=state.sent + end - begin,
+                        refused=chunk.refused,
+                        phase="within",
+                    )
+                    message = self._message(chunk.events[begin:end], watermark_us)
+                    yield Played([message], state, due_us)
+                chunk = following
+            state = state._replace(refused=_add(refused_before, reader.refused), phase="after")
+            yield Played([control(EndRecording(stream=self.name))], state)
+            if damage is not None:
+                raise damage
+
+    def account(self, state: ReplayState) -> Account:
+        """Return events read, sent and refused."""
+        refused = dict(state.refused)
+        return Account(
+            taken=state.sent + sum(refused.values()),
+            used=state.sent,
+            made=state.sent,
+            unit_in="events",
+            unit_out="events",
+            refused=refused,
+        )
+
+    def _reader(self) -> Reader:
+        return open_recording(self.config.path, on_damage=self.config.on_damage)
+
+    def _start(self, reader: Reader, chunk: _Chunk | None) -> Message:
+        first_us = None if chunk is None else int(chunk.events["t"][0])
+        return control(
+            Start(
+                stream=self.name,
+                width=reader.width,
+                height=reader.height,
+                source=str(self.config.path),
+                t_first_us=first_us,
+            )
+        )
+
+    def _message(self, events: EventArray, watermark_us: int) -> Message:
+        first_us, last_us = watermark_us, watermark_us
+        if len(events):
+            first_us, last_us = int(events["t"][0]), int(events["t"][-1])
+        return data(
+            Events,
+            events,
+            stream=self.name,
+            t_first_us=first_us,
+            t_last_us=last_us,
+            watermark_us=watermark_us,
+        )
+
+    def _slices(
+        self, chunk: _Chunk, following: _Chunk | None
+    ) -> Iterator[tuple[int, int, int, int | None]]:
+        """Cut a chunk by time when paced; yield begin, end, watermark, due time."""
+        # Time may go back; how far it has come is its running maximum.
+        reached = np.maximum.accumulate(chunk.events["t"])
+        last_us = int(reached[-1])
+        if self.config.speed == 0:
+            yield 0, len(reached), last_us, None
+            return
+        slice_us = max(1, round(1e6 * _SLICE_S * self.config.speed))
+        # Nothing comes before the next event; behind the last one time stops.
+        until_us = last_us if following is None else max(last_us, int(following.events["t"][0]))
+        begin, edge_us = 0, (int(reached[0]) // slice_us + 1) * slice_us
+        while edge_us <= until_us:
+            end = int(np.searchsorted(reached, edge_us))
+            yield begin, end, edge_us, edge_us
+            begin, edge_us = end, edge_us + slice_us
+        yield begin, len(reached), last_us, last_us
+
+
+def _next(chunks: Iterator[_Chunk]) -> tuple[_Chunk | None, RecordingError | None]:
+    """Return the next chunk; damage in the file ends the recording before it ends the run."""
+    try:
+        return next(chunks, None), None
+    except RecordingError as error:
+        return None, error
+
+
+def _chunks(reader: Reader, state: ReplayState, size: int) -> Iterator[_Chunk]:
+    """Gather packets into chunks of exactly ``size`` events; the last may be shorter."""
+    pending: list[EventArray] = []
+    held = 0
+    place = (state.position, state.offset, state.refused)
+    skip, position = state.offset, state.position
+    refused = state.refused
+    damage: RecordingError | None = None
+    packets = reader.packets(state.position)
+    while damage is None:
+        try:
+            packet = next(packets, None)
+        except RecordingError as error:
+            damage, packet = error, None
+        if packet is None:
+            break
+        used = min(skip, len(packet.events))
+        skip -= used
+        while used < len(packet.events):
+            if not held:
+                place = (position, used, refused)
+            part = packet.events[used : used + size - held]
+            pending.append(part)
+            used, held = used + len(part), held + len(part)
+            if held == size:
+                yield _Chunk(_join(pending), *place)
+                pending, held = [], 0
+        position, refused = packet.position, _add(dict(state.refused), reader.refused)
+    if held:
+        yield _Chunk(_join(pending), *place)
+    if damage is not None:
+        raise damage
+
+
+def _join(parts: list[EventArray]) -> EventArray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _add(before: dict[str, int], now: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple((key, before.get(key, 0) + now.get(key, 0)) for key in sorted(before | now))
