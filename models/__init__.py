@@ -1,0 +1,101 @@
+"""Spiking networks: neurons, layers, networks, weights and training.
+
+Importing this package loads no torch; the functions below do, except `read_card`.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.card import ModelCard, read_card
+from models.choices import offer
+from models.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from models.network import Network
+
+__all__ = ["NETWORKS", "ModelCard", "ModelError", "build", "from_reference", "load", "read_card"]
+
+NETWORKS = {
+    "dvs_gesture": "models.dvs_gesture:DvsGesture",
+}
+"""Name -> ``module:Class``; the only place that knows a network's file."""
+
+
+def build(name: str, **options: Any) -> "Network[Any]":
+    """Build a network with fresh weights, drawn from torch's global generator.
+
+    Args:
+        name: A key of `NETWORKS`.
+        **options: Its options; the class documents them.
+
+    Raises:
+        ModelError: The name or an option is unknown, or an option has a wrong value.
+    """
+    if name not in NETWORKS:
+        raise ModelError(f"unknown network {name!r}; {offer(name, NETWORKS)}")
+    from inspect import signature
+
+    module, _, attribute = NETWORKS[name].partition(":")
+    network_class = getattr(import_module(module), attribute)
+    known = signature(network_class).parameters
+    for option in options:
+        if option not in known:
+            raise ModelError(f"{name}: unknown option {option!r}; {offer(option, known)}")
+    try:
+        network: Network[Any] = network_class(**options)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name}: options {options} cannot be used: {error}") from error
+    return network
+
+
+def from_reference(
+    name: str, state_dict: "Mapping[str, torch.Tensor]", **options: Any
+) -> "Network[Any]":
+    """Build a network and fill it from a checkpoint with BIDL's parameter names.
+
+    Args:
+        name: A key of `NETWORKS`.
+        state_dict: Parameter name in BIDL -> tensor, all floating point, of one dtype; read it
+            with ``torch.load(path, weights_only=True)``, and cut off a training wrapper's prefix.
+        **options: The network's options.
+
+    Returns:
+        The network in evaluation mode, in the checkpoint's dtype, needing no gradient.
+
+    Raises:
+        ModelError: The name, an option or a parameter is unknown or does not fit.
+    """
+    from models.weights import restore
+
+    dtypes = {tensor.dtype for tensor in state_dict.values() if tensor.is_floating_point()}
+    if len(dtypes) != 1:
+        found = ", ".join(sorted(map(str, dtypes))) or "none"
+        raise ModelError(f"{name}: a checkpoint must have one floating dtype, got {found}")
+    return restore(name, state_dict, "the checkpoint", dtypes.pop(), options)
+
+
+def load(
+    weights_path: str | Path,
+    device: "torch.device | str" = "cpu",
+    dtype: "torch.dtype | None" = None,
+) -> "Network[Any]":
+    """Load a trained network, ready for inference (see `models.weights.load`).
+
+    Args:
+        weights_path: A safetensors file with a card.
+        device: Where to put the network.
+        dtype: Type to compute in; None is float32.
+
+    Raises:
+        ModelError: The file or its card cannot be used.
+    """
+    import torch
+
+    from models.weights import load
+
+    return load(weights_path, device, dtype or torch.float32)

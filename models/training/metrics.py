@@ -1,0 +1,107 @@
+"""How well a network does: confusion matrix, recall, firing rates."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.layers import LifLayer
+from models.network import Network
+from models.training.data import Frames
+
+__all__ = ["FiringRates", "accuracy", "evaluate", "firing_rates", "recall"]
+
+
+def evaluate(
+    network: Network[Any], frames: Frames, labels: NDArray[np.int64], batch: int = 32
+) -> NDArray[np.int64]:
+    """Classify recordings, each from a fresh state, by the mean over all their steps.
+
+    Args:
+        network: Left in the mode it was in.
+        frames: (recordings, steps, channels, height, width), unsigned integer.
+        labels: (recordings,), int64.
+        batch: Recordings at a time.
+
+    Returns:
+        Confusion matrix (classes, classes), int64: row = true class, column = predicted.
+    """
+    training = network.training
+    network.eval()
+    predicted = []
+    with torch.inference_mode():
+        for start in range(0, len(frames), batch):
+            outputs, _ = network(torch.from_numpy(frames[start : start + batch]))
+            scores = network.head(outputs.mean(1))
+            predicted.append(scores.argmax(1).cpu().numpy())
+    network.train(training)
+    classes = scores.shape[1]
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, np.concatenate(predicted)), 1)
+    return confusion
+
+
+def accuracy(confusion: NDArray[np.int64]) -> float:
+    """Return the share of recordings on the diagonal, 0 to 1."""
+    return float(np.trace(confusion) / confusion.sum())
+
+
+def recall(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each class the share found, (classes,), float64; NaN where there was none."""
+    found: NDArray[np.float64] = np.full(len(confusion), np.nan)
+    total = confusion.sum(1)
+    np.divide(np.diag(confusion), total, out=found, where=total > 0)
+    return found
+
+
+class FiringRates:
+    """Mean share of neurons above threshold, per layer."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, layer: str, fired: Tensor) -> None:
+        """Count one step of a layer; `fired` is boolean."""
+        self._sums[layer] = self._sums.get(layer, 0.0) + float(fired.float().mean())
+        self._counts[layer] = self._counts.get(layer, 0) + 1
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Layer -> rate, 0 to 1, in the order of the network."""
+        return {layer: total / self._counts[layer] for layer, total in self._sums.items()}
+
+    def warnings(self) -> list[str]:
+        """Name the layers that carry nothing: hardly ever or nearly always firing."""
+        said = []
+        for layer, rate in self.rates.items():
+            if rate < 0.001:
+                said.append(f"layer {layer} is dead: {rate:.2%} of its neurons fire a step")
+            elif rate > 0.95:
+                said.append(f"layer {layer} is saturated: {rate:.2%} of its neurons fire a step")
+        return [f"{line}; try a lower learning rate" for line in said]
+
+
+@contextmanager
+def firing_rates(network: nn.Module) -> Iterator[FiringRates]:
+    """Watch the layers of neurons while the network runs inside the ``with``."""
+    rates = FiringRates()
+    handles = []
+    for name, layer in network.named_modules():
+        if isinstance(layer, LifLayer):
+
+            def watch(
+                _: nn.Module, __: Any, membrane: Tensor, name: str = name, layer: LifLayer = layer
+            ) -> None:
+                rates.add(name, membrane.detach() > layer.lif.theta)
+
+            handles.append(layer.norm.register_forward_hook(watch))
+    try:
+        yield rates
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,149 @@
+"""Weights with their card, in one safetensors file."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.card import ModelCard, read_card
+from models.errors import ModelError
+from models.network import Network
+
+__all__ = ["load", "restore", "save"]
+
+
+def save(
+    network: Network[Any], card: ModelCard, path: str | Path, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write a network's weights with their card; the file appears whole or not at all.
+
+    Args:
+        network: The network that `card` describes.
+        card: Its card.
+        path: The file, replaced if it exists.
+        dtype: Type of the numbers on disk; float16 halves the file. Rounding moves membranes
+            that are near the threshold, so measure accuracy on what `load` gives back.
+
+    Raises:
+        ModelError: A weight is not finite in `dtype`, or the file cannot be written.
+    """
+    path = Path(path)
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):  # only a cumulative average would read it
+            continue
+        tensors[name] = tensor.detach().to("cpu", dtype).contiguous()
+        if not tensors[name].isfinite().all():
+            raise ModelError(
+                f"{name} must be finite in {dtype} to be saved, its largest value is "
+                f"{float(tensor.abs().max()):g}; train with a lower learning rate, "
+                "or save with dtype=torch.float32"
+            )
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One key only: safetensors writes several in random order.
+        save_file(tensors, part, {"card": msgspec.json.encode(card).decode()})
+        os.replace(part, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be written ({error}); choose another place") from error
+
+
+def load(
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Network[Any]:
+    """Build the network that a weights file's card names, and fill it.
+
+    Args:
+        path: A safetensors file with a card.
+        device: Where to put the network.
+        dtype: Type to compute in.
+
+    Returns:
+        The network, in evaluation mode, its weights needing no gradient: a stream would
+        otherwise remember every step. Training asks for gradients again.
+
+    Raises:
+        ModelError: The file or its card cannot be used, or the tensors do not fit the network.
+    """
+    card = read_card(path)
+    try:
+        tensors = load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{path}: its tensors cannot be read ({error}); copy it again") from error
+    return restore(card.network, tensors, str(path), dtype, card.options).to(device)
+
+
+def restore(
+    name: str,
+    tensors: Mapping[str, Tensor],
+    origin: str,
+    dtype: torch.dtype,
+    options: Mapping[str, Any],
+) -> Network[Any]:
+    """Build a network and fill it.
+
+    Args:
+        name: A key of `models.NETWORKS`.
+        tensors: Parameter name -> tensor, in this network's names or in those of BIDL.
+            BatchNorm's ``num_batches_tracked`` may be absent.
+        origin: Where they come from, for the message.
+        dtype: Type to compute in.
+        options: The network's options.
+
+    Returns:
+        The network in evaluation mode, its weights needing no gradient.
+
+    Raises:
+        ModelError: The name or an option is wrong, or a tensor is missing, unknown or of another
+            shape.
+    """
+    from models import build
+
+    with torch.random.fork_rng():  # the weights drawn here are overwritten: draw in private
+        network = build(name, **options).to(dtype)
+    _fill(network, _rename(network, tensors), origin)
+    return network.eval().requires_grad_(False)
+
+
+def _fill(network: Network[Any], tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Copy tensors into a network by name, every one of them."""
+    wanted = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    given = {n: t for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
+    wrong = [f"{name} is missing" for name in wanted if name not in given]
+    wrong += [f"{name} is unknown" for name in given if name not in wanted]
+    wrong += [
+        f"{name} is {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in given and given[name].shape != wanted[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(
+            f"{origin}: must fit {network.name}, but {', '.join(wrong[:3])}{more}; "
+            "check the network's name and options"
+        )
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(given[name])
+
+
+def _rename(network: Network[Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate parameter names of BIDL's; others are kept."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        prefix, _, last = name.rpartition(".")
+        renamed[f"{network.reference_names.get(prefix, prefix)}.{last}"] = tensor
+    return renamed
