@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EVENT", "EventArray", "empty_events", "events_from_columns"]
+__all__ = ["EVENT", "TIME_LIMIT_US", "EventArray", "empty_events", "events_from_columns"]
 
 EVENT: np.dtype[np.void] = np.dtype(
     {
@@ -22,6 +22,9 @@ EVENT: np.dtype[np.void] = np.dtype(
     }
 )
 """``t`` int64 µs, ``x`` int16 column, ``y`` int16 row (downward), ``p`` int8 (1 ON, 0 OFF)."""
+
+TIME_LIMIT_US = 2**62
+"""No event time reaches this, positive or negative; beyond it arithmetic could overflow."""
 
 EventArray: TypeAlias = NDArray[Any]
 """A one-dimensional array of dtype `EVENT`."""

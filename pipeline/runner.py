@@ -29,8 +29,8 @@ from pipeline.rundir import RunDirectory
 __all__ = ["Outcome", "StageFailure", "run_pipeline"]
 
 _POLL_MS = 20
-_DRAIN_S = 4.0
-_CLOSE_S = 1.5
+_DRAIN_S = 2.5
+_CLOSE_S = 1.0
 _TERMINATE_S = 0.5
 
 

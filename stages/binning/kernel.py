@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pipeline.events import EventArray
+from pipeline.events import TIME_LIMIT_US, EventArray
 
 __all__ = [
     "FULL",
@@ -15,7 +15,6 @@ __all__ = [
     "OUTSIDE",
     "OVERFLOW",
     "SATURATED",
-    "TIME_LIMIT",
     "count_events",
     "narrow",
     "scaling_table",
@@ -26,9 +25,6 @@ LATE, OUTSIDE, OVERFLOW, SATURATED = range(4)
 
 # Why the kernel stopped in front of an event, beside having seen all of them.
 FULL, GAP = 1, 2
-
-TIME_LIMIT = 2**62
-"""No event time in µs reaches this; beyond it arithmetic could overflow."""
 
 
 @njit(cache=True, nogil=True)
@@ -71,7 +67,7 @@ def count_events(
     for i in range(begin, events.shape[0]):
         t = events[i].t
         if t >= end_us or t < window_start_us:
-            if t >= TIME_LIMIT or t <= -TIME_LIMIT:
+            if t >= TIME_LIMIT_US or t <= -TIME_LIMIT_US:
                 tally[OVERFLOW] += 1
                 continue
             if t < window_start_us:

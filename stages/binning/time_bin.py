@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import StageError
+from pipeline.events import TIME_LIMIT_US, empty_events
 from pipeline.messages import Events, Frames, Message, Start, Windows, data
 from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
@@ -133,7 +134,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         while done < len(events):
             if state.origin_us is None:
                 first_us = int(events["t"][done])
-                if abs(first_us) >= self._kernel.TIME_LIMIT:
+                if abs(first_us) >= TIME_LIMIT_US:
                     state.tally[self._kernel.OVERFLOW] += 1
                     done += 1
                     continue
@@ -146,6 +147,8 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
                 raise StageError(self._gap(int(events["t"][done]), start_us))
         if state.origin_us is not None:
             state = state._replace(watermark_us=max(state.watermark_us, header.watermark_us))
+            if header.watermark_us - state.window_start_us > self.config.max_gap_us:
+                raise StageError(self._gap(header.watermark_us, state.window_start_us))
             while state.window_start_us + self.config.window_us <= header.watermark_us:
                 behind_us = header.watermark_us - state.window_start_us
                 used = min(behind_us // self.config.window_us, len(state.stack) - 1)
@@ -255,8 +258,6 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
 
 
 def _no_events() -> NDArray[Any]:
-    from pipeline.events import empty_events
-
     events = empty_events(0)
     events.setflags(write=False)
     return events

@@ -1,9 +1,7 @@
 """Console: one line a prediction, and how many were right where the labels are known."""
 
-import csv
 import sys
 from bisect import bisect_right
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import Field
@@ -12,6 +10,7 @@ from pipeline.config import FilePath
 from pipeline.messages import Message, Predictions, Start
 from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, PortError, Sink, StageConfig
+from stages.datasets.labels import Label, LabelError, read_labels
 from stages.sinks.prediction import Prediction, predictions_in
 
 __all__ = ["Console", "ConsoleConfig", "ConsoleState"]
@@ -27,12 +26,6 @@ class ConsoleConfig(StageConfig):
     then says whether it is right, and the last one how many were."""
     every: int = Field(1, ge=1)
     """Print every n-th prediction; all are counted."""
-
-
-class _Label(NamedTuple):
-    start_us: int
-    end_us: int
-    class_: int
 
 
 class ConsoleState(NamedTuple):
@@ -55,13 +48,11 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
 
     def port(self) -> None:
         """Look whether the labels can be read."""
-        if self.config.labels is not None:
-            _read_labels(self.config.labels)
+        self._read_labels()
 
     def open(self) -> None:
         """Read the labels."""
-        path = self.config.labels
-        self._labels = [] if path is None else _read_labels(path)
+        self._labels = self._read_labels()
 
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording."""
@@ -106,12 +97,19 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             due=state.taken,
         )
 
+    def _read_labels(self) -> tuple[Label, ...]:
+        path = self.config.labels
+        try:
+            return () if path is None else read_labels(path)
+        except LabelError as error:
+            raise PortError("labels", str(error)) from None
+
     def _truth(self, prediction: Prediction, classes: tuple[str, ...]) -> str | None:
         """Return the label of the stretch that the prediction's windows lie in."""
         k = bisect_right(self._labels, (prediction.t_start_us, sys.maxsize, 0)) - 1
         if k < 0 or prediction.t_end_us > self._labels[k].end_us:
             return None
-        return classes[self._labels[k].class_]
+        return classes[self._labels[k].class_index]
 
     def _line(self, prediction: Prediction, truth: str | None, origin_us: int | None) -> str:
         score = prediction.scores[prediction.class_]
@@ -122,26 +120,3 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
         if truth is not None:
             verdict = " ✓" if truth == prediction.label else f" ✗ {truth}"
         return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{verdict}"
-
-
-def _read_labels(path: Path) -> list[_Label]:
-    """Read a label file, sorted by time.
-
-    Raises:
-        PortError: it is missing or not what it should be.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [
-                _Label(int(row["startTime_usec"]), int(row["endTime_usec"]), int(row["class"]) - 1)
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise PortError("labels", f"{path}: cannot be read: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise PortError(
-            "labels",
-            f"{path}: is no label file ({error}); its first line must be"
-            " class,startTime_usec,endTime_usec and the others whole numbers",
-        ) from None
-    return sorted(rows)

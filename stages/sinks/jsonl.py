@@ -62,9 +62,10 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
         """Open the file at the first recording; later ones go on in it."""
         if self._file is None:
             # Not before the run starts: a run that cannot start leaves an old result alone.
+            # Unbuffered: a message is written by one call, so lines are whole for who follows.
             mode = {"replace": "wb", "append": "ab", "refuse": "xb"}[self.config.if_exists]
             try:
-                self._file = open(self.config.path, mode)  # noqa: SIM115
+                self._file = open(self.config.path, mode, buffering=0)  # noqa: SIM115
             except OSError as error:
                 raise self._failed(error) from None
         return JsonLinesState(0)
@@ -75,7 +76,6 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
         lines = [self._encode(p) + b"\n" for p in predictions_in(message)]
         try:
             self._file.write(b"".join(lines))
-            self._file.flush()
         except OSError as error:
             raise self._failed(error) from None
         return JsonLinesState(state.written + len(lines))

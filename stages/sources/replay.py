@@ -5,6 +5,7 @@ replay is paced the events leave in slices of one millisecond, each when its end
 would hand them out; the watermark then tells the stages behind how far time has come.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from pipeline.config import FilePath
 from pipeline.errors import PipelineError, RecordingError
-from pipeline.events import EventArray
+from pipeline.events import TIME_LIMIT_US, EventArray
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
@@ -87,8 +88,8 @@ class Replay(Source[ReplayConfig, ReplayState]):
         if state.phase == "after":
             return
         with self._reader() as reader:
-            refused_before = dict(state.refused)
-            chunks = _chunks(reader, state, self.config.batch_events)
+            gathered = _Chunks(reader, state, self.config.batch_events)
+            chunks = iter(gathered)
             chunk, damage = _next(chunks)
             if state.phase == "before":
                 state = state._replace(phase="within")
@@ -106,7 +107,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
                     message = self._message(chunk.events[begin:end], watermark_us)
                     yield Played([message], state, due_us)
                 chunk = following
-            state = state._replace(refused=_add(refused_before, reader.refused), phase="after")
+            state = state._replace(refused=gathered.refused, phase="after")
             yield Played([control(EndRecording(stream=self.name))], state)
             if damage is not None:
                 raise damage
@@ -180,43 +181,67 @@ def _next(chunks: Iterator[_Chunk]) -> tuple[_Chunk | None, RecordingError | Non
         return None, error
 
 
-def _chunks(reader: Reader, state: ReplayState, size: int) -> Iterator[_Chunk]:
-    """Gather packets into chunks of exactly ``size`` events; the last may be shorter."""
-    pending: list[EventArray] = []
-    held = 0
-    place = (state.position, state.offset, state.refused)
-    skip, position = state.offset, state.position
-    refused = state.refused
-    damage: RecordingError | None = None
-    packets = reader.packets(state.position)
-    while damage is None:
-        try:
-            packet = next(packets, None)
-        except RecordingError as error:
-            damage, packet = error, None
-        if packet is None:
-            break
-        used = min(skip, len(packet.events))
-        skip -= used
-        while used < len(packet.events):
-            if not held:
-                place = (position, used, refused)
-            part = packet.events[used : used + size - held]
-            pending.append(part)
-            used, held = used + len(part), held + len(part)
-            if held == size:
-                yield _Chunk(_join(pending), *place)
-                pending, held = [], 0
-        position, refused = packet.position, _add(dict(state.refused), reader.refused)
-    if held:
-        yield _Chunk(_join(pending), *place)
-    if damage is not None:
-        raise damage
+class _Chunks:
+    """Gathers packets into chunks of exactly ``size`` events; the last may be shorter.
+
+    Attributes:
+        refused: events that the reader and this refused so far, by reason.
+    """
+
+    def __init__(self, reader: Reader, state: ReplayState, size: int) -> None:
+        self._reader = reader
+        self._state = state
+        self._size = size
+        self._impossible = 0
+
+    @property
+    def refused(self) -> tuple[tuple[str, int], ...]:
+        total = Counter(dict(self._state.refused))
+        total.update(self._reader.refused)
+        total["of impossible time"] += self._impossible
+        return tuple(sorted((reason, count) for reason, count in total.items() if count))
+
+    def __iter__(self) -> Iterator[_Chunk]:
+        pending: list[EventArray] = []
+        held, skip, position = 0, self._state.offset, self._state.position
+        refused = self._state.refused
+        place = (position, skip, refused)
+        damage: RecordingError | None = None
+        packets = self._reader.packets(position)
+        while True:
+            try:
+                packet = next(packets, None)
+            except RecordingError as error:
+                damage, packet = error, None
+            if packet is None:
+                break
+            events = self._possible(packet.events)
+            used = min(skip, len(events))
+            skip -= used
+            while used < len(events):
+                if not held:
+                    place = (position, used, refused)
+                part = events[used : used + self._size - held]
+                pending.append(part)
+                used, held = used + len(part), held + len(part)
+                if held == self._size:
+                    yield _Chunk(_join(pending), *place)
+                    pending, held = [], 0
+            position, refused = packet.position, self.refused
+        if held:
+            yield _Chunk(_join(pending), *place)
+        if damage is not None:
+            raise damage
+
+    def _possible(self, events: EventArray) -> EventArray:
+        """Drop events of a time that arithmetic could overflow with."""
+        t = events["t"]
+        if not len(t) or (t.min() > -TIME_LIMIT_US and t.max() < TIME_LIMIT_US):
+            return events
+        possible = events[(t > -TIME_LIMIT_US) & (t < TIME_LIMIT_US)]
+        self._impossible += len(events) - len(possible)
+        return possible
 
 
 def _join(parts: list[EventArray]) -> EventArray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _add(before: dict[str, int], now: dict[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple((key, before.get(key, 0) + now.get(key, 0)) for key in sorted(before | now))

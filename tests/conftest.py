@@ -1,0 +1,28 @@
+"""Fixtures that all tests share."""
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# Machines are shared and the first call compiles: time is no property of the code. The examples
+# are the same in every run.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SHARED.is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("shared"):
+            item.add_marker(pytest.mark.skip(reason="../shared is not there"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real recordings beside the checkout."""
+    return SHARED

@@ -1,0 +1,242 @@
+"""Runs in real processes: started together, ended without remains, whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+MOST_S = 5.0
+
+GRAPH = """
+[run]
+name = "trial"
+{run}
+[[stage]]
+name = "camera"
+use = "worker_stages:Noise"
+{camera}
+[[stage]]
+name = "relay"
+use = "worker_stages:Relay"
+{relay}
+[[stage]]
+name = "tally"
+use = "worker_stages:Tally"
+path = "tally.txt"
+{tally}
+"""
+
+
+class Trial:
+    """A pipeline file in a folder of its own, run by the command line in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sockets = folder / "s"
+        self.sockets.mkdir()
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, *arguments: str, **tables: str) -> "subprocess.Popen[str]":
+        tables = {"run": "", "camera": "", "relay": "", "tally": ""} | tables
+        (self.folder / "p.toml").write_text(GRAPH.format(**tables))
+        environment = os.environ | {
+            "PYTHONPATH": str(REPOSITORY / "tests" / "support"),
+            "TMPDIR": str(self.sockets),
+            "XDG_RUNTIME_DIR": str(self.sockets),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", "run", "p.toml", *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return self.process
+
+    def finish(self, *arguments: str, **tables: str) -> tuple[int, str, str]:
+        process = self.start(*arguments, **tables)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def wait_until(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not reached():
+            assert self.process is not None
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+
+    def running(self) -> bool:
+        """Whether the sink has written something."""
+        tally = self.folder / "tally.txt"
+        return tally.exists() and tally.stat().st_size > 0
+
+    def workers(self) -> dict[str, int]:
+        """Process ids by the stage in the process title."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    title = (entry / "cmdline").read_bytes().rstrip(b"\0").decode()
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                except (OSError, ValueError):
+                    continue
+                assert self.process is not None
+                if title.startswith("pipeline: ") and parent == self.process.pid:
+                    found[title.partition("/")[2]] = int(entry.name)
+        return found
+
+    def remains(self) -> list[str]:
+        """Processes and files that should be gone."""
+        files = [str(path) for home in self.sockets.iterdir() for path in home.iterdir()]
+        processes = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    environment = (entry / "environ").read_bytes()
+                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                except OSError:
+                    continue
+                if str(self.sockets).encode() in environment and state != "Z":
+                    processes.append(entry.name)
+        return files + processes
+
+
+@pytest.fixture
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    trial = Trial(tmp_path_factory.mktemp("r"))
+    yield trial
+    if trial.process is not None and trial.process.poll() is None:
+        trial.process.kill()
+        trial.process.communicate()
+
+
+def lines(trial: Trial) -> list[list[str]]:
+    return [line.split()[1:] for line in (trial.folder / "tally.txt").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        {},
+        {"camera": 'group = "one"', "relay": 'group = "one"', "tally": 'group = "one"'},
+        {"camera": 'group = "front"', "relay": 'group = "front"'},
+        {"run": 'transport = "tcp"'},
+    ],
+    ids=["ipc", "inproc", "mixed", "tcp"],
+)
+def test_every_placement_delivers_everything(trial: Trial, placement: dict[str, str]) -> None:
+    code, out, err = trial.finish("--json", **placement)
+    assert code == 0, err
+    assert sum(int(count) for count, _ in lines(trial)) == 10_000
+    reports = msgspec.json.decode(out)["reports"]
+    assert [report["name"] for report in reports] == ["camera", "relay", "tally"]
+    assert [report["account"]["taken"] for report in reports] == [10_000] * 3
+    assert trial.remains() == []
+
+
+def test_no_source_speaks_before_everyone_is_ready(trial: Trial) -> None:
+    code, _, err = trial.finish(relay='opened = "opened.txt"')
+    assert code == 0, err
+    opened_ns = int((trial.folder / "opened.txt").read_text())
+    first_ns = int((trial.folder / "tally.txt").read_text().split()[0])
+    assert opened_ns < first_ns
+
+
+def test_process_titles_name_run_and_stage(trial: Trial) -> None:
+    trial.start(camera="endless = true")
+    trial.wait_until(trial.running)
+    assert set(trial.workers()) == {"camera", "relay", "tally"}
+
+
+@pytest.mark.parametrize("victim", ["camera", "relay", "tally"])
+def test_killing_a_stage_ends_the_run_and_names_it(trial: Trial, victim: str) -> None:
+    process = trial.start(camera="endless = true")
+    trial.wait_until(trial.running)
+    started = time.monotonic()
+    os.kill(trial.workers()[victim], signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - started < MOST_S
+    assert process.returncode == 1
+    assert err.count("\n") == 1
+    assert f"error: stage '{victim}': its process" in err
+    assert "SIGKILL" in err
+    assert trial.remains() == []
+
+
+def test_a_killed_supervisor_leaves_no_worker_and_no_socket(trial: Trial) -> None:
+    process = trial.start(camera="endless = true")
+    trial.wait_until(trial.running)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + MOST_S
+    while trial.remains() and time.monotonic() < deadline:
+        pass
+    assert trial.remains() == []
+
+
+def test_ctrl_c_drains_and_exits_130(trial: Trial) -> None:
+    process = trial.start("--json", camera="endless = true", relay="slow_s = 0.001")
+    trial.wait_until(trial.running)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - started < MOST_S
+    assert process.returncode == 130, err
+    outcome = msgspec.json.decode(out)
+    assert outcome["interrupted"]
+    assert outcome["drained"]
+    sent = outcome["reports"][0]["account"]["made"]
+    assert sent == sum(int(count) for count, _ in lines(trial))
+    assert trial.remains() == []
+
+
+def test_ctrl_c_does_not_wait_for_ever_for_a_slow_stage(trial: Trial) -> None:
+    process = trial.start(camera="endless = true", relay="slow_s = 2.0\nqueue = 100")
+    trial.wait_until(trial.running)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - started < MOST_S
+    assert process.returncode == 130
+    assert "stopped before everything sent was worked on" in err
+    assert trial.remains() == []
+
+
+def test_a_crashed_stage_ends_the_run_with_its_own_error(trial: Trial) -> None:
+    code, _, err = trial.finish(relay="crash_at = 300")
+    assert code == 1
+    first, second = err.splitlines()
+    assert first == "error: stage 'relay': ZeroDivisionError: an honest mistake"
+    crash = Path(second.removeprefix("this is a bug; please report it with "))
+    assert "Traceback" in crash.read_text()
+    crash.unlink()
+    assert trial.remains() == []
+
+
+def test_a_failed_source_is_worked_on_to_its_end_first(trial: Trial) -> None:
+    code, _, err = trial.finish(camera="fail_after = 500")
+    assert code == 1
+    assert "error: stage 'camera': the camera was unplugged; plug it in again" in err
+    assert sum(int(count) for count, _ in lines(trial)) == 500
+    assert trial.remains() == []
+
+
+def test_an_aborted_process_is_named_with_its_signal(trial: Trial) -> None:
+    code, _, err = trial.finish("--set", "relay.use=worker_stages:Deaf")
+    assert code == 1
+    assert "stage 'relay': its process" in err
+    assert "SIGABRT" in err
+
+
+def test_a_stage_that_loses_events_is_found_by_the_ledger(trial: Trial) -> None:
+    code, _, err = trial.finish(relay="lose = 3")
+    assert code == 1
+    assert "the ledger does not balance: stage 'relay' took 10000 events, used 9997" in err

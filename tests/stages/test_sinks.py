@@ -1,0 +1,111 @@
+"""Sinks: what is written of a prediction."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streams import through
+
+from pipeline.errors import StageError
+from pipeline.messages import EndRecording, Message, Predictions, Span, Start, control, data
+from pipeline.ports import PredictionsPort
+from pipeline.stage import PortError
+from stages.datasets.labels import Label, LabelError, read_labels, write_labels
+from stages.sinks.console import Console, ConsoleConfig
+from stages.sinks.jsonl import JsonLines, JsonLinesConfig
+
+CLASSES = ("clap", "wave", "roll")
+PORT = PredictionsPort(CLASSES)
+
+
+def predictions(scores: list[list[float]]) -> Iterator[Message]:
+    yield control(Start(stream="cam", width=8, height=6, source="some.aedat4", t_first_us=100))
+    spans = tuple(Span(k, 100 + k * 10, 110 + k * 10, 1, None) for k in range(len(scores)))
+    yield data(
+        Predictions,
+        np.array(scores, np.float32),
+        stream="cam",
+        t_first_us=100,
+        t_last_us=spans[-1].t_end_us,
+        by="mean",
+        classes=CLASSES,
+        spans=spans,
+    )
+    yield control(EndRecording(stream="cam"))
+
+
+def jsonl(path: Path, **options: str) -> JsonLines:
+    return JsonLines("file", JsonLinesConfig(path=path, **options), [PORT])
+
+
+def test_one_object_a_line_with_the_shortest_digits(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    through([jsonl(path)], predictions([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]]))
+    first, second = path.read_text().splitlines()
+    assert json.loads(first) == {
+        "stream": "cam",
+        "stage": "mean",
+        "epoch": 0,
+        "window": 0,
+        "t_start_us": 100,
+        "t_end_us": 110,
+        "label": "wave",
+        "class": 1,
+        "scores": [0.1, 0.7, 0.2],
+        "partial": False,
+    }
+    assert "[0.1,0.7,0.2]" in first
+    assert json.loads(second)["label"] == "clap", "of equal scores the first class wins"
+
+
+def test_an_existing_file_is_replaced_appended_to_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    for mode, lines in (("replace", 1), ("append", 2), ("replace", 1)):
+        through([jsonl(path, if_exists=mode)], predictions([[1, 0, 0]]))
+        assert len(path.read_text().splitlines()) == lines
+    with pytest.raises(PortError, match="exists already; remove it or set if_exists"):
+        jsonl(path, if_exists="refuse").port()
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(PortError, match=r"its folder .* does not exist; create it first"):
+        jsonl(tmp_path / "no" / "out.jsonl").port()
+    with pytest.raises(PortError, match="is a folder; name a file in it"):
+        jsonl(tmp_path).port()
+
+
+def test_a_full_disk_is_one_clear_error() -> None:
+    stage = jsonl(Path("/dev/full"))
+    with pytest.raises(StageError, match="/dev/full: cannot be written: No space left on device"):
+        through([stage], predictions([[1, 0, 0]]))
+
+
+def test_the_console_judges_predictions_by_their_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "some_labels.csv"
+    write_labels(path, [Label(100, 120, 1), Label(125, 200, 0)])
+    stage = Console("show", ConsoleConfig(labels=path), [PORT])
+    through([stage], predictions([[0, 1, 0], [0, 0, 1], [1, 0, 0], [0.9, 0, 0]]))
+    title, *lines, verdict = capsys.readouterr().out.splitlines()
+    assert title == "── some.aedat4 (8×6)"
+    assert lines[0].split() == ["0.000", "s", "█" * 20, "1.00", "wave", "✓"]
+    assert lines[1].endswith("roll ✗ wave")
+    assert lines[2].endswith("clap"), "windows across the edge of a label are not judged"
+    assert verdict.startswith("── 2 of 3 predictions right (66.7%)")
+
+
+def test_labels_round_trip_and_broken_ones_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    labels = (Label(0, 10, 0), Label(10, 20, 10))
+    write_labels(path, labels[::-1])
+    assert read_labels(path) == labels
+    header = "class,startTime_usec,endTime_usec\n"
+    for text in ("", "a,b\n1,2\n", header + "0,1,2\n", header + "1,x,2\n", header + "1\n", "\x00"):
+        path.write_text(text)
+        with pytest.raises(LabelError, match=r"labels.csv: is no label file"):
+            read_labels(path)
+    with pytest.raises(LabelError, match=r"missing\.csv: cannot be read: No such file"):
+        read_labels(tmp_path / "missing.csv")

@@ -1,0 +1,125 @@
+"""Inference in the stream: membranes live on, and no cut of the stream can be seen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from streams import rows, through
+from weights import CLASSES, random_weights
+
+import models
+from pipeline.messages import (
+    EndRecording,
+    Frames,
+    Message,
+    Reset,
+    Start,
+    Windows,
+    control,
+    data,
+)
+from pipeline.ports import FramesPort
+from pipeline.stage import PortError
+from stages.inference.snn import Snn, SnnConfig
+
+PORT = FramesPort(2, 40, 40, 25_000, 25_000)
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_weights(tmp_path_factory.mktemp("weights") / "random.safetensors")
+
+
+def snn(path: Path, port: FramesPort = PORT, **options: Any) -> Snn:
+    return Snn("net", SnnConfig(**{"weights": path, **options}), [port])
+
+
+def frames(seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).poisson(0.3, (STEPS, 2, 40, 40)).astype(np.uint8)
+
+
+def messages(array: NDArray[np.uint8], where: list[int]) -> Iterator[Message]:
+    first = 0
+    for part in np.split(array, sorted(where)):
+        windows = Windows(first, first * 25_000, 25_000, 25_000, (None,) * len(part))
+        if len(part):
+            yield data(Frames, part, stream="cam", t_first_us=0, t_last_us=0, windows=windows)
+        first += len(part)
+
+
+def recording(array: NDArray[np.uint8], where: list[int]) -> Iterator[Message]:
+    yield control(Start(stream="cam", width=128, height=128, source="test"))
+    yield from messages(array, where)
+    yield control(EndRecording(stream="cam"))
+
+
+def forward(path: Path, array: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The network's own pass over a whole recording."""
+    torch.set_num_threads(1)
+    network = models.load(path)
+    with torch.inference_mode():
+        outputs, _ = network(torch.from_numpy(array)[None])
+    result: NDArray[np.float32] = outputs[0].numpy()
+    return result
+
+
+@settings(max_examples=10)
+@given(where=st.lists(st.integers(0, STEPS), max_size=5))
+def test_cuts_never_change_a_bit_and_equal_forward(path: Path, where: list[int]) -> None:
+    streamed = rows(through([snn(path)], recording(frames(), where)))
+    assert streamed.tobytes() == forward(path, frames()).tobytes()
+    assert 0 < streamed.mean() < 1
+
+
+def test_membranes_live_on_from_window_to_window(path: Path) -> None:
+    whole = forward(path, frames())
+    alone = np.concatenate([forward(path, frames()[k : k + 1]) for k in range(STEPS)])
+    assert (whole != alone).any()
+
+
+def test_a_new_recording_and_a_reset_put_the_membranes_to_rest(path: Path) -> None:
+    expected = forward(path, frames(1)).tobytes()
+    twice = [*recording(frames(0), []), *recording(frames(1), [5])]
+    assert rows(through([snn(path)], twice))[STEPS:].tobytes() == expected
+    start, first, end = recording(frames(0), [])
+    second = next(messages(frames(1), []))
+    reset = [start, first, control(Reset(stream="cam")), second, end]
+    assert rows(through([snn(path)], reset))[STEPS:].tobytes() == expected
+
+
+def test_the_port_carries_the_classes_and_the_trained_steps(path: Path) -> None:
+    port = snn(path).port()
+    assert (port.classes, port.trained_steps) == (CLASSES, 60)
+
+
+@pytest.mark.parametrize(
+    ("port", "text"),
+    [
+        (
+            FramesPort(2, 128, 128, 25_000, 25_000),
+            r"frames of \(2, 40, 40\), its input gives",
+        ),
+        (FramesPort(2, 40, 40, 10_000, 10_000), "was trained on bins of 25000 µs, its input gives"),
+    ],
+)
+def test_frames_of_another_kind_are_refused(path: Path, port: FramesPort, text: str) -> None:
+    with pytest.raises(PortError, match=text) as caught:
+        snn(path, port).port()
+    assert caught.value.key == "weights"
+    if port.window_us != PORT.window_us:
+        snn(path, port, mismatch="allow").port()
+
+
+def test_weights_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"hello")
+    for wrong in (broken, tmp_path / "missing.safetensors"):
+        with pytest.raises(PortError, match=wrong.name):
+            snn(wrong).port()
