@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pipeline.config import FilePath
 from pipeline.errors import PipelineError, RecordingError
-from pipeline.events import TIME_LIMIT_US, EventArray
+from pipeline.events import TIME_LIMIT_US, EventArray, concatenate_events
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
@@ -225,11 +225,11 @@ class _Chunks:
                 pending.append(part)
                 used, held = used + len(part), held + len(part)
                 if held == self._size:
-                    yield _Chunk(_join(pending), *place)
+                    yield _Chunk(concatenate_events(pending), *place)
                     pending, held = [], 0
             position, refused = packet.position, self.refused
         if held:
-            yield _Chunk(_join(pending), *place)
+            yield _Chunk(concatenate_events(pending), *place)
         if damage is not None:
             raise damage
 
@@ -241,7 +241,3 @@ class _Chunks:
         possible = events[(t > -TIME_LIMIT_US) & (t < TIME_LIMIT_US)]
         self._impossible += len(events) - len(possible)
         return possible
-
-
-def _join(parts: list[EventArray]) -> EventArray:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
