@@ -5,6 +5,7 @@ or after; a table without ``from`` takes its input from the table above it. What
 reported with its place, as in ``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
 """
 
+import copy
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,7 +62,7 @@ class RunConfig(BaseModel):
 class StageTable(BaseModel):
     """The keys that every ``[[stage]]`` table may have; the others are the stage's own."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
     use: str
@@ -132,7 +133,7 @@ def parse_config(
         raise ConfigError(f"{path}: stage: must be [[stage]] tables, got {rows!r}")
     if not rows:
         raise ConfigError(f"{path}: stage: there is no [[stage]] table, so there is nothing to run")
-    run, rows = dict(run), [dict(row) for row in rows]
+    run, rows = copy.deepcopy(run), copy.deepcopy(rows)
     for override in overrides:
         _override(run, rows, override)
     stages: list[StageTable] = []
@@ -234,4 +235,13 @@ def _value(text: str) -> Any:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         return OnCommandLine(text)
+    return _given(value)
+
+
+def _given(value: Any) -> Any:
+    """Mark every text in a value as given on the command line."""
+    if isinstance(value, list):
+        return [_given(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _given(each) for key, each in value.items()}
     return OnCommandLine(value) if isinstance(value, str) else value

@@ -130,6 +130,8 @@ def _inputs(config: PipelineConfig, tables: dict[str, StageTable]) -> dict[str, 
             if above is None:
                 raise ConfigError(f"{place}.from: is missing, and no stage stands above it")
             sources = (above,)
+        elif not sources:
+            raise ConfigError(f"{place}.from: is empty; name at least one stage")
         for source in sources:
             if source not in tables:
                 raise ConfigError(f"{place}.from: no stage '{source}'{nearest(source, tables)}")

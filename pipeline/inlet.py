@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import zmq
 
-from pipeline.messages import Data, EndStream, Header, Message, Predictions
+from pipeline.messages import Data, EndRecording, EndStream, Header, Message, Predictions
 from pipeline.queues import Receiver
 
 __all__ = ["messages_from"]
+
+_ENDS: tuple[type[Header], ...] = (EndRecording, EndStream)
 
 
 def messages_from(receivers: Sequence[Receiver]) -> Iterator[Message]:
@@ -50,9 +52,9 @@ def _merged(receivers: Sequence[Receiver]) -> Iterator[Message]:
             first = min(data, key=lambda k: (_time(heads[k].header), k))
             yield waiting[first].popleft()
             continue
-        # An input whose stream is over waits for the others, whatever they still have to say.
+        # An input whose recording or stream is over waits for what the others still have to say.
         kinds = [type(head.header) for head in heads]
-        kind = next((kind for kind in kinds if kind is not EndStream), EndStream)
+        kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
         first = kinds.index(kind)
         for k, rows in enumerate(waiting):
             if kinds[k] is kind:
@@ -69,6 +71,8 @@ def _fill(receivers: Sequence[Receiver], waiting: Sequence[deque[Message]]) -> N
     would otherwise block it, and with it the branch that is waited for. What is read ahead is
     bounded by how far the branches lie apart.
     """
+    if all(waiting):
+        return
     poller = zmq.Poller()
     for receiver in receivers:
         poller.register(receiver.socket, zmq.POLLIN)

@@ -21,6 +21,9 @@ def check_ledger(reports: Sequence[StageReport]) -> None:
     """
     problems = [problem for report in reports for problem in _stage_problems(report)]
     received = {count.name: count for report in reports for count in report.received}
+    heard_of = {count.name for report in reports for count in report.sent}
+    for name in sorted(received.keys() - heard_of):
+        problems.append(f"queue {name}: its sender has not reported")
     for report in reports:
         for sent in report.sent:
             got = received.get(sent.name)
@@ -35,8 +38,10 @@ def check_ledger(reports: Sequence[StageReport]) -> None:
 
 def _stage_problems(report: StageReport) -> list[str]:
     account = report.account
+    received = sum(count.units for count in report.received)
     if account is None:
-        return []
+        nothing = f"stage '{report.name}' accounts for nothing, {received} units arrived"
+        return [nothing] if received else []
     problems = []
     refused = sum(account.refused.values())
     if account.taken != account.used + refused:
@@ -48,7 +53,6 @@ def _stage_problems(report: StageReport) -> list[str]:
         problems.append(
             f"stage '{report.name}' made {account.made} {account.unit_out}, due were {account.due}"
         )
-    received = sum(count.units for count in report.received)
     if report.received and received != account.taken:
         problems.append(
             f"stage '{report.name}' accounts for {account.taken} {account.unit_in},"

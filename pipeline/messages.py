@@ -9,6 +9,7 @@ Arrays of decoded messages are read-only views of the received buffer: a stage t
 makes its own array.
 """
 
+import math
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -42,6 +43,7 @@ __all__ = [
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_BUFFER_BYTES = 1 << 30
+MAX_AXES = 8
 
 
 class Clock(msgspec.Struct, frozen=True, array_like=True):
@@ -244,8 +246,16 @@ _decoder = msgspec.msgpack.Decoder(AnyHeader)
 
 
 def encode(message: Message) -> tuple[bytes, memoryview]:
-    """Return header bytes and the array's own memory (no copy)."""
+    """Return header bytes and the array's own memory (no copy).
+
+    Raises:
+        WireError: the array is larger than any receiver accepts.
+    """
     array = message.array
+    if array.nbytes > MAX_BUFFER_BYTES:
+        raise WireError(
+            f"array of {array.nbytes} bytes, a message may have {MAX_BUFFER_BYTES}; send it in parts"
+        )
     # A structured dtype has no buffer format that memoryview can cast, its bytes do.
     buffer = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     return _encoder.encode(message.header), buffer
@@ -263,7 +273,7 @@ def decode(header_bytes: bytes | memoryview, buffer: bytes | memoryview) -> Mess
         )
     try:
         header = _decoder.decode(header_bytes)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise WireError(
             f"message header not understood ({error}); do both ends run the same version?"
         ) from error
@@ -284,14 +294,15 @@ def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
     dtype = _DTYPES.get(header.dtype)
     if dtype is None:
         raise WireError(f"dtype {header.dtype!r} is unknown; known are {', '.join(_DTYPES)}")
-    if not header.shape or any(extent < 0 for extent in header.shape):
+    if not 1 <= len(header.shape) <= MAX_AXES or any(extent < 0 for extent in header.shape):
         raise WireError(f"shape {header.shape} is not that of an array")
     rows = _rows(header)
     if rows is not None and rows != header.shape[0]:
         raise WireError(f"{rows} windows or spans announced for {header.shape[0]} rows")
-    size = dtype.itemsize
-    for extent in header.shape:
-        size *= extent
+    size = dtype.itemsize * math.prod(header.shape)
+    # Numpy bounds the other extents even where one of them is 0.
+    if dtype.itemsize * math.prod(extent or 1 for extent in header.shape) > MAX_BUFFER_BYTES:
+        raise WireError(f"shape {header.shape} is larger than a message may be")
     if size != len(buffer):
         raise WireError(
             f"shape {header.shape} of {header.dtype} needs {size} bytes,"

@@ -155,6 +155,11 @@ class Receiver:
                 if timeout_ms is not None:
                     timeout_ms = 0
                 continue
+            if len(frames) == 1:
+                raise WireError(
+                    f"queue {self.name}: the sender does not speak {HELLO.decode()};"
+                    " do both ends run the same version?"
+                )
             if len(frames) != 3 or len(frames[0]) != _NUMBER.size:
                 sizes = [len(frame) for frame in frames]
                 raise WireError(f"queue {self.name}: no message has frames of {sizes} bytes")

@@ -56,7 +56,7 @@ def load_stage(name: str) -> type[AnyStage]:
     module_name, _, class_name = target.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing runs foreign code, which may raise anything
         raise ConfigError(f"stage '{name}' cannot be imported from {target}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Source | Transform)):
         raise ConfigError(f"{target} is not a stage: it must derive from Source or Transform")

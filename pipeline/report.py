@@ -56,7 +56,7 @@ class StageReport(msgspec.Struct, frozen=True):
     pace: Pace | None = None
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: BaseException) -> Failure:
     """Turn an exception into what the user will read of it."""
     exit_code = getattr(error, "exit_code", None)
     if exit_code is not None:

@@ -7,6 +7,7 @@ all its workers; remains are swept when the next run starts.
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ __all__ = ["RunDirectory"]
 _LOCK = "lock"
 _LONGEST_SOCKET_PATH = 107
 _LONGEST_NAME = 20
+_ADVICE = "set TMPDIR, and XDG_RUNTIME_DIR if you have it, to"
 
 
 class RunDirectory:
@@ -46,20 +48,23 @@ def _home() -> Path:
     """Return the user's own folder for runs, on a path short enough for sockets."""
     preferred = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     home = preferred / f"pipeline-{os.getuid()}"
-    if len(str(home)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
+    if len(os.fsencode(home)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
         home = Path("/tmp") / f"pipeline-{os.getuid()}"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = home.stat()
+        # Not through a link: whoever can write to /tmp could point us at any folder of the user's.
+        owner = home.lstat()
     except OSError as error:
         raise PipelineError(
             f"{home}: the folder for sockets cannot be made: {error.strerror};"
-            " set TMPDIR to a folder that can be written"
+            f" {_ADVICE} a folder that can be written"
         ) from None
+    if not stat.S_ISDIR(owner.st_mode):
+        raise PipelineError(f"{home}: is a link; remove it, or {_ADVICE} another folder")
     if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
         raise PipelineError(
             f"{home}: is not private to you (owner {owner.st_uid}, mode {owner.st_mode & 0o777:o});"
-            " remove it or set TMPDIR to another folder"
+            f" remove it, or {_ADVICE} another folder"
         )
     return home
 
@@ -67,6 +72,8 @@ def _home() -> Path:
 def _sweep(remains: Path) -> None:
     try:
         lock = os.open(remains / _LOCK, os.O_RDWR)
+    except NotADirectoryError:
+        return
     except FileNotFoundError:
         shutil.rmtree(remains, ignore_errors=True)
         return

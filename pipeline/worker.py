@@ -66,14 +66,15 @@ class _StageThread(threading.Thread):
             self._run()
         except zmq.ContextTerminated:
             pass
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # A stage that calls sys.exit would otherwise end its thread without a word.
             self.failure = Failed(self.node.name, failure_of(error))
 
     def _run(self) -> None:
         receivers: list[Receiver] = []
         senders: list[Sender] = []
+        self.node.stage.open()
         try:
-            self.node.stage.open()
             for edge in self._incoming:
                 endpoint = self._bind_to[edge.name]
                 receivers.append(Receiver(self._context, endpoint, edge.name, edge.capacity))
@@ -135,11 +136,15 @@ class _Worker:
 
     def _until(self, reached: Callable[[], bool]) -> None:
         """Serve the supervisor until ``reached``; a stage's failure is told at once."""
-        while not reached():
+        while True:
+            # Asked in this order: a thread that has ended has left its failure behind by then.
+            over = reached()
             failures = [thread.failure for thread in self._threads if thread.failure is not None]
             if failures:
                 self._tell(failures[0])
                 reached = _never
+            elif over:
+                return
             if self._socket.poll(_POLL_MS):
                 self._obey(msgspec.msgpack.decode(self._socket.recv(), type=ToWorker))
 

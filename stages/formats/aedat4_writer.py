@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from pipeline.errors import RecordingError
-from pipeline.events import EVENT, EventArray
+from pipeline.events import EVENT, TIME_LIMIT_US, EventArray
 from stages.formats.aedat4 import MAGIC
 from stages.formats.compression import NAMES, compressor
 
@@ -126,6 +126,10 @@ class Aedat4Writer:
         t, x, y = events["t"], events["x"].view(np.uint16), events["y"].view(np.uint16)
         if np.any(t[1:] < t[:-1]) or (self._last_us is not None and t[0] < self._last_us):
             raise ValueError("events must be in order of time; sort them first")
+        if t[0] <= -TIME_LIMIT_US or t[-1] >= TIME_LIMIT_US:
+            raise ValueError(
+                f"event times must lie within ±{TIME_LIMIT_US} µs, got {t[0]}, {t[-1]}"
+            )
         if x.max() >= self._size[0] or y.max() >= self._size[1]:
             raise ValueError(
                 f"events must lie within {self._size[0]}×{self._size[1]}, got x up to"

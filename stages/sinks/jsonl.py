@@ -1,5 +1,6 @@
 """JSON Lines: one object a prediction, in a file that can be followed while it grows."""
 
+import os
 from typing import IO, Literal, NamedTuple
 
 import msgspec
@@ -18,7 +19,7 @@ class JsonLinesConfig(StageConfig):
     """Options of `jsonl`."""
 
     path: FilePath
-    """The file to write; its folder must exist."""
+    """The file to write; its folder is made if need be."""
     if_exists: Literal["replace", "append", "refuse"] = "replace"
     """What to do with a file of that name."""
 
@@ -39,8 +40,9 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
     def port(self) -> None:
         """Look whether the file may be written."""
         path = self.config.path
-        if not path.parent.is_dir():
-            raise PortError("path", f"its folder {path.parent} does not exist; create it first")
+        folder = next(parent for parent in path.parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise PortError("path", f"{path}: nothing can be written in {folder}; choose another")
         if path.is_dir():
             raise PortError("path", f"{path} is a folder; name a file in it")
         if path.exists() and self.config.if_exists == "refuse":
@@ -65,6 +67,7 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
             # Unbuffered: a message is written by one call, so lines are whole for who follows.
             mode = {"replace": "wb", "append": "ab", "refuse": "xb"}[self.config.if_exists]
             try:
+                self.config.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = open(self.config.path, mode, buffering=0)  # noqa: SIM115
             except OSError as error:
                 raise self._failed(error) from None

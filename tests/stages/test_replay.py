@@ -1,0 +1,136 @@
+"""Replay: a recording played at any speed, in any batches, from any place."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import RecordingError
+from pipeline.events import EventArray, concatenate_events, empty_events, events_from_columns
+from pipeline.messages import EndRecording, Events, Message, Start
+from pipeline.stage import PortError
+from recordings import START_US, some_events, write_recording
+from stages.formats.aedat4_writer import Aedat4Writer
+from stages.sources.replay import Replay, ReplayConfig, ReplayState
+
+
+def replay(path: Path, **options: Any) -> Replay:
+    return Replay("camera", ReplayConfig(**{"path": path, **options}))
+
+
+def events_of(messages: list[Message]) -> EventArray:
+    return concatenate_events([m.array for m in messages if isinstance(m.header, Events)])
+
+
+def messages_of(source: Replay, state: ReplayState | None = None) -> list[Message]:
+    played = source.play(source.initial_state() if state is None else state)
+    return [message for turn in played for message in turn.messages]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recording(tmp_path_factory.mktemp("replay") / "some.aedat4", some_events())
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_events": 1}, {"batch_events": 7}, {"speed": 2.0}])
+def test_every_event_is_sent_once_and_in_order(path: Path, options: dict[str, Any]) -> None:
+    messages = messages_of(replay(path, **options))
+    start, *_, end = (message.header for message in messages)
+    assert isinstance(start, Start)
+    assert (start.width, start.height, start.t_first_us) == (128, 128, some_events()["t"][0])
+    assert isinstance(end, EndRecording)
+    np.testing.assert_array_equal(events_of(messages), some_events())
+
+
+def test_batches_are_as_large_as_asked(path: Path) -> None:
+    sizes = [len(m.array) for m in messages_of(replay(path, batch_events=700)) if len(m.array)]
+    assert sizes == [700] * 7 + [100]
+
+
+@settings(max_examples=25)
+@given(stop=st.integers(0, 60), speed=st.sampled_from([0.0, 3.0]), batch=st.sampled_from([97, 900]))
+def test_it_resumes_from_the_place_behind_any_message(
+    path: Path, stop: int, speed: float, batch: int
+) -> None:
+    source = replay(path, speed=speed, batch_events=batch)
+    before: list[Message] = []
+    state = source.initial_state()
+    for number, turn in enumerate(source.play(state)):
+        if number > stop:
+            break
+        before += turn.messages
+        state = turn.state
+    behind = messages_of(replay(path, speed=speed, batch_events=batch), state)
+    np.testing.assert_array_equal(events_of(before + behind), some_events())
+    assert sum(isinstance(m.header, Start) for m in before + behind) == 1
+    assert sum(isinstance(m.header, EndRecording) for m in before + behind) == 1
+
+
+def test_paced_slices_are_due_in_order_and_hold_what_is_due(path: Path) -> None:
+    first_us, last_us = int(some_events()["t"][0]), int(some_events()["t"][-1])
+    dues = []
+    source = replay(path, speed=1.0)
+    for turn in source.play(source.initial_state()):
+        for message in turn.messages:
+            if isinstance(message.header, Events):
+                assert turn.due_us is not None
+                assert message.header.watermark_us <= turn.due_us
+                if len(message.array):
+                    assert turn.due_us - 1000 <= message.array["t"][0]
+                    assert message.array["t"][-1] <= turn.due_us
+                dues.append(turn.due_us)
+    assert dues == sorted(dues)
+    assert dues[-1] == last_us
+    assert len(dues) >= (last_us - first_us) // 1000
+
+
+def test_the_watermark_of_a_paced_gap_goes_on_but_not_past_the_last_event(tmp_path: Path) -> None:
+    events = events_from_columns(np.array([0, 10_500]) + START_US, [1, 2], [1, 2], [0, 1])
+    source = replay(write_recording(tmp_path / "gap.aedat4", events), speed=1.0)
+    marks = [m.header.watermark_us for m in messages_of(source) if isinstance(m.header, Events)]
+    assert marks == [START_US + 1000 * k for k in range(1, 11)] + [START_US + 10_500]
+
+
+def test_a_recording_without_events_starts_and_ends(tmp_path: Path) -> None:
+    source = replay(write_recording(tmp_path / "empty.aedat4", empty_events()))
+    assert [type(m.header) for m in messages_of(source)] == [Start, EndRecording]
+
+
+def test_a_truncated_recording_is_played_to_the_cut(path: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.aedat4"
+    cut.write_bytes(path.read_bytes()[:20_000])
+    source = replay(cut)
+    messages: list[Message] = []
+    turns = (turn.messages for turn in source.play(source.initial_state()))
+    with pytest.raises(RecordingError, match=r"cut\.aedat4: is truncated at byte \d+; the \d{4}"):
+        messages.extend(message for turn in turns for message in turn)
+    heard = events_of(messages)
+    assert 1000 < len(heard) < 5000
+    np.testing.assert_array_equal(heard, some_events()[: len(heard)])
+    assert isinstance(messages[-1].header, EndRecording)
+    dropped = events_of(messages_of(replay(cut, on_damage="drop")))
+    np.testing.assert_array_equal(dropped, heard)
+
+
+def test_events_of_impossible_time_are_refused_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "odd.aedat4"
+    with Aedat4Writer(path, 128, 128, compression="none") as writer:
+        writer.write(events_from_columns([3, 5, 7], [1, 2, 3], [1, 2, 3], [0, 1, 1]))
+    three, seven = (struct.pack("<qhh", t, x, x) for t, x in ((3, 1), (7, 3)))
+    odd = path.read_bytes().replace(three, struct.pack("<qhh", -(2**63), 1, 1))
+    path.write_bytes(odd.replace(seven, struct.pack("<qhh", 2**63 - 1, 3, 3)))
+    source = replay(path, batch_events=1)
+    *_, last = source.play(source.initial_state())
+    account = source.account(last.state)
+    assert (account.taken, account.used) == (3, 1)
+    assert account.refused == {"of impossible time": 2}
+
+
+def test_what_is_no_recording_is_refused_by_the_check(tmp_path: Path) -> None:
+    with pytest.raises(PortError, match="no such file; check the path to the recording") as caught:
+        replay(tmp_path / "missing.aedat4").port()
+    assert caught.value.key == "path"
