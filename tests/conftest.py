@@ -1,17 +1,15 @@
-"""Fixtures that all tests share."""
+"""What holds for all tests."""
 
 from pathlib import Path
 
 import hypothesis
 import pytest
+from shared import SHARED
 
 # Machines are shared and the first call compiles: time is no property of the code. The examples
 # are the same in every run.
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")
-
-REPOSITORY = Path(__file__).parents[1]
-SHARED = REPOSITORY.parent / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from streams import rows, through
+from streams import account, rows, through
 
 from pipeline.messages import (
     EndRecording,
@@ -23,7 +23,7 @@ from pipeline.messages import (
     data,
 )
 from pipeline.ports import OutputsPort
-from pipeline.stage import Account, PortError
+from pipeline.stage import PortError
 from stages.aggregation.aggregate import Aggregate, AggregateConfig
 
 PORT = OutputsPort(features=3, classes=("a", "b", "c"), window_us=10, step_us=10, trained_steps=4)
@@ -51,20 +51,6 @@ def values(count: int) -> NDArray[np.float32]:
 
 def spans(messages: list[Message]) -> list[Span]:
     return [s for m in messages if isinstance(m.header, Predictions) for s in m.header.spans]
-
-
-def account(stage: Aggregate, messages: list[Message]) -> Account:
-    state = None
-    for message in messages:
-        turn = stage.step(state, message)
-        while True:
-            try:
-                next(turn)
-            except StopIteration as end:
-                state = end.value
-                break
-    assert state is not None
-    return stage.account(state)
 
 
 def test_tumbling_mean_is_the_sum_over_t_divided_by_t() -> None:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from streams import cuts, event_arrays, recording, rows, through
+from streams import account, cuts, event_arrays, recording, rows, through
 
 from pipeline.errors import StageError
 from pipeline.events import EventArray, empty_events, events_from_columns
 from pipeline.messages import EndRecording, Events, Frames, Message, Start, control, data
 from pipeline.offline import run_chain
 from pipeline.ports import EventsPort
-from pipeline.stage import Account, PortError
+from pipeline.stage import PortError
 from stages.binning.time_bin import TimeBin, TimeBinConfig
 
 SENSOR = EventsPort(8, 6)
@@ -45,22 +45,6 @@ def twin(
         return np.zeros((0, 2, *size), np.uint16), late
     empty = np.zeros((2, *size), np.uint16)
     return np.stack([frames.get(window, empty) for window in range(newest + 1)]), late
-
-
-def account(stage: TimeBin, messages: list[Message]) -> Account:
-    """Run messages and return the account at the end."""
-    stage.open()
-    state = None
-    for message in messages:
-        turn = stage.step(state, message)
-        while True:
-            try:
-                next(turn)
-            except StopIteration as end:
-                state = end.value
-                break
-    assert state is not None
-    return stage.account(state)
 
 
 @given(event_arrays(), st.integers(1, 90), st.sampled_from([(6, 8), (3, 4), (2, 5), (1, 1)]))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.events import EventArray, events_from_columns
 from pipeline.messages import Data, EndRecording, Events, Message, Start, control, data
 from pipeline.offline import run_chain
-from pipeline.stage import Transform
+from pipeline.stage import Account, Transform
 
 
 def recording(
@@ -33,6 +33,21 @@ def recording(
 def through(stages: Sequence[Transform[Any, Any]], messages: Iterable[Message]) -> list[Message]:
     """All that comes out of a row of stages."""
     return list(run_chain(messages, stages))
+
+
+def account(stage: Transform[Any, Any], messages: Iterable[Message]) -> Account:
+    """Send messages through a stage and return its account of the last recording."""
+    stage.open()
+    state: Any = None
+    for message in messages:
+        turn = stage.step(state, message)
+        while True:
+            try:
+                next(turn)
+            except StopIteration as end:
+                state = end.value
+                break
+    return stage.account(state)
 
 
 def rows(messages: Iterable[Message]) -> NDArray[Any]:
