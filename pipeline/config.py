@@ -20,9 +20,11 @@ from pipeline.registry import nearest
 
 __all__ = [
     "FilePath",
+    "OnCommandLine",
     "PipelineConfig",
     "RunConfig",
     "StageTable",
+    "parse_config",
     "read_config",
     "validate",
 ]

@@ -13,6 +13,16 @@ line prints any exception that has an ``exit_code`` as ``error: MESSAGE`` and ex
 whatever has none is a bug of ours and is reported as one.
 """
 
+__all__ = [
+    "ConfigError",
+    "DeviceError",
+    "LedgerError",
+    "PipelineError",
+    "RecordingError",
+    "StageError",
+    "WireError",
+]
+
 
 class PipelineError(Exception):
     """The root of the tree; never raised itself."""

@@ -10,7 +10,7 @@ makes its own array.
 """
 
 import math
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -20,6 +20,9 @@ from pipeline.errors import WireError
 from pipeline.events import EVENT
 
 __all__ = [
+    "MAX_BUFFER_BYTES",
+    "MAX_HEADER_BYTES",
+    "AnyHeader",
     "Barrier",
     "Clock",
     "Data",
@@ -43,7 +46,7 @@ __all__ = [
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_BUFFER_BYTES = 1 << 30
-MAX_AXES = 8
+_MAX_AXES = 8
 
 
 class Clock(msgspec.Struct, frozen=True, array_like=True):
@@ -208,7 +211,6 @@ class Message(NamedTuple):
 _NOTHING: NDArray[Any] = np.empty(0, dtype=np.uint8)
 _NOTHING.setflags(write=False)
 
-WireType: TypeAlias = Literal["event", "u1", "u2", "u4", "i8", "f2", "f4", "f8"]
 _DTYPES: dict[str, np.dtype[Any]] = {
     "event": EVENT,
     **{name: np.dtype("<" + name) for name in ("u1", "u2", "u4", "i8", "f2", "f4", "f8")},
@@ -254,7 +256,7 @@ def encode(message: Message) -> tuple[bytes, memoryview]:
     array = message.array
     if array.nbytes > MAX_BUFFER_BYTES:
         raise WireError(
-            f"array of {array.nbytes} bytes, a message may have {MAX_BUFFER_BYTES}; send it in parts"
+            f"array of {array.nbytes} bytes, allowed are {MAX_BUFFER_BYTES}; send it in parts"
         )
     # A structured dtype has no buffer format that memoryview can cast, its bytes do.
     buffer = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
@@ -294,7 +296,7 @@ def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
     dtype = _DTYPES.get(header.dtype)
     if dtype is None:
         raise WireError(f"dtype {header.dtype!r} is unknown; known are {', '.join(_DTYPES)}")
-    if not 1 <= len(header.shape) <= MAX_AXES or any(extent < 0 for extent in header.shape):
+    if not 1 <= len(header.shape) <= _MAX_AXES or any(extent < 0 for extent in header.shape):
         raise WireError(f"shape {header.shape} is not that of an array")
     rows = _rows(header)
     if rows is not None and rows != header.shape[0]:

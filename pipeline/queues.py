@@ -22,7 +22,7 @@ import zmq
 from pipeline.errors import WireError
 from pipeline.messages import MAX_BUFFER_BYTES, Data, Message, decode, encode
 
-__all__ = ["Receiver", "Sender", "send_to_all"]
+__all__ = ["HELLO", "Receiver", "Sender", "send_to_all"]
 
 HELLO = b"pipeline-queue/1"
 _CREDIT = struct.Struct("<QI")

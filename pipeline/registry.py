@@ -60,6 +60,8 @@ def load_stage(name: str) -> type[AnyStage]:
         raise ConfigError(f"stage '{name}' cannot be imported from {target}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Source | Transform)):
         raise ConfigError(f"{target} is not a stage: it must derive from Source or Transform")
+    if not hasattr(found, "Config"):
+        raise ConfigError(f"{target} is not a stage: it has no Config")
     return found
 
 

@@ -24,16 +24,20 @@ def stages(
         print(msgspec.json.encode(found).decode())
         return
     from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
 
     console = Console(highlight=False)
     for stage in found:
         takes = " or ".join(stage["takes"]) or "nothing: a source"
-        console.print(f"[bold]{stage['name']}[/bold]  {stage['summary']}")
-        console.print(f"    takes {takes}", style="dim")
+        console.print(f"[bold]{stage['name']}[/bold] (takes {takes})")
+        console.print(Padding(stage["summary"], (0, 0, 0, 4)))
+        options = Table.grid(padding=(0, 2, 0, 0))
         for option in stage["options"]:
-            console.print(f"    [cyan]{option['name']}[/cyan] = {option['default']}", markup=True)
-            if option["help"]:
-                console.print(f"        {option['help']}", style="dim", markup=False)
+            options.add_row(
+                f"[cyan]{option['name']}[/cyan]", f"[dim]{option['default']}[/dim]", option["help"]
+            )
+        console.print(Padding(options, (0, 0, 1, 4)))
 
 
 def _describe(name: str, stage: Any) -> dict[str, Any]:

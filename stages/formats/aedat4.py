@@ -1,10 +1,9 @@
-r"""AEDAT4 recordings, as iniVation's DV software and dv-processing write them.
+"""AEDAT4 recordings, as iniVation's DV software and dv-processing write them.
 
-Source: the AEDAT 4.0 file format specification. ``#!AER-DAT4.0\r\n``, a size-prefixed FlatBuffer
-``IOHE`` (compression, position of the data table, an XML description of the streams), then packets:
-stream id and size (int32 each) and a compressed, size-prefixed FlatBuffer, ``EVTS`` for events; at
-the end, where the file was closed properly, a data table ``FTAB`` with the place, size, element
-count and time range of every packet.
+Source: the AEDAT 4.0 file format specification. A header (`stages.formats.aedat4_header`), then
+packets: stream and size (int32 each) and a compressed, size-prefixed FlatBuffer, ``EVTS`` for
+events; at the end, where the file was closed properly, the compressed data table
+(`stages.formats.aedat4_table`), whose place is in the header.
 
 We read it ourselves because dv-processing refuses a truncated file whole, prints a C++ stack for a
 wrong one and cannot resume at a position; the tests hold our arrays to its own.
@@ -15,96 +14,76 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
-from xml.etree import ElementTree
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import RecordingError
-from pipeline.events import EVENT, EventArray
-from stages.formats.compression import LARGEST_PACKET, NAMES, decompressor
-from stages.formats.flatbuffer import Table, root_table
+from pipeline.events import EVENT, EventArray, empty_events
+from stages.formats.aedat4_header import Header, Stream, read_header
+from stages.formats.aedat4_table import decode_table
+from stages.formats.compression import decompressor
+from stages.formats.flatbuffer import root_table
 from stages.formats.reader import Packet
 
-__all__ = ["MAGIC", "Aedat4Reader"]
+__all__ = ["Aedat4Reader"]
 
-MAGIC = b"#!AER-DAT4.0\r\n"
-_LARGEST_HEADER = 16 << 20
 _PACKET_HEADER = struct.Struct("<ii")
-
-
-class _Stream(NamedTuple):
-    """A stream that the header declares."""
-
-    number: int
-    name: str
-    kind: str
-    source: str
-    width: int
-    height: int
+_READ_AHEAD_BYTES = 1 << 18
 
 
 class Aedat4Reader:
     """An open AEDAT4 recording; see `stages.formats.reader.Reader`.
 
+    Args:
+        path: the file.
+        on_damage: ``raise`` or ``drop``; see `stages.formats.open_recording`.
+        stream: the camera or the name of the stream of events; the first where it is None.
+
     Raises:
-        RecordingError: the header is damaged, or there is no stream of events.
+        RecordingError: the header is damaged, or there is no such stream of events.
     """
 
     format = "AEDAT4"
 
-    def __init__(self, path: Path, on_damage: str = "raise") -> None:
+    def __init__(self, path: Path, on_damage: str = "raise", stream: str | None = None) -> None:
         self._path = path
         self._drop = on_damage == "drop"
-        self._size = path.stat().st_size
-        self._file = path.open("rb")
         try:
-            self._read_header()
+            self._file = path.open("rb", buffering=_READ_AHEAD_BYTES)
+        except OSError as error:
+            raise self._unreadable(error) from None
+        try:
+            self._open(stream)
+        except OSError as error:
+            self.close()
+            raise self._unreadable(error) from None
         except BaseException:
             self.close()
             raise
-        self._refused: Counter[str] = Counter()
-        self._quality: Counter[str] = Counter()
-        self._last_us: int | None = None
-        self._delivered = 0
+        self._start_counts()
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """Events read and not delivered so far, by reason."""
+        """Events not delivered by the latest `packets`, by reason."""
         return self._refused
 
     @property
     def quality(self) -> Mapping[str, int]:
-        """Flaws found so far that cost no event, by kind."""
+        """Flaws found by the latest `packets`, by kind."""
         return self._quality
 
     def packets(self, position: int = 0) -> Iterator[Packet]:
         """Yield the events from a position on, a packet at a time; see `Reader.packets`."""
-        position = position or self._first
-        while position < self._end:
-            self._file.seek(position)
-            header = self._file.read(_PACKET_HEADER.size)
-            if len(header) < _PACKET_HEADER.size:
-                self._damaged(position, "is truncated", self._end - position)
-                return
-            stream, size = _PACKET_HEADER.unpack(header)
-            behind = position + _PACKET_HEADER.size + size
-            if size < 0 or stream not in self._streams:
-                what = f"a packet of {size} bytes for stream {stream}"
-                self._damaged(position, f"is damaged ({what})", self._end - position)
-                return
-            if behind > self._end:
-                self._damaged(position, "is truncated", self._end - position)
-                return
-            if stream == self._events.number:
-                try:
-                    events = self._decode(self._file.read(size))
-                except ValueError as error:
-                    self._damaged(position, f"is damaged ({error})", behind - position)
-                else:
-                    self._delivered += len(events)
-                    yield Packet(events, behind)
-            position = behind
+        position = position or self._header.length
+        if not self._header.length <= position <= self._size:
+            raise RecordingError(
+                f"{self._path}: has no position {position}, it has {self._size} bytes; resume with"
+                " the recording that the position was taken from"
+            )
+        self._start_counts()
+        return self._walk(position)
 
     def close(self) -> None:
         """Close the file."""
@@ -121,130 +100,160 @@ class Aedat4Reader:
     ) -> None:
         self.close()
 
-    def _damaged(self, position: int, how: str, lost_bytes: int) -> None:
-        if self._drop:
-            self._quality["damaged bytes"] += lost_bytes
+    def _open(self, name: str | None) -> None:
+        self._size = self._file.seek(0, 2)
+        self._file.seek(0)
+        try:
+            self._header = read_header(self._file)
+        except ValueError as error:
+            raise RecordingError(
+                f"{self._path}: its AEDAT4 header is damaged: {error}; copy or record it again"
+            ) from None
+        self._decompress = decompressor(self._header.compression)
+        self._stream = self._choose(self._header, name)
+        self.width, self.height = self._stream.width, self._stream.height
+        self.source = self._stream.source
+        table = self._data_table(self._header.data_table)
+        # Without a table the packets are walked to the end of the file.
+        self._closed = table is not None
+        self._end = self._size if table is None else self._header.data_table
+        self.event_count: int | None = None
+        self.time_range_us: tuple[int, int] | None = None
+        if table is None:
             return
-        raise RecordingError(
-            f"{self._path}: {how} at byte {position}; the {self._delivered} events before it were"
-            ' read; set on_damage = "drop" to accept that'
-        )
+        table = table[table["stream"] == self._stream.number]
+        filled = table[table["count"] > 0]
+        # Old recordings have a table without counts and times.
+        if len(filled) or not len(table):
+            self.event_count = int(filled["count"].sum())
+        if len(filled):
+            self.time_range_us = int(filled["first_us"].min()), int(filled["last_us"].max())
+
+    def _choose(self, header: Header, name: str | None) -> Stream:
+        streams = header.streams.values()
+        events = [stream for stream in streams if stream.kind == "EVTS"]
+        if not events:
+            known = ", ".join(f"{stream.name} ({stream.kind})" for stream in streams) or "none"
+            raise RecordingError(f"{self._path}: has no stream of events; its streams: {known}")
+        chosen = [one for one in events if name in (None, one.name, one.source)]
+        if not chosen or (name is not None and len(chosen) > 1):
+            how_many = "several streams" if chosen else "no stream"
+            known = ", ".join(f"{one.name} of {one.source}" for one in events)
+            raise RecordingError(
+                f"{self._path}: has {how_many} of events {name!r}; name the stream or the camera,"
+                f" it has: {known}"
+            )
+        if not chosen[0].width or not chosen[0].height:
+            raise RecordingError(
+                f"{self._path}: its header does not say how large the sensor is (sizeX, sizeY);"
+                " copy or record it again"
+            )
+        return chosen[0]
+
+    def _data_table(self, position: int) -> NDArray[Any] | None:
+        """Read the table at a position, None if there is none; what it says may be wrong."""
+        if not self._header.length <= position < self._size:
+            return None
+        self._file.seek(position)
+        try:
+            table = self._decompress(self._file.read())
+            return decode_table(table, (position - self._header.length) // _PACKET_HEADER.size)
+        except ValueError:
+            return None
+
+    def _walk(self, position: int) -> Iterator[Packet]:
+        try:
+            while position < self._end:
+                # Set anew for each packet, so that walks and readers of the table do not disturb
+                # each other; within the buffer it costs no system call.
+                self._file.seek(position)
+                start = self._file.read(_PACKET_HEADER.size)
+                if len(start) < _PACKET_HEADER.size:
+                    self._damaged("is truncated", position, self._end)
+                    return
+                stream, size = _PACKET_HEADER.unpack(start)
+                behind = position + len(start) + size
+                if stream not in self._header.streams or size < 0:
+                    if self._header.data_table == -1 and self._data_table(position) is not None:
+                        break
+                    what = f"{size} bytes of stream {stream}"
+                    if position == self._header.data_table:
+                        what = "its data table"
+                    self._damaged(f"is damaged ({what})", position, self._end)
+                    return
+                if behind > self._end:
+                    how = "is damaged" if self._closed else "is truncated"
+                    self._damaged(how, position, self._end)
+                    return
+                if stream == self._stream.number:
+                    try:
+                        events = self._decode(self._file.read(size))
+                    except ValueError as error:
+                        self._damaged(f"is damaged ({error})", position, behind)
+                    else:
+                        self._delivered += len(events)
+                        yield Packet(events, behind)
+                position = behind
+        except OSError as error:
+            raise self._unreadable(error) from None
+        if self._header.data_table == -1:
+            self._quality["not closed"] = 1
+        elif not self._closed:
+            self._damaged("is truncated", position, position)
 
     def _decode(self, payload: bytes) -> EventArray:
         packet = self._decompress(payload)
         first, count = root_table(packet, b"EVTS").vector(0, EVENT.itemsize)
-        if count == 0:
-            events: EventArray = np.empty(0, dtype=EVENT)
-        else:
-            events = np.frombuffer(packet, dtype=EVENT, count=count, offset=first)
-        x, y, t = events["x"].view(np.uint16), events["y"].view(np.uint16), events["t"]
-        if count and (x.max() >= self.width or y.max() >= self.height):
-            inside = (x < self.width) & (y < self.height)
-            events = events[inside]
-            self._refused["outside the sensor"] += count - len(events)
-            t = events["t"]
+        if not count:
+            return _read_only(empty_events())
+        events = self._valid(np.frombuffer(packet, EVENT, count, first))
+        t = events["t"]
         if len(t):
             back = int(np.count_nonzero(t[1:] < t[:-1]))
             back += self._last_us is not None and int(t[0]) < self._last_us
             self._last_us = int(t[-1])
             if back:
                 self._quality["time going back"] += back
-        events.setflags(write=False)
-        return events
+        return _read_only(events)
 
-    def _read_header(self) -> None:
-        magic = self._file.read(len(MAGIC))
-        if magic != MAGIC:
-            raise RecordingError(
-                f"{self._path}: is an AEDAT4 recording of another version: it begins with"
-                f" {magic!r}, known is {MAGIC!r}"
-            )
-        try:
-            prefix = self._file.read(4)
-            size = int.from_bytes(prefix, "little")
-            if len(prefix) < 4 or size > min(_LARGEST_HEADER, self._size):
-                raise ValueError(f"it claims {size} bytes, the file has {self._size}")
-            header = prefix + self._file.read(size)
-            if len(header) < 4 + size:
-                raise ValueError(f"it should have {size} bytes, the file ends after {len(header)}")
-            self._first = len(MAGIC) + len(header)
-            table = root_table(header, b"IOHE")
-            compression = table.number(0, "i", 0)
-            if not 0 <= compression < len(NAMES):
-                raise ValueError(f"compression {compression} is unknown")
-            self._decompress = decompressor(NAMES[compression])
-            data_table = table.number(1, "q", -1)
-            self._streams = {stream.number: stream for stream in _streams(table.text(2))}
-        except ValueError as error:
-            raise RecordingError(
-                f"{self._path}: its AEDAT4 header is damaged: {error}; copy or record it again"
-            ) from None
-        self._choose_stream()
-        self.time_range_us: tuple[int, int] | None = None
-        self._end = self._size
-        if self._first <= data_table < self._size:
-            self._read_data_table(data_table)
+    def _valid(self, events: EventArray) -> EventArray:
+        """Return the events that can be, without a copy if these are all."""
+        # Unsigned, so that one comparison also finds what is below zero.
+        x, y = events["x"].view(np.uint16), events["y"].view(np.uint16)
+        p = events["p"].view(np.uint8)
+        if x.max() < self.width and y.max() < self.height and p.max() <= 1:
+            return events
+        inside = (x < self.width) & (y < self.height)
+        valid = inside & (p <= 1)
+        reasons = {
+            "outside the sensor": int(np.count_nonzero(~inside)),
+            "of unknown polarity": int(np.count_nonzero(inside ^ valid)),
+        }
+        self._refused.update({reason: count for reason, count in reasons.items() if count})
+        return events[valid]
 
-    def _choose_stream(self) -> None:
-        """Take the first stream of events that says how large its sensor is."""
-        events = [stream for stream in self._streams.values() if stream.kind == "EVTS"]
-        if not events:
-            kinds = ", ".join(f"{s.name} ({s.kind})" for s in self._streams.values()) or "none"
-            raise RecordingError(f"{self._path}: has no stream of events; its streams: {kinds}")
-        sized = [stream for stream in events if stream.width > 0 and stream.height > 0]
-        if not sized:
-            raise RecordingError(
-                f"{self._path}: its header does not say how large the sensor is (sizeX, sizeY)"
-            )
-        self._events = sized[0]
-        self.width, self.height = self._events.width, self._events.height
-        self.source = self._events.source
+    def _start_counts(self) -> None:
+        self._refused: Counter[str] = Counter()
+        self._quality: Counter[str] = Counter()
+        self._last_us: int | None = None
+        self._delivered = 0
 
-    def _read_data_table(self, position: int) -> None:
-        """Read where packets end and from when to when they go; a broken table is no loss."""
-        self._file.seek(position)
-        try:
-            table = root_table(
-                self._decompress(self._file.read(min(self._size - position, LARGEST_PACKET))),
-                b"FTAB",
-            )
-            ranges = [_time_range(entry, self._events.number) for entry in table.tables(0)]
-        except ValueError:
+    def _damaged(self, how: str, position: int, behind: int) -> None:
+        if self._drop:
+            self._quality["damaged places"] += 1
+            self._quality["damaged bytes"] += behind - position
             return
-        self._end = position
-        times = [both for both in ranges if both is not None]
-        if times:
-            self.time_range_us = min(t for t, _ in times), max(t for _, t in times)
+        raise RecordingError(
+            f"{self._path}: {how} at byte {position}; the {self._delivered} events before it were"
+            ' read; set on_damage = "drop" to accept that'
+        )
+
+    def _unreadable(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"{self._path}: cannot be read: {error.strerror}; check the disk and the permissions"
+        )
 
 
-def _time_range(entry: Table, stream: int) -> tuple[int, int] | None:
-    """Return the times of a packet of events; ids are in the struct PacketHeader."""
-    at = entry.at(1)
-    if at is None or entry.number(1, "i", -1) != stream or not entry.number(2, "q", 0):
-        return None
-    return entry.number(3, "q", 0), entry.number(4, "q", 0)
-
-
-def _streams(text: str) -> Iterator[_Stream]:
-    """Read the XML description; it lists streams in any order, not all of them filled."""
-    if "<!" in text:
-        # Entities could expand without end, and DV's software writes none.
-        raise ValueError("its XML holds a declaration")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"its XML cannot be read ({error})") from None
-    for node in root.iterfind("./node[@name='outInfo']/node"):
-        attributes = {a.get("key"): a.text or "" for a in node.iterfind("attr")}
-        info = {a.get("key"): a.text or "" for a in node.iterfind("./node[@name='info']/attr")}
-        try:
-            yield _Stream(
-                number=int(node.get("name", "")),
-                name=attributes.get("originalOutputName", ""),
-                kind=attributes.get("typeIdentifier", ""),
-                source=info.get("source", ""),
-                width=int(info.get("sizeX", 0)),
-                height=int(info.get("sizeY", 0)),
-            )
-        except ValueError:
-            raise ValueError(f"its XML has a stream {node.attrib} that is not one") from None
+def _read_only(events: EventArray) -> EventArray:
+    events.setflags(write=False)
+    return events

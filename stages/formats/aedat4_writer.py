@@ -1,37 +1,31 @@
 """AEDAT4 recordings written, so that iniVation's software opens them; see `stages.formats.aedat4`.
 
 A packet is a constant FlatBuffer prefix followed by the events' own memory, so no event is touched
-one by one. Packets are whole at any time: what was written before a crash can be read.
+one by one. The file holds whole packets at any time: what was written before a crash can be read.
 """
 
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
-from xml.etree import ElementTree
+from typing import Self
 
 import numpy as np
 
 from pipeline.errors import RecordingError
 from pipeline.events import EVENT, TIME_LIMIT_US, EventArray
-from stages.formats.aedat4 import MAGIC
+from stages.formats.aedat4_header import Stream, describe, encode_header
+from stages.formats.aedat4_table import ENTRY, encode_table
 from stages.formats.compression import NAMES, compressor
 
 __all__ = ["Aedat4Writer"]
 
 _PACKET_EVENTS = 8192
 _PACKET_US = 10_000
-
-
-class _Entry(NamedTuple):
-    """A packet in the data table."""
-
-    offset: int
-    size: int
-    events: int
-    first_us: int
-    last_us: int
+_PREFIX_BYTES = 32
+_EVENT_BYTES = np.uint64(0xFF_FFFF_FFFF)
+"""The five bytes of x, y and p in the upper half of an event; the other three are padding."""
 
 
 class Aedat4Writer:
@@ -39,71 +33,85 @@ class Aedat4Writer:
 
     Args:
         path: the file; an existing one is replaced.
-        width: columns of the sensor.
-        height: rows of the sensor.
+        width: columns of the sensor, at most 32 768.
+        height: rows of the sensor, at most 32 768.
         source: the camera's name.
-        compression: one of `NAMES`.
-        attributes: further texts for the header.
+        compression: ``none``, ``lz4``, ``lz4_high``, ``zstd`` or ``zstd_high``.
+        attributes: further texts for the header, by name.
 
     Raises:
         RecordingError: the file cannot be written.
+        ValueError: another argument is not what it should be.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         width: int,
         height: int,
         source: str = "pipeline",
         compression: str = "lz4",
         attributes: Mapping[str, str] | None = None,
     ) -> None:
-        self._path = path
-        self._size = (width, height)
+        if compression not in NAMES:
+            raise ValueError(f"compression must be one of {', '.join(NAMES)}, got {compression!r}")
+        self._path = Path(path)
+        self._compression = compression
         self._compress = compressor(compression)
-        self._entries: list[_Entry] = []
-        self._last_us: int | None = None
-        xml = _description(width, height, source, compression, attributes or {})
-        # Where the data table is, is known at the end; the header is then written again.
-        self._header = MAGIC, NAMES.index(compression), xml.encode()
+        self._stream = Stream(0, "events", "EVTS", source, width, height)
+        self._xml = describe(self._stream, compression, attributes or {})
+        self._entries: list[tuple[int, int, int, int, int, int]] = []
+        self._last_us = -TIME_LIMIT_US
+        self._end = 0
         try:
-            self._file = path.open("wb")
+            # Unbuffered: a packet is in the file when it is written.
+            self._file = self._path.open("wb", buffering=0)
         except OSError as error:
             raise self._failed(error) from None
-        self._write(_io_header(*self._header, -1))
+        try:
+            self._append(encode_header(compression, -1, self._xml))
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, events: EventArray) -> None:
-        """Append events, in order of time.
+        """Append events, in packets of at most 8192 events and 10 ms.
+
+        Args:
+            events: of dtype `EVENT`, in order of time and not before those already written.
 
         Raises:
-            ValueError: dtype, order or coordinates are not what they should be.
-            RecordingError: the file cannot be written.
+            ValueError: dtype, order, coordinates or polarities are not what they should be;
+                nothing was written.
+            RecordingError: the file cannot be written; it ends with the last whole packet.
         """
         self._check(events)
         events = np.ascontiguousarray(events)
-        if not len(events):
-            return
         times = events["t"]
         begin = 0
         while begin < len(events):
             end = int(np.searchsorted(times, times[begin] + _PACKET_US))
-            end = min(max(end, begin + 1), begin + _PACKET_EVENTS)
+            end = min(end, begin + _PACKET_EVENTS)
             self._packet(events[begin:end])
             begin = end
-        self._last_us = int(times[-1])
 
     def close(self) -> None:
-        """Write the data table and where it is; the file is then complete."""
+        """Write the data table and where it is; the file is then complete.
+
+        Raises:
+            RecordingError: it cannot be written; the events in the file can be read all the same.
+        """
         if self._file.closed:
             return
         try:
-            position = self._file.tell()
-            self._file.write(self._compress(_data_table(self._entries)))
+            table = self._end
+            self._append(self._compress(encode_table(np.array(self._entries, ENTRY))))
             self._file.seek(0)
-            self._file.write(_io_header(*self._header, position))
-            self._file.close()
+            self._file.write(encode_header(self._compression, table, self._xml))
         except OSError as error:
             raise self._failed(error) from None
+        finally:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -123,35 +131,40 @@ class Aedat4Writer:
             )
         if not len(events):
             return
-        t, x, y = events["t"], events["x"].view(np.uint16), events["y"].view(np.uint16)
-        if np.any(t[1:] < t[:-1]) or (self._last_us is not None and t[0] < self._last_us):
+        t, p = events["t"], events["p"].view(np.uint8)
+        if np.any(t[1:] < t[:-1]) or t[0] < self._last_us:
             raise ValueError("events must be in order of time; sort them first")
         if t[0] <= -TIME_LIMIT_US or t[-1] >= TIME_LIMIT_US:
-            raise ValueError(
-                f"event times must lie within ±{TIME_LIMIT_US} µs, got {t[0]}, {t[-1]}"
-            )
-        if x.max() >= self._size[0] or y.max() >= self._size[1]:
-            raise ValueError(
-                f"events must lie within {self._size[0]}×{self._size[1]}, got x up to"
-                f" {int(x.max())} and y up to {int(y.max())}"
-            )
+            raise ValueError(f"times must be within ±2**62 µs, got {t[0]} to {t[-1]}")
+        if p.max() > 1:
+            raise ValueError(f"polarities must be 0 or 1, got {events['p'][p.argmax()]}")
+        # Unsigned, so that one comparison also finds what is below zero.
+        for axis, limit in (("x", self._stream.width), ("y", self._stream.height)):
+            values = events[axis].view(np.uint16)
+            if values.max() >= limit:
+                wrong = events[axis][values.argmax()]
+                raise ValueError(f"{axis} must be 0 to {limit - 1}, got {wrong}")
 
     def _packet(self, events: EventArray) -> None:
-        body = _event_packet(events)
-        payload = self._compress(body)
-        header = struct.pack("<ii", 0, len(payload))
-        first_us, last_us = int(events["t"][0]), int(events["t"][-1])
-        offset = self._write(header + payload) + len(header)
-        self._entries.append(_Entry(offset, len(payload), len(events), first_us, last_us))
+        payload = self._compress(_event_packet(events))
+        header = struct.pack("<ii", self._stream.number, len(payload))
+        place = self._end + len(header)
+        self._append(header + payload)
+        self._last_us = int(events["t"][-1])
+        first_us = int(events["t"][0])
+        self._entries.append((place, 0, len(payload), len(events), first_us, self._last_us))
 
-    def _write(self, data: bytes) -> int:
-        """Write and return where it begins."""
+    def _append(self, data: bytes) -> None:
+        """Write all of it or, on a full disk, nothing."""
         try:
-            position = self._file.tell()
-            self._file.write(data)
+            written = 0
+            while written < len(data):
+                written += self._file.write(memoryview(data)[written:])
         except OSError as error:
+            os.ftruncate(self._file.fileno(), self._end)
+            self._file.seek(self._end)
             raise self._failed(error) from None
-        return position
+        self._end += len(data)
 
     def _failed(self, error: OSError) -> RecordingError:
         return RecordingError(
@@ -159,91 +172,18 @@ class Aedat4Writer:
         )
 
 
-def _event_packet(events: EventArray) -> bytes:
+def _event_packet(events: EventArray) -> bytearray:
     """A size-prefixed ``EVTS`` buffer: a table with one vector of event structs.
 
     Byte 0 size, 4 root offset, 8 identifier, 12 vtable of one field, 20 table, 28 vector length,
-    32 events, aligned to 8 bytes as their int64 must be.
+    32 events, aligned to 8 bytes as their int64 must be. Padding is zero whatever it was, so that
+    the same events give the same file.
     """
-    vector = events.view(np.uint8).tobytes()
-    return (
-        struct.pack("<II4s", 28 + len(vector), 16, b"EVTS")
-        + struct.pack("<HHHH", 6, 8, 4, 0)
-        + struct.pack("<iII", 8, 4, len(events))
-        + vector
+    packet = bytearray(_PREFIX_BYTES + events.nbytes)
+    struct.pack_into(
+        "<II4s4HiII", packet, 0, len(packet) - 4, 16, b"EVTS", 6, 8, 4, 0, 8, 4, len(events)
     )
-
-
-def _io_header(magic: bytes, compression: int, xml: bytes, data_table: int) -> bytes:
-    """Magic and a size-prefixed ``IOHE`` buffer; its length does not depend on ``data_table``."""
-    # vtable at 12 of 10 bytes and 2 of padding, table at 24: int32 compression at 4, text at 8,
-    # 4 bytes of padding, int64 at 16 (so that it is aligned); the text follows at 48.
-    text = struct.pack("<I", len(xml)) + xml + b"\0"
-    body = (
-        struct.pack("<I4s", 20, b"IOHE")
-        + struct.pack("<HHHHHH", 10, 24, 4, 16, 8, 0)
-        + struct.pack("<iiI4xq", 12, compression, 16, data_table)
-        + text
-    )
-    body += b"\0" * (-(4 + len(body)) % 8)
-    return magic + struct.pack("<I", len(body)) + body
-
-
-def _data_table(entries: list[_Entry]) -> bytes:
-    """A size-prefixed ``FTAB`` buffer."""
-    # Root table at 20 with the vector at 28; each definition is a vtable of 14 bytes, 2 of
-    # padding and a table of 48 bytes with its int64 fields aligned.
-    vector = 32
-    first = vector + 4 * len(entries)
-    first += -first % 8
-    stride = 16 + 48
-    offsets, tables = [], []
-    for k, entry in enumerate(entries):
-        vtable = first + k * stride
-        table = vtable + 16
-        offsets.append(table - (vector + 4 * k))
-        tables.append(
-            struct.pack("<HHHHHHHxx", 14, 48, 8, 40, 16, 24, 32)
-            + struct.pack(
-                "<i4xqqqqii",
-                16,
-                entry.offset,
-                entry.events,
-                entry.first_us,
-                entry.last_us,
-                0,
-                entry.size,
-            )
-        )
-    body = (
-        struct.pack("<I4s", 16, b"FTAB")
-        + struct.pack("<HHHH", 6, 8, 4, 0)
-        + struct.pack("<iII", 8, 4, len(entries))
-        + struct.pack(f"<{len(offsets)}I", *offsets)
-    )
-    body = body.ljust(first - 4, b"\0") + b"".join(tables)
-    return struct.pack("<I", len(body)) + body
-
-
-def _description(
-    width: int, height: int, source: str, compression: str, attributes: Mapping[str, str]
-) -> str:
-    """The XML that names the one stream."""
-    root = ElementTree.Element("dv", version="2.0")
-    streams = ElementTree.SubElement(root, "node", name="outInfo", path="/outInfo/")
-    stream = ElementTree.SubElement(streams, "node", name="0", path="/outInfo/0/")
-    info = ElementTree.SubElement(stream, "node", name="info", path="/outInfo/0/info/")
-    for parent, key, kind, value in (
-        (stream, "compression", "string", compression.upper()),
-        (stream, "originalModuleName", "string", "pipeline"),
-        (stream, "originalOutputName", "string", "events"),
-        (stream, "typeDescription", "string", "Array of events (polarity ON/OFF)."),
-        (stream, "typeIdentifier", "string", "EVTS"),
-        (info, "sizeX", "int", str(width)),
-        (info, "sizeY", "int", str(height)),
-        (info, "source", "string", source),
-        *((info, key, "string", value) for key, value in attributes.items()),
-    ):
-        ElementTree.SubElement(parent, "attr", key=key, type=kind).text = value
-    ElementTree.indent(root, "    ")
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+    halves = np.frombuffer(packet, np.uint64, offset=_PREFIX_BYTES).reshape(-1, 2)
+    halves[:] = events.view(np.uint64).reshape(-1, 2)
+    halves[:, 1] &= _EVENT_BYTES
+    return packet

@@ -38,10 +38,16 @@ def compressor(name: str) -> Callable[[Any], bytes]:
 def _lz4(payload: bytes) -> bytes:
     import lz4.frame
 
-    frame = lz4.frame.LZ4FrameDecompressor()
+    # A byte of LZ4 stands for 255 at most. The decompressor doubles its buffer as it needs, but
+    # takes at once what the frame's header claims, so that must be looked at before.
     try:
-        packet: bytes = frame.decompress(payload, max_length=LARGEST_PACKET)
-    except (RuntimeError, EOFError) as error:
+        if lz4.frame.get_frame_info(payload)["content_size"] > len(payload) * 255:
+            raise ValueError("its LZ4 frame claims an impossible size")
+        frame = lz4.frame.LZ4FrameDecompressor()
+        # With a limit it is half as fast.
+        limit = {"max_length": LARGEST_PACKET} if len(payload) > LARGEST_PACKET // 255 else {}
+        packet: bytes = frame.decompress(payload, **limit)
+    except (RuntimeError, EOFError, MemoryError) as error:
         raise ValueError(f"LZ4: {error}") from None
     if not frame.eof:
         raise ValueError("its LZ4 frame does not end, or is larger than 1 GiB")
@@ -51,19 +57,26 @@ def _lz4(payload: bytes) -> bytes:
 def _zstd(payload: bytes) -> bytes:
     import zstandard
 
+    try:
+        # A block of Zstandard has 4 bytes or more, and stands for 128 KiB at most.
+        if 0 <= zstandard.frame_content_size(payload) <= min(LARGEST_PACKET, len(payload) << 15):
+            return zstandard.ZstdDecompressor().decompress(payload)
+        return _zstd_of_unknown_size(payload)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise ValueError(f"Zstandard: {error}") from None
+
+
+def _zstd_of_unknown_size(payload: bytes) -> bytes:
+    """A few bytes may stand for gigabytes: look at the size as it grows."""
+    import zstandard
+
     frame = zstandard.ZstdDecompressor().decompressobj()
     pieces, total = [], 0
-    try:
-        # A few bytes of Zstandard may stand for gigabytes: look at the size as it grows.
-        for start in range(0, len(payload), _PIECE):
-            pieces.append(frame.decompress(payload[start : start + _PIECE]))
-            total += len(pieces[-1])
-            if total > LARGEST_PACKET:
-                raise ValueError("its Zstandard frame is larger than 1 GiB")
-            if frame.eof:
-                break
-    except zstandard.ZstdError as error:
-        raise ValueError(f"Zstandard: {error}") from None
-    if not frame.eof:
-        raise ValueError("its Zstandard frame does not end")
-    return b"".join(pieces)
+    for start in range(0, len(payload), _PIECE):
+        pieces.append(frame.decompress(payload[start : start + _PIECE]))
+        total += len(pieces[-1])
+        if total > LARGEST_PACKET:
+            raise ValueError("its Zstandard frame is larger than 1 GiB")
+        if frame.eof:
+            return b"".join(pieces)
+    raise ValueError("its Zstandard frame does not end")

@@ -6,8 +6,8 @@ would hand them out; the watermark then tells the stages behind how far time has
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +24,8 @@ from stages.formats.reader import Reader
 __all__ = ["Replay", "ReplayConfig", "ReplayState"]
 
 _SLICE_S = 0.001
+
+Counts: TypeAlias = tuple[tuple[str, int], ...]
 
 
 class ReplayConfig(StageConfig):
@@ -46,8 +48,10 @@ class ReplayState(NamedTuple):
     offset: int
     sent: int
     """Events sent in all."""
-    refused: tuple[tuple[str, int], ...]
-    """Events refused by the reader in front of ``position``, by reason."""
+    refused: Counts
+    """Events refused in front of ``position``, by reason."""
+    flaws: Counts
+    """What else the reader found wrong in front of ``position``, by kind."""
     phase: str
     """``before``, ``within`` or ``after`` the recording."""
 
@@ -58,7 +62,8 @@ class _Chunk(NamedTuple):
     events: EventArray
     position: int
     offset: int
-    refused: tuple[tuple[str, int], ...]
+    refused: Counts
+    flaws: Counts
 
 
 class Replay(Source[ReplayConfig, ReplayState]):
@@ -81,7 +86,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
 
     def initial_state(self) -> ReplayState:
         """Return the place before the recording."""
-        return ReplayState(0, 0, 0, (), "before")
+        return ReplayState(0, 0, 0, (), (), "before")
 
     def play(self, state: ReplayState) -> Iterator[Played[ReplayState]]:
         """Yield the recording from ``state`` on."""
@@ -102,12 +107,13 @@ class Replay(Source[ReplayConfig, ReplayState]):
                         offset=chunk.offset + end,
                         sent=state.sent + end - begin,
                         refused=chunk.refused,
+                        flaws=chunk.flaws,
                         phase="within",
                     )
                     message = self._message(chunk.events[begin:end], watermark_us)
                     yield Played([message], state, due_us)
                 chunk = following
-            state = state._replace(refused=gathered.refused, phase="after")
+            state = state._replace(refused=gathered.refused, flaws=gathered.flaws, phase="after")
             yield Played([control(EndRecording(stream=self.name))], state)
             if damage is not None:
                 raise damage
@@ -122,6 +128,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
             unit_in="events",
             unit_out="events",
             refused=refused,
+            notes=dict(state.flaws),
         )
 
     def _reader(self) -> Reader:
@@ -182,11 +189,7 @@ def _next(chunks: Iterator[_Chunk]) -> tuple[_Chunk | None, RecordingError | Non
 
 
 class _Chunks:
-    """Gathers packets into chunks of exactly ``size`` events; the last may be shorter.
-
-    Attributes:
-        refused: events that the reader and this refused so far, by reason.
-    """
+    """Gathers packets into chunks of exactly ``size`` events; the last may be shorter."""
 
     def __init__(self, reader: Reader, state: ReplayState, size: int) -> None:
         self._reader = reader
@@ -195,17 +198,21 @@ class _Chunks:
         self._impossible = 0
 
     @property
-    def refused(self) -> tuple[tuple[str, int], ...]:
-        total = Counter(dict(self._state.refused))
-        total.update(self._reader.refused)
-        total["of impossible time"] += self._impossible
-        return tuple(sorted((reason, count) for reason, count in total.items() if count))
+    def refused(self) -> Counts:
+        """Events refused so far, by reason."""
+        impossible = {"of impossible time": self._impossible} if self._impossible else {}
+        return _sum(self._state.refused, self._reader.refused, impossible)
+
+    @property
+    def flaws(self) -> Counts:
+        """What else was found wrong so far, by kind."""
+        return _sum(self._state.flaws, self._reader.quality)
 
     def __iter__(self) -> Iterator[_Chunk]:
         pending: list[EventArray] = []
         held, skip, position = 0, self._state.offset, self._state.position
-        refused = self._state.refused
-        place = (position, skip, refused)
+        refused, flaws = self._state.refused, self._state.flaws
+        place = (position, skip, refused, flaws)
         damage: RecordingError | None = None
         packets = self._reader.packets(position)
         while True:
@@ -220,14 +227,14 @@ class _Chunks:
             skip -= used
             while used < len(events):
                 if not held:
-                    place = (position, used, refused)
+                    place = (position, used, refused, flaws)
                 part = events[used : used + self._size - held]
                 pending.append(part)
                 used, held = used + len(part), held + len(part)
                 if held == self._size:
                     yield _Chunk(concatenate_events(pending), *place)
                     pending, held = [], 0
-            position, refused = packet.position, self.refused
+            position, refused, flaws = packet.position, self.refused, self.flaws
         if held:
             yield _Chunk(concatenate_events(pending), *place)
         if damage is not None:
@@ -241,3 +248,10 @@ class _Chunks:
         possible = events[(t > -TIME_LIMIT_US) & (t < TIME_LIMIT_US)]
         self._impossible += len(events) - len(possible)
         return possible
+
+
+def _sum(before: Counts, *more: Mapping[str, int]) -> Counts:
+    total = Counter(dict(before))
+    for counts in more:
+        total.update(counts)
+    return tuple(sorted(total.items()))

@@ -1,0 +1,168 @@
+"""The graph: who takes from whom, in which order, and what cannot be."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from pipeline.config import parse_config
+from pipeline.errors import ConfigError
+from pipeline.graph import Edge, Graph, build_graph
+
+Table: TypeAlias = dict[str, object]
+USES = {
+    "camera": "worker_stages:Noise",
+    "relay": "worker_stages:Relay",
+    "tally": "worker_stages:Tally",
+    "mean": "aggregate",
+}
+
+
+def graph(*tables: Table, **run: object) -> Graph:
+    """A graph of light stages; ``use`` is one of `USES`."""
+    rows = []
+    for table in tables:
+        kind = str(table.get("use", table["name"]))
+        row = {**table, "use": USES.get(kind, kind)}
+        if kind == "tally":
+            row["path"] = "tally.txt"
+        rows.append(row)
+    return build_graph(parse_config({"run": run, "stage": rows}, Path("p.toml")))
+
+
+def refusal(*tables: Table) -> str:
+    with pytest.raises(ConfigError) as caught:
+        graph(*tables)
+    return str(caught.value)
+
+
+CAMERA: Table = {"name": "camera"}
+RELAY: Table = {"name": "relay"}
+TALLY: Table = {"name": "tally"}
+
+
+def joins(found: Graph) -> list[tuple[str, str]]:
+    return [(edge.sender, edge.receiver) for edge in found.edges]
+
+
+def test_a_stage_takes_from_the_table_above() -> None:
+    found = graph(CAMERA, RELAY, TALLY)
+    assert joins(found) == [("camera", "relay"), ("relay", "tally")]
+    assert [node.port is None for node in found.nodes] == [False, False, True]
+    assert found.edges[0].name == "camera→relay"
+
+
+def test_tables_may_stand_in_any_order() -> None:
+    found = graph(TALLY | {"from": "relay"}, RELAY | {"from": ["camera"]}, CAMERA)
+    assert [node.name for node in found.nodes] == ["camera", "relay", "tally"]
+    assert joins(found) == [("camera", "relay"), ("relay", "tally")]
+
+
+def test_one_stage_may_feed_many_and_a_sink_may_take_from_many() -> None:
+    found = graph(
+        CAMERA,
+        {"name": "left", "use": "relay", "from": "camera"},
+        {"name": "right", "use": "relay", "from": "camera", "queue": 3},
+        TALLY | {"from": ["right", "left"], "queue": 2},
+    )
+    assert found.edges == (
+        Edge("camera", "left", 8),
+        Edge("camera", "right", 3),
+        Edge("right", "tally", 2),
+        Edge("left", "tally", 2),
+    )
+
+
+def test_stages_of_a_group_share_a_process() -> None:
+    found = graph(CAMERA | {"group": "front"}, RELAY | {"group": "front"}, TALLY)
+    assert {group: [node.name for node in nodes] for group, nodes in found.groups.items()} == {
+        "front": ["camera", "relay"],
+        "tally": ["tally"],
+    }
+    assert [found.edge_scheme(edge) for edge in found.edges] == ["inproc", "ipc"]
+    tcp = graph(CAMERA, RELAY, TALLY, transport="tcp")
+    assert [tcp.edge_scheme(edge) for edge in tcp.edges] == ["tcp", "tcp"]
+
+
+def test_a_group_may_be_called_like_a_stage_in_it() -> None:
+    found = graph(CAMERA | {"group": "camera"}, RELAY | {"group": "camera"}, TALLY)
+    assert list(found.groups) == ["camera", "tally"]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            (CAMERA, TALLY | {"from": "camra"}),
+            "stage.tally.from: no stage 'camra'; did you mean 'camera'?",
+        ),
+        (
+            (CAMERA | {"use": "replai"}, TALLY),
+            "stage.camera.use: no stage is called 'replai'; did you mean 'replay'?",
+        ),
+        ((TALLY,), "stage.tally.from: is missing, and no stage stands above it"),
+        ((CAMERA, TALLY | {"from": []}), "stage.tally.from: is empty; name at least one stage"),
+        ((CAMERA, RELAY | {"from": []}), "stage.relay.from: is empty; name at least one stage"),
+        ((CAMERA, RELAY | {"from": "relay"}), "stage.relay.from: the stages form a cycle"),
+        (
+            (CAMERA | {"from": "tally"}, TALLY),
+            "stage.camera.from: a source has no input, got ['tally']",
+        ),
+        (
+            (CAMERA, {"name": "b", "use": "camera"}, RELAY | {"from": ["camera", "b"]}),
+            "stage.relay.from: worker_stages:Relay takes one input, got ['camera', 'b']",
+        ),
+        (
+            (CAMERA, TALLY | {"from": ["camera", "camera"]}),
+            "stage.tally.from: names a stage twice, got ['camera', 'camera']",
+        ),
+        (
+            (CAMERA, {"name": "mean"}, TALLY),
+            "stage.mean.from: aggregate takes outputs, 'camera' gives events",
+        ),
+        (
+            (CAMERA, TALLY, RELAY),
+            "stage.relay.from: worker_stages:Relay takes events, 'tally' gives nothing",
+        ),
+        (
+            (CAMERA, RELAY),
+            'stage.relay: nobody takes its events; add a stage with from = "relay"',
+        ),
+        ((CAMERA, CAMERA, TALLY), "stage.camera.name: is taken by another stage; choose another"),
+        (
+            ({"name": "run", "use": "camera"}, TALLY),
+            "stage.run.name: is reserved; choose another",
+        ),
+        (
+            (CAMERA, RELAY | {"group": "camera"}, TALLY | {"group": "other"}),
+            "stage.relay.group: 'camera' is the name of a stage; choose another",
+        ),
+        (
+            (CAMERA, TALLY, {"name": "b", "use": "tally", "from": "camera", "evnts": 5}),
+            "stage.b.evnts: unknown key; known are from, group, name, path, queue, use",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_in_full(tables: tuple[Table, ...], message: str) -> None:
+    assert refusal(*tables) == f"p.toml: {message}"
+
+
+def test_a_cycle_is_named_by_a_stage_on_it() -> None:
+    text = refusal(
+        CAMERA,
+        {"name": "behind", "use": "relay", "from": "b"},
+        {"name": "a", "use": "relay", "from": "b"},
+        {"name": "b", "use": "relay", "from": "a"},
+        TALLY | {"from": "behind"},
+    )
+    assert text in {f"p.toml: stage.{name}.from: the stages form a cycle" for name in ("a", "b")}
+
+
+def test_an_option_that_does_not_fit_its_input_has_its_place() -> None:
+    text = refusal(
+        CAMERA, {"name": "bins", "use": "time_bin", "window_us": 5, "size": [48, 64]}, TALLY
+    )
+    assert text == (
+        "p.toml: stage.bins.size: height must be <= 24, the sensor's, got 48;"
+        " bins can only be made coarser than the sensor"
+    )

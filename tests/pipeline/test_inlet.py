@@ -1,0 +1,222 @@
+"""Merging: the order of messages comes from what they hold and never from when they arrive."""
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import pytest
+import zmq
+from doubles import (
+    ListSink,
+    ListSource,
+    NoOptions,
+    end_recording,
+    end_stream,
+    events,
+    kinds,
+    predictions,
+    scores,
+    start,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.inlet import messages_from
+from pipeline.loop import drive_source, drive_transform
+from pipeline.messages import Message, Predictions, Reset, Start, control
+from pipeline.ports import PredictionsPort
+from pipeline.queues import Receiver, Sender
+from pipeline.stage import Account, Transform
+
+
+class Script:
+    """A receiver whose messages are there when the script of the test lets them be."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.socket = object()
+        self.left = list(messages)
+        self.dealt = 0
+
+    def receive(self, timeout_ms: int | None = None) -> Message | None:
+        return self.left.pop(0) if self.left else None
+
+    def deal(self) -> None:
+        self.dealt += 1
+
+
+def merged(scripts: Sequence[Script], arrivals: Sequence[int]) -> list[Message]:
+    """Merge, the messages arriving in an order: each number chooses among those to come."""
+    order = iter(arrivals)
+
+    class Poller:
+        def register(self, socket: object, flags: int) -> None:
+            pass
+
+        def poll(self) -> list[tuple[object, int]]:
+            speaking = [script for script in scripts if script.left]
+            assert speaking, "waits for messages that will never come"
+            return [(speaking[next(order, 0) % len(speaking)].socket, zmq.POLLIN)]
+
+    receivers: Any = scripts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zmq, "Poller", Poller)
+        return list(messages_from(receivers))
+
+
+times = st.lists(st.integers(0, 30), max_size=8).map(sorted)
+
+
+@st.composite
+def cut(draw: st.DrawFn, by: str, recordings: list[list[int]]) -> list[Message]:
+    """The stream of one input: its predictions cut into messages at will."""
+    messages = []
+    for epoch, ends in enumerate(recordings):
+        messages.append(start(epoch=epoch))
+        at = sorted(draw(st.lists(st.integers(0, len(ends)), max_size=3)))
+        for begin, end in zip([0, *at], [*at, len(ends)], strict=True):
+            messages.append(predictions(ends[begin:end], by))
+        messages.append(end_recording(epoch=epoch))
+    return [*messages, end_stream()]
+
+
+def expected(inputs: list[list[list[int]]]) -> list[list[tuple[str, float]]]:
+    """For each recording the rows of all inputs that have it, by time and then by input."""
+    return [
+        [
+            (str(k), float(end))
+            for end, k in sorted(
+                (end, k)
+                for k, recordings in enumerate(inputs)
+                if epoch < len(recordings)
+                for end in recordings[epoch]
+            )
+        ]
+        for epoch in range(max(map(len, inputs)))
+    ]
+
+
+@given(
+    st.lists(st.lists(times, max_size=3), min_size=2, max_size=3),
+    st.lists(st.integers(0, 5), max_size=60),
+    st.data(),
+)
+def test_merging_depends_on_neither_arrival_nor_cut(
+    inputs: list[list[list[int]]], arrivals: list[int], choose: st.DataObject
+) -> None:
+    streams = [choose.draw(cut(str(k), recordings)) for k, recordings in enumerate(inputs)]
+    scripts = [Script(messages) for messages in streams]
+    found = merged(scripts, arrivals)
+    parts: list[list[Message]] = []
+    for message in found:
+        if isinstance(message.header, Start):
+            parts.append([])
+        elif isinstance(message.header, Predictions):
+            parts[-1].append(message)
+    assert [scores(part) for part in parts] == expected(inputs)
+    controls = [kind for kind in kinds(found) if kind != "Predictions"]
+    assert controls == [*["Start", "EndRecording"] * max(map(len, inputs)), "EndStream"]
+    assert [script.dealt for script in scripts] == [len(messages) for messages in streams]
+
+
+def test_rows_keep_their_own_span() -> None:
+    left = Script([start(), predictions([10, 30], "a"), end_recording(), end_stream()])
+    right = Script([start(), predictions([20, 30], "b"), end_recording(), end_stream()])
+    rows = [message for message in merged([left, right], []) if not message.is_control]
+    assert scores(rows) == [("a", 10), ("b", 20), ("a", 30), ("b", 30)]
+    for row in rows:
+        assert isinstance(row.header, Predictions)
+        (span,) = row.header.spans
+        assert row.header.shape == (1, 1)
+        assert (row.header.t_first_us, row.header.t_last_us) == (span.t_start_us, span.t_end_us)
+
+
+@pytest.mark.parametrize("reset_in", [0, 1])
+def test_a_reset_of_one_branch_stays_within_the_recording(reset_in: int) -> None:
+    reset = control(Reset(stream="cam"))
+    streams = [
+        [start(), predictions([k + 1], str(k)), end_recording(), end_stream()] for k in range(2)
+    ]
+    streams[reset_in][2:2] = [reset, predictions([9], str(reset_in))]
+    found = merged([Script(messages) for messages in streams], [])
+    assert kinds(found) == [
+        "Start",
+        *["Predictions"] * 2,
+        "Reset",
+        "Predictions",
+        "EndRecording",
+        "EndStream",
+    ]
+
+
+def test_messages_of_a_single_queue_count_as_dealt_with_when_the_next_is_asked_for() -> None:
+    script = Script([start(), events(1), end_stream()])
+    receivers: Any = [script]
+    dealt = [script.dealt for _ in messages_from(receivers)]
+    assert dealt == [0, 1, 2]
+    assert script.dealt == 3
+
+
+class Repeat(Transform[NoOptions, tuple[int, int]]):
+    """Makes ``times`` predictions a message, or one every ``1 / times`` messages."""
+
+    Config = NoOptions
+
+    def __init__(self, name: str, times: float) -> None:
+        super().__init__(name, NoOptions())
+        self.times = times
+
+    def port(self) -> PredictionsPort:
+        return PredictionsPort(("only",))
+
+    def start(self, header: Start) -> tuple[int, int]:
+        return 0, 0
+
+    def process(
+        self, state: tuple[int, int], message: Message
+    ) -> Generator[Message, None, tuple[int, int]]:
+        taken, made = state
+        taken += 1
+        while made < int(taken * self.times):
+            made += 1
+            yield predictions([taken], self.name)
+        return taken, made
+
+    def account(self, state: tuple[int, int]) -> Account:
+        return Account(*state, made=state[1], unit_in="events", unit_out="predictions")
+
+
+def test_a_diamond_with_unequal_branches_does_not_stand_still() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    names = ("in-a", "in-b", "a", "b")
+    ends = {name: Receiver(context, f"inproc://{name}", name, 1) for name in names}
+    starts = {name: Sender(context, f"inproc://{name}", name) for name in names}
+    batches = [events(1, t_us=k) for k in range(40)]
+    source = ListSource([start(), *batches, end_recording()])
+    sink = ListSink()
+
+    def branch(name: str, times: float) -> None:
+        end = ends[f"in-{name}"]
+        drive_transform(Repeat(name, times), messages_from([end]), [end], [starts[name]])
+
+    def play() -> None:
+        drive_source(source, [starts["in-a"], starts["in-b"]], Event())
+
+    with ThreadPoolExecutor(4) as pool:
+        merging = [ends["a"], ends["b"]]
+        work: list[Future[Any]] = [
+            pool.submit(drive_transform, sink, messages_from(merging), merging, []),
+            pool.submit(play),
+            pool.submit(branch, "a", 20),
+            pool.submit(branch, "b", 0.05),
+        ]
+        for each in work:
+            each.result(30)
+    for name in names:
+        ends[name].close()
+        starts[name].close()
+    context.term()
+    made = [("a", float(k)) for k in range(1, 41) for _ in range(20)]
+    for k in (20, 40):
+        made.insert(made.index(("a", float(k))) + 20, ("b", float(k)))
+    assert scores(sink.written) == made

@@ -1,0 +1,280 @@
+"""The loops that drive stages: what is stamped, counted, paced, and closed at the end."""
+
+from collections.abc import Iterator, Sequence
+from threading import Event
+from typing import Any
+
+import pytest
+from doubles import (
+    ListSender,
+    ListSink,
+    ListSource,
+    end_recording,
+    end_stream,
+    events,
+    kinds,
+    predictions,
+    start,
+)
+
+from pipeline import loop
+from pipeline.errors import DeviceError, RecordingError
+from pipeline.loop import drive_source, drive_transform
+from pipeline.messages import Clock, Message, Start, control
+from pipeline.report import StageReport
+from pipeline.stage import Account, Played
+
+
+class Time:
+    """A clock that stands still unless someone waits; stands for `time` and for `Event`."""
+
+    def __init__(self) -> None:
+        self.now_ns = 10**9
+        self.waits: list[float] = []
+        self.late_ns = 0
+        """How much later than asked a wait ends."""
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        self.now_ns += round(seconds * 1e9) + self.late_ns
+        return False
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr(loop, "time", clock)
+    return clock
+
+
+def play(
+    items: Sequence[Message | Exception], speed: float = 0.0, stop: Any = None
+) -> tuple[StageReport, ListSender]:
+    sender: Any = ListSender()
+    report = drive_source(ListSource(items, speed), [sender], stop or Event())
+    return report, sender
+
+
+def run(sink: ListSink, messages: Sequence[Message]) -> StageReport:
+    return drive_transform(sink, messages, [], [])
+
+
+def test_a_source_is_played_to_its_end_and_its_messages_are_numbered() -> None:
+    report, sender = play([start(), events(3), events(2), end_recording()])
+    assert kinds(sender.arrived) == ["Start", "Events", "Events", "EndRecording", "EndStream"]
+    assert [message.header.seq for message in sender.arrived] == [0, 1, 2, 3, 4]
+    born = [message.header.born_ns for message in sender.arrived]
+    assert born == sorted(born)
+    assert born[0] > 0
+    assert sender.drained
+    assert report.account is not None
+    assert report.account.made == 5
+    assert (report.sent[0].messages, report.sent[0].units) == (5, 5)
+    assert report.failure is None
+    assert report.pace is None
+
+
+def test_every_queue_of_a_source_gets_every_message() -> None:
+    senders: Any = [ListSender("a"), ListSender("b")]
+    report = drive_source(ListSource([start(), events(3), end_recording()]), senders, Event())
+    first, second = ([m.header for m in sender.arrived] for sender in senders)
+    assert first == second
+    assert [count.name for count in report.sent] == ["a", "b"]
+
+
+def test_a_failed_source_closes_its_recording_and_tells_why() -> None:
+    report, sender = play([start(), events(3), RecordingError("the file ends in a packet")])
+    assert kinds(sender.arrived) == ["Start", "Events", "EndRecording", "EndStream"]
+    assert sender.drained
+    assert report.failure is not None
+    assert (report.failure.text, report.failure.exit_code) == ("the file ends in a packet", 1)
+    assert report.failure.details == ""
+    assert report.account is not None
+    assert report.account.made == 3
+
+
+def test_a_bug_of_a_source_comes_with_its_traceback() -> None:
+    report, sender = play([start(), ZeroDivisionError("oh")])
+    assert kinds(sender.arrived) == ["Start", "EndRecording", "EndStream"]
+    assert report.failure is not None
+    assert report.failure.text == "ZeroDivisionError: oh"
+    assert "Traceback" in report.failure.details
+
+
+def test_a_source_that_fails_between_recordings_closes_none() -> None:
+    _, sender = play([DeviceError("no camera")])
+    assert kinds(sender.arrived) == ["EndStream"]
+    _, sender = play([start(), end_recording(), DeviceError("no camera")])
+    assert kinds(sender.arrived) == ["Start", "EndRecording", "EndStream"]
+
+
+class Stopping(ListSource):
+    """Is stopped by the user after its third turn."""
+
+    def __init__(self, items: Sequence[Message | Exception], stop: Event) -> None:
+        super().__init__(items)
+        self.stop = stop
+
+    def play(self, state: int) -> Iterator[Played[int]]:
+        for turn, played in enumerate(super().play(state)):
+            if turn == 3:
+                self.stop.set()
+            yield played
+
+
+def test_a_stopped_source_sends_what_it_has_and_closes_its_recording() -> None:
+    stop, sender = Event(), ListSender()
+    senders: Any = [sender]
+    items = [start(epoch=4), *(events(2, t_us=k) for k in range(9)), end_recording(epoch=4)]
+    report = drive_source(Stopping(items, stop), senders, stop)
+    assert kinds(sender.arrived) == ["Start", *["Events"] * 3, "EndRecording", "EndStream"]
+    assert sender.arrived[-2].header.epoch == 4
+    assert report.account is not None
+    assert report.account.made == 6
+
+
+def test_a_source_stopped_while_it_waits_does_not_send_what_was_not_due() -> None:
+    class StopsInTheFirstWait(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            self.set()
+            return True
+
+    items = [start(), events(1, t_us=10**9), end_recording()]
+    report, sender = play(items, speed=1.0, stop=StopsInTheFirstWait())
+    assert kinds(sender.arrived) == ["Start", "EndRecording", "EndStream"]
+    assert report.account is not None
+    assert report.account.made == 0
+
+
+def test_a_paced_source_sends_each_message_when_it_is_due(clock: Time) -> None:
+    items = [start(t_first_us=0), *(events(1, t_us=t) for t in (0, 1_000, 5_000)), end_recording()]
+    report, sender = play(items, speed=2.0, stop=clock)
+    head = sender.arrived[0].header
+    assert isinstance(head, Start)
+    assert head.clock == Clock(t_us=0, at_ns=10**9, speed=2.0)
+    assert [m.header.born_ns - 10**9 for m in sender.arrived[1:4]] == [0, 500_000, 2_500_000]
+    assert clock.waits == [0.0005, 0.002]
+    assert report.pace is not None
+    assert (report.pace.event_s, report.pace.wall_s, report.pace.late_max_ms) == (0.005, 0.005, 0)
+
+
+def test_lateness_is_measured_and_does_not_add_up(clock: Time) -> None:
+    clock.late_ns = 300_000
+    items = [start(t_first_us=0), *(events(1, t_us=t * 1_000) for t in range(1, 11))]
+    report, sender = play(items, speed=1.0, stop=clock)
+    assert report.pace is not None
+    assert report.pace.late_max_ms == pytest.approx(0.3)
+    assert report.pace.event_s == pytest.approx(0.010)
+    assert report.pace.wall_s == pytest.approx(0.0103)
+    due = [10**9 + t * 1_000_000 + clock.late_ns for t in range(1, 11)]
+    assert [m.header.born_ns for m in sender.arrived[1:11]] == due
+
+
+def test_each_recording_has_a_clock_of_its_own(clock: Time) -> None:
+    items = [
+        item
+        for epoch, first_us in enumerate((0, 10**12))
+        for item in (
+            start(epoch=epoch, t_first_us=first_us),
+            events(1, t_us=first_us + 1_000),
+            end_recording(epoch=epoch),
+        )
+    ]
+    report, _ = play(items, speed=1.0, stop=clock)
+    assert clock.waits == [0.001, 0.001]
+    assert report.pace is not None
+    assert report.pace.event_s == pytest.approx(0.002)
+
+
+def test_a_source_without_speed_is_not_paced(clock: Time) -> None:
+    _, sender = play([start(), events(1, t_us=10**9), end_recording()], stop=clock)
+    assert clock.waits == []
+    head = sender.arrived[0].header
+    assert isinstance(head, Start)
+    assert head.clock is None
+
+
+def test_a_source_with_nothing_to_say_is_left_alone(clock: Time) -> None:
+    class Idle(ListSource):
+        def play(self, state: int) -> Iterator[Played[int]]:
+            yield Played([], state, wait_s=0.25)
+
+    stop: Any = clock
+    drive_source(Idle([]), [], stop)
+    assert clock.waits == [0.25]
+
+
+def test_a_pace_close_to_nothing_waits_for_nothing_long() -> None:
+    """Against the real clock: 40 ms of events at twice their speed take about 20 ms."""
+    items = [start(t_first_us=0), *(events(1, t_us=t) for t in range(0, 40_001, 4_000))]
+    report, _ = play(items, speed=2.0)
+    assert report.pace is not None
+    assert report.pace.event_s == pytest.approx(0.040)
+    assert 0.019 <= report.wall_s < 5
+
+
+def test_accounts_add_up_over_recordings() -> None:
+    sink = ListSink()
+    messages = [
+        *(start(), events(3), events(2), end_recording()),
+        *(start(epoch=1), end_recording(epoch=1)),
+        *(start(epoch=2), events(4), end_recording(epoch=2), end_stream()),
+    ]
+    report = run(sink, messages)
+    expected = Account(taken=9, used=9, made=9, unit_in="events", unit_out="events", due=9)
+    assert report.account == expected
+    assert kinds(sink.written) == ["Events"] * 3
+
+
+def test_accounts_of_unlike_reasons_add_up() -> None:
+    one = Account(3, 2, 2, "events", "events", refused={"late": 1}, due=2, notes={"cut": 5})
+    two = Account(4, 2, 2, "events", "events", refused={"late": 1, "odd": 1})
+    both = Account(
+        7, 4, 4, "events", "events", refused={"late": 2, "odd": 1}, due=None, notes={"cut": 5}
+    )
+    assert one + two == both
+
+
+def test_a_stream_without_a_recording_has_no_account() -> None:
+    assert run(ListSink(), [end_stream()]).account is None
+
+
+def test_a_transform_passes_on_when_its_input_was_born() -> None:
+    arrived = play([start(), events(2), end_recording()])[1].arrived
+    sender: Any = ListSender()
+
+    class Pass(ListSink):
+        def process(self, state: int, message: Message) -> Any:
+            yield message
+            return state
+
+    report = drive_transform(Pass(), arrived, [], [sender])
+    assert [m.header.born_ns for m in sender.arrived] == [m.header.born_ns for m in arrived]
+    assert [m.header.seq for m in sender.arrived] == [0, 1, 2, 3]
+    assert sender.drained
+    assert report.latency is None
+
+
+def test_latency_of_a_paced_source_counts_from_when_the_last_event_was_due(clock: Time) -> None:
+    ticking = Clock(0, clock.now_ns, 1.0)
+    begin = control(Start(stream="cam", width=8, height=6, source="a test", clock=ticking))
+    clock.now_ns += 7_000_000
+    made = [predictions([5_000], last_event_us=4_000), predictions([6_000])]
+    report = run(ListSink(), [begin, *made, end_stream()])
+    assert report.latency is not None
+    assert (report.latency.count, report.latency.since) == (1, "event")
+    assert report.latency.max_ms == 3.0
+
+
+def test_latency_of_an_unpaced_source_counts_from_release(clock: Time) -> None:
+    _, sender = play([start(), predictions([5]), end_recording()], stop=clock)
+    clock.now_ns += 2_000_000
+    report = run(ListSink(), sender.arrived)
+    assert report.latency is not None
+    assert (report.latency.since, report.latency.max_ms) == ("release", 2.0)
