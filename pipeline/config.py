@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
@@ -154,11 +154,24 @@ def validate(model: type[M], values: Mapping[str, Any], place: str, base: Path |
     Raises:
         ConfigError: one line for each mistake, each beginning with ``place`` and the key.
     """
+    lines = [_confused(model, key, value, place) for key, value in values.items()]
     try:
-        return model.model_validate(dict(values), context={"base": base})
+        if not any(lines):
+            return model.model_validate(dict(values), context={"base": base})
     except ValidationError as error:
         lines = [_explain(problem, place, model) for problem in error.errors(include_url=False)]
-        raise ConfigError("\n".join(lines)) from None
+    raise ConfigError("\n".join(line for line in lines if line is not None))
+
+
+def _confused(model: type[BaseModel], key: str, value: Any, place: str) -> str | None:
+    """Refuse what pydantic would turn into a number: ``true`` for 1, ``"25"`` for 25."""
+    field = model.model_fields.get(key)
+    if field is None or not isinstance(value, bool | str):
+        return None
+    kinds = set(get_args(field.annotation)) | {field.annotation}
+    if not kinds & {int, float} or type(value) in kinds:
+        return None
+    return f"{place}.{key}: must be a {'whole ' * (int in kinds)}number, got {value!r}"
 
 
 _COMPARISONS = {

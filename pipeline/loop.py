@@ -162,7 +162,7 @@ class _Pacer:
             return wait_s <= 0 or not self._stop.wait(wait_s)
         due_ns = self._clock.due_ns(due_us)
         ahead_ns = due_ns - time.monotonic_ns()
-        if ahead_ns > 0 and self._stop.wait(ahead_ns / 1e9):
+        if ahead_ns > 0 and self._stop.wait(min(ahead_ns / 1e9, threading.TIMEOUT_MAX)):
             return False
         now = time.monotonic_ns()
         self._event_us += due_us - self._last_us

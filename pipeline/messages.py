@@ -215,6 +215,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "event": EVENT,
     **{name: np.dtype("<" + name) for name in ("u1", "u2", "u4", "i8", "f2", "f4", "f8")},
 }
+_AXES: dict[type[Data], int] = {Events: 1, Frames: 4, Outputs: 2, Predictions: 2}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
@@ -310,8 +311,13 @@ def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
             f"shape {header.shape} of {header.dtype} needs {size} bytes,"
             f" the buffer has {len(buffer)}"
         )
-    if isinstance(header, Events) and (header.dtype != "event" or len(header.shape) != 1):
-        raise WireError(f"events must be one row of records, got {header.dtype} {header.shape}")
+    if isinstance(header, Events) and header.dtype != "event":
+        raise WireError(f"events must be records, got {header.dtype}")
+    axes = _AXES.get(type(header), 1)
+    if len(header.shape) != axes:
+        raise WireError(f"{type(header).__name__} must have {axes} axes, got {header.shape}")
+    if isinstance(header, Predictions) and header.shape[1] != len(header.classes):
+        raise WireError(f"{len(header.classes)} classes announced for {header.shape[1]} columns")
     if size == 0:
         array: NDArray[Any] = np.empty(header.shape, dtype=dtype)
     else:

@@ -63,7 +63,7 @@ def run_pipeline(config: PipelineConfig, graph: Graph, overrides: Sequence[str] 
     with RunDirectory() as folder:
         run_id = f"{graph.name}-{folder.name[-4:]}"
         plan = Plan(str(config.path), dict(config.tables), list(overrides), run_id)
-        (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
+        (folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
         setproctitle.setproctitle(f"pipeline: {run_id}")
         supervisor = _Supervisor(graph, folder)
         with _Signals(supervisor.interrupt):
@@ -139,6 +139,9 @@ class _Supervisor:
                 self._hear()
             for group, worker in self._workers.items():
                 if worker.poll() is not None and group not in self._done:
+                    # Its last words, if it had any, say more than its death.
+                    while self._socket.poll(0):
+                        self._hear()
                     raise self._death(group, worker.returncode)
             if self._interrupts and not stopping:
                 stopping = True

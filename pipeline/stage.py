@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.errors import WireError
 from pipeline.messages import EndRecording, Message, Reset, Start
 from pipeline.ports import Port
 
@@ -179,6 +180,8 @@ class Transform(Stage[C], Generic[C, S]):
             state = self.start(header)
             yield message
         elif state is None:
+            if not message.is_control:
+                raise WireError(f"{type(header).__name__} arrived before the start of a recording")
             yield message
         elif isinstance(header, EndRecording):
             state = yield from self.finish(state)

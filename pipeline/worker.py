@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -71,9 +72,19 @@ class _StageThread(threading.Thread):
             self.failure = Failed(self.node.name, failure_of(error))
 
     def _run(self) -> None:
+        self.node.stage.open()
+        try:
+            self._drive()
+        except BaseException:
+            # An error on closing must not hide why it came to that.
+            with suppress(Exception):
+                self.node.stage.close()
+            raise
+        self.node.stage.close()
+
+    def _drive(self) -> None:
         receivers: list[Receiver] = []
         senders: list[Sender] = []
-        self.node.stage.open()
         try:
             for edge in self._incoming:
                 endpoint = self._bind_to[edge.name]
@@ -96,7 +107,6 @@ class _StageThread(threading.Thread):
                 receiver.close()
             for sender in senders:
                 sender.close()
-            self.node.stage.close()
 
 
 def _bind_to(graph: Graph, edge: Edge, folder: Path) -> str:
@@ -109,7 +119,7 @@ def _bind_to(graph: Graph, edge: Edge, folder: Path) -> str:
 
 class _Worker:
     def __init__(self, folder: Path, group: str) -> None:
-        plan = msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
+        plan = msgspec.msgpack.decode((folder / "plan").read_bytes(), type=Plan)
         setproctitle.setproctitle(f"pipeline: {plan.run_id}/{group}")
         config = parse_config(plan.tables, Path(plan.path), plan.overrides)
         graph = build_graph(config)

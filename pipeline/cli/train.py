@@ -23,6 +23,7 @@ def train(
     processes: Annotated[int, typer.Option(min=1, help="Cores to use.")] = os.cpu_count() or 1,
 ) -> None:
     """Train a network from a recipe, and test it on people that it has never seen."""
+    import msgspec
     from rich.console import Console
     from rich.progress import Progress
 
@@ -55,9 +56,13 @@ def train(
     network = import_module("models").load(target)
     confusion = training.evaluate(network, parts.test.frames, parts.test.labels)
     right, total = int(confusion.trace()), int(confusion.sum())
+    people = len(set(parts.test.groups.tolist()))
+    tested = f"{right} of {total} recordings right ({right / total:.1%}), of {people} unseen people"
+    card = msgspec.structs.replace(result.card, accuracy=f"test: {tested}")
+    import_module("models.weights").save(network, card, target)
     console.print(_table(confusion, parts.test.classes))
-    console.print(f"test, unseen people: {right} of {total} right ({right / total:.1%})")
-    console.print(f"validation: {result.accuracy:.1%}; written: {target}", highlight=False)
+    console.print(f"test: {tested}; validation: {result.accuracy:.1%}", highlight=False)
+    console.print(f"written: {target}", highlight=False)
 
 
 def _table(confusion: "NDArray[np.int64]", classes: Sequence[str]) -> "Table":

@@ -120,6 +120,10 @@ def test_bytes_that_are_no_text_are_refused() -> None:
             "pipeline.toml: stage.a.queue: must be a whole number, got 'many'",
         ),
         (
+            '[[stage]]\nname = "a"\nuse = "replay"\nqueue = true',
+            "pipeline.toml: stage.a.queue: must be a whole number, got True",
+        ),
+        (
             '[[stage]]\nname = "a"\nuse = "replay"\nfrom = 5',
             "pipeline.toml: stage.a.from: must be a list, got 5",
         ),

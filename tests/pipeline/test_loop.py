@@ -1,7 +1,7 @@
 """The loops that drive stages: what is stamped, counted, paced, and closed at the end."""
 
 from collections.abc import Iterator, Sequence
-from threading import Event
+from threading import TIMEOUT_MAX, Event
 from typing import Any
 
 import pytest
@@ -208,6 +208,11 @@ def test_a_source_with_nothing_to_say_is_left_alone(clock: Time) -> None:
     stop: Any = clock
     drive_source(Idle([]), [], stop)
     assert clock.waits == [0.25]
+
+
+def test_a_wait_longer_than_a_lock_can_take_is_cut(clock: Time) -> None:
+    play([start(t_first_us=0), events(1, t_us=10**9)], speed=1e-12, stop=clock)
+    assert clock.waits == [TIMEOUT_MAX]
 
 
 def test_a_pace_close_to_nothing_waits_for_nothing_long() -> None:
