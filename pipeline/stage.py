@@ -56,6 +56,11 @@ class Account(msgspec.Struct, frozen=True):
     notes: dict[str, int] = {}
     """Counts worth telling that are no loss of units, such as saturated pixels."""
 
+    @classmethod
+    def one_to_one(cls, count: int, unit_in: str, unit_out: str) -> "Account":
+        """Return the account of a stage that makes one unit of each it takes."""
+        return cls(count, count, count, unit_in, unit_out, due=count)
+
     def __add__(self, other: "Account") -> "Account":
         """Add the account of a further recording."""
         return Account(

@@ -131,14 +131,7 @@ class Snn(Transform[SnnConfig, SnnState]):
 
     def account(self, state: SnnState) -> Account:
         """Return windows stepped through."""
-        return Account(
-            taken=state.steps,
-            used=state.steps,
-            made=state.steps,
-            unit_in="windows",
-            unit_out="outputs",
-            due=state.steps,
-        )
+        return Account.one_to_one(state.steps, "windows", "outputs")
 
     @property
     def _name(self) -> str:

@@ -88,14 +88,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
 
     def account(self, state: ConsoleState) -> Account:
         """Return predictions taken."""
-        return Account(
-            taken=state.taken,
-            used=state.taken,
-            made=state.taken,
-            unit_in="predictions",
-            unit_out="predictions",
-            due=state.taken,
-        )
+        return Account.one_to_one(state.taken, "predictions", "predictions")
 
     def _read_labels(self) -> tuple[Label, ...]:
         path = self.config.labels

@@ -85,14 +85,7 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
 
     def account(self, state: JsonLinesState) -> Account:
         """Return predictions written."""
-        return Account(
-            taken=state.written,
-            used=state.written,
-            made=state.written,
-            unit_in="predictions",
-            unit_out="lines",
-            due=state.written,
-        )
+        return Account.one_to_one(state.written, "predictions", "lines")
 
     def _failed(self, error: OSError) -> StageError:
         return StageError(
