@@ -50,6 +50,7 @@ class Aedat4Reader:
     def __init__(self, path: Path, on_damage: str = "raise", stream: str | None = None) -> None:
         self._path = path
         self._drop = on_damage == "drop"
+        self._last_us: int | None = None
         try:
             self._file = path.open("rb", buffering=_READ_AHEAD_BYTES)
         except OSError as error:
@@ -235,7 +236,7 @@ class Aedat4Reader:
     def _start_counts(self) -> None:
         self._refused: Counter[str] = Counter()
         self._quality: Counter[str] = Counter()
-        self._last_us: int | None = None
+        self._last_us = None
         self._delivered = 0
 
     def _damaged(self, how: str, position: int, behind: int) -> None:

@@ -7,6 +7,7 @@ one by one. The file holds whole packets at any time: what was written before a 
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -161,8 +162,9 @@ class Aedat4Writer:
             while written < len(data):
                 written += self._file.write(memoryview(data)[written:])
         except OSError as error:
-            os.ftruncate(self._file.fileno(), self._end)
-            self._file.seek(self._end)
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), self._end)
+                self._file.seek(self._end)
             raise self._failed(error) from None
         self._end += len(data)
 
