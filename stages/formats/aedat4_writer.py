@@ -128,7 +128,8 @@ class Aedat4Writer:
     def _check(self, events: EventArray) -> None:
         if events.dtype != EVENT or events.ndim != 1:
             raise ValueError(
-                f"events must be one row of {EVENT}, got {events.ndim} of {events.dtype}"
+                f"events must be one row of {EVENT}, got {events.ndim} of {events.dtype}; make"
+                " them with pipeline.events, numpy.concatenate packs their records"
             )
         if not len(events):
             return

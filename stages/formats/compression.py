@@ -39,14 +39,19 @@ def _lz4(payload: bytes) -> bytes:
     import lz4.frame
 
     # A byte of LZ4 stands for 255 at most. The decompressor doubles its buffer as it needs, but
-    # takes at once what the frame's header claims, so that must be looked at before.
+    # takes at once what the frame's header claims (int64 at byte 6, if bit 3 of byte 4 is set),
+    # so that must be looked at before.
+    if len(payload) >= 14 and payload[4] & 8:
+        claimed = int.from_bytes(payload[6:14], "little")
+        if claimed > min(LARGEST_PACKET, len(payload) * 255):
+            raise ValueError("its LZ4 frame claims an impossible size, or one larger than 1 GiB")
     try:
-        if lz4.frame.get_frame_info(payload)["content_size"] > len(payload) * 255:
-            raise ValueError("its LZ4 frame claims an impossible size")
-        frame = lz4.frame.LZ4FrameDecompressor()
+        if len(payload) <= LARGEST_PACKET // 255:
+            packet: bytes = lz4.frame.decompress(payload)
+            return packet
         # With a limit it is half as fast.
-        limit = {"max_length": LARGEST_PACKET} if len(payload) > LARGEST_PACKET // 255 else {}
-        packet: bytes = frame.decompress(payload, **limit)
+        frame = lz4.frame.LZ4FrameDecompressor()
+        packet = frame.decompress(payload, max_length=LARGEST_PACKET)
     except (RuntimeError, EOFError, MemoryError) as error:
         raise ValueError(f"LZ4: {error}") from None
     if not frame.eof:

@@ -239,9 +239,10 @@ def test_a_failing_disk_is_reported(
             return fail if name == broken else lambda *arguments: b""
 
     with open_recording(path) as reader:
-        with monkeypatch.context() as patch, pytest.raises(RecordingError) as caught:
+        with monkeypatch.context() as patch:
             patch.setattr(reader, "_file", Failing())
-            list(reader.packets())
+            with pytest.raises(RecordingError) as caught:
+                list(reader.packets())
         assert str(caught.value) == (
             f"{path}: cannot be read: Input/output error; check the disk and the permissions"
         )
