@@ -41,7 +41,7 @@ def stages(
 
 
 def _describe(name: str, stage: Any) -> dict[str, Any]:
-    from pipeline.reference import options_of
+    from pipeline.options import options_of
 
     return {
         "name": name,

@@ -1,0 +1,261 @@
+"""The reference pages of the documentation, made from the code that they describe.
+
+``python docs/reference_pages.py`` prints them; with ``--write docs/reference`` it writes them as
+files. Names, types, defaults and texts come from the stages' options, the command line's functions,
+the message headers and the error tree, so a page cannot say what the code does not; a test holds
+the pages in ``docs/reference`` to what is made here.
+"""
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from pipeline.options import options_of, own_texts, toml_text, type_text
+
+__all__ = ["PAGES", "main"]
+
+
+def _page(title: str, *parts: str) -> str:
+    note = "<!-- Made by `python docs/reference_pages.py --write docs/reference`; do not edit. -->"
+    return "\n\n".join([f"# {title}", note, *(part for part in parts if part)]) + "\n"
+
+
+def _text(owner: object) -> str:
+    """Return a docstring as Markdown."""
+    return (inspect.getdoc(owner) or "").replace("``", "`")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["-" * len(cell) for cell in head], *rows]
+    cells = ([cell.replace("|", "\\|").replace("``", "`") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _options_table(config: type[BaseModel]) -> str:
+    rows = [
+        (f"`{option['name']}`", _code(option["type"]), _code(option["default"]), option["help"])
+        for option in options_of(config)
+    ]
+    return _table(("option", "type", "default", "meaning"), rows) if rows else "It has no options."
+
+
+def _code(text: str) -> str:
+    return text if text in ("required", "-") else f"`{text}`"
+
+
+def _stages_page() -> str:
+    """Render the built-in stages; what other packages add is shown by ``pipeline stages``."""
+    from pipeline.config import RunConfig, StageTable
+    from pipeline.registry import BUILT_IN, load_stage
+
+    parts = [
+        "Every stage that comes with the package. `pipeline stages` shows the same, and the stages"
+        " of other packages that are installed. A default of `-` means: may be left out. Paths are"
+        " relative to the TOML file's folder, with `--set` to the working directory.",
+        "## The `[run]` table",
+        _options_table(RunConfig),
+        "## Keys of every `[[stage]]` table",
+        "`name` is the stage's own name in the graph, `use` says which stage it is: a name from"
+        ' this page, or `"module:Class"`. `from` names the stage or stages that feed it; without it'
+        " the table above does. Stages of one `group` share a process. See"
+        " [Place stages](../how-to/place-stages.md).",
+        _options_table(StageTable),
+    ]
+    for name in BUILT_IN:
+        stage = load_stage(name)
+        takes = " or ".join(port.kind for port in stage.takes) or "nothing: it is a source"
+        many = ", from one stage or from several" if stage.many_inputs else ""
+        gives = get_type_hints(stage.port)["return"]
+        given = getattr(gives, "kind", "nothing: it is a sink")
+        parts += [
+            f"## `{name}`",
+            _text(stage),
+            f"Takes: {takes}{many}. Gives: {given}.",
+            _options_table(stage.Config),
+        ]
+    return _page("Stages", *parts)
+
+
+_EXPRESSIONS = {"os.cpu_count() or 1": "number of cores"}
+"""Defaults that differ from machine to machine, as they stand in the code."""
+
+
+def _cli_page() -> str:
+    from pipeline.cli import app
+
+    parts = [
+        "`pipeline COMMAND --help` shows the same on the terminal; `pipeline --version` shows the"
+        " version.",
+        "Exit codes: 0, done; 1, the work failed; 2, the request was wrong; 130, stopped by the"
+        " user.",
+    ]
+    for command in app.registered_commands:
+        callback = command.callback
+        assert callback is not None
+        rows, usage = [], [f"pipeline {command.name or callback.__name__}"]
+        for word, row in _parameters(callback):
+            rows.append(row)
+            usage.append(word)
+        usage = [word for word in usage if word] + ["[OPTIONS]"]
+        parts += [
+            f"## `{usage[0]}`",
+            f"```text\n{' '.join(usage)}\n```",
+            _text(callback),
+            _table(("argument", "type", "default", "meaning"), rows),
+        ]
+    return _page("Command line", *parts)
+
+
+def _parameters(callback: Callable[..., Any]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Yield the word in the usage line (none for an option) and the table row of each argument."""
+    from typer.models import OptionInfo
+
+    hints = get_type_hints(callback, include_extras=True)
+    sources = _default_sources(callback)
+    for name, parameter in inspect.signature(callback).parameters.items():
+        hint = hints[name]
+        info = next(each for each in _metadata(hint) if hasattr(each, "metavar"))
+        kind = "flag" if get_args(hint)[0] is bool else f"`{type_text(hint)}`"
+        if info.metavar and isinstance(info, OptionInfo):
+            kind = f"`{info.metavar}`"
+        limits = [f"`>= {info.min}`"] if info.min is not None else []
+        required = parameter.default is inspect.Parameter.empty
+        default = "required" if required else _code(toml_text(parameter.default))
+        if sources.get(name) in _EXPRESSIONS:
+            default = _EXPRESSIONS[sources[name]]
+        if isinstance(info, OptionInfo):
+            # Typer keeps the first name that an annotation gives where defaults used to stand.
+            given = [info.default, *(info.param_decls or ())]
+            names = [each for each in given if isinstance(each, str) and each.startswith("-")]
+            shown = ", ".join(names) or f"--{name.replace('_', '-')}"
+            word = ""
+        else:
+            shown = info.metavar or name.upper()
+            word = shown if required else f"[{shown}]"
+        yield word, (f"`{shown}`", ", ".join([kind, *limits]), default, info.help or "")
+
+
+def _metadata(hint: Any) -> Iterable[Any]:
+    """Yield what is annotated, also where the annotation is inside a union."""
+    if get_origin(hint) is Annotated:
+        yield from hint.__metadata__
+    for part in get_args(hint):
+        if get_origin(part) is not None:
+            yield from _metadata(part)
+
+
+def _default_sources(callback: Callable[..., Any]) -> dict[str, str]:
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(callback))).body
+    assert isinstance(function, ast.FunctionDef)
+    arguments = function.args.args
+    with_default = arguments[len(arguments) - len(function.args.defaults) :]
+    pairs = zip(with_default, function.args.defaults, strict=True)
+    return {argument.arg: ast.unparse(default) for argument, default in pairs}
+
+
+def _messages_page() -> str:
+    from pipeline import events, messages, queues
+
+    headers = [messages.Header, messages.Data]
+    headers += [
+        kind for kind in vars(messages).values() if _is_kind(kind, messages.Header, headers)
+    ]
+    parts = [
+        _text(messages),
+        f"Limits: a header of {messages.MAX_HEADER_BYTES:_} bytes, a buffer of"
+        f" {messages.MAX_BUFFER_BYTES:_} bytes. Names of dtypes on the wire:"
+        f" {', '.join(f'`{name}`' for name in messages._DTYPES)}; all are little endian.",
+        "## An event",
+        _text(events),
+        _table(
+            ("field", "dtype", "offset"),
+            [(f"`{n}`", str(f[0]), str(f[1])) for n, f in (events.EVENT.fields or {}).items()],
+        ),
+        f"A record has {events.EVENT.itemsize} bytes; the rest is padding. `t` is in µs, `x` is the"
+        " column, `y` the row (downward), `p` is 1 for ON and 0 for OFF.",
+    ]
+    for header in headers:
+        parts += _struct(header, headers)
+    for part in (messages.Windows, messages.Span, messages.Clock):
+        parts += _struct(part, headers)
+    parts += ["## On a queue", _text(queues)]
+    return _page("Messages", *parts)
+
+
+def _is_kind(kind: object, base: type, listed: Sequence[type]) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base) and kind not in listed
+
+
+def _struct(struct: Any, headers: Sequence[type]) -> list[str]:
+    tag = struct.__struct_config__.tag
+    title = f"`{tag}`: {struct.__name__}" if "/" in str(tag) else f"`{struct.__name__}`"
+    texts, own = own_texts(struct), inspect.get_annotations(struct)
+    kinds = get_type_hints(struct)
+    rows = [(f"`{name}`", f"`{_python_type(kinds[name])}`", texts.get(name, "")) for name in own]
+    base = next((each for each in struct.__mro__[1:] if each in headers), None)
+    inherited = f"It has the fields of {base.__name__}" if base is not None else ""
+    if inherited:
+        inherited += ", and:" if rows else " and no others."
+    head = (
+        ("field", "type", "meaning") if any(texts.get(name) for name in own) else ("field", "type")
+    )
+    table = _table(head, [row[: len(head)] for row in rows]) if rows else ""
+    return [f"## {title}", _text(struct), inherited, table]
+
+
+def _python_type(kind: Any) -> str:
+    if isinstance(kind, type) and not get_args(kind):
+        return kind.__name__
+    return str(kind).replace("pipeline.messages.", "")
+
+
+def _errors_page() -> str:
+    from pipeline import errors
+
+    summary, _, rest = (errors.__doc__ or "").partition("\n\n")
+    tree, _, text = rest.partition("\n\n")
+    rows = [
+        (f"`{each.__name__}`", str(each.exit_code), _text(each))
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, errors.PipelineError)
+    ]
+    return _page(
+        "Errors",
+        summary,
+        f"```text\n{tree}\n```",
+        text.replace("``", "`").strip(),
+        _table(("error", "exit code", "meaning"), rows),
+        "What the messages mean and what to do is in [When it fails](../how-to/when-it-fails.md).",
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "stages": _stages_page,
+    "cli": _cli_page,
+    "messages": _messages_page,
+    "errors": _errors_page,
+}
+"""File name without ``.md`` → function that makes the page."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the pages named, or all; with ``--write FOLDER`` write all of them there."""
+    if len(arguments) == 2 and arguments[0] == "--write":
+        for name, make in PAGES.items():
+            (Path(arguments[1]) / f"{name}.md").write_text(make(), encoding="utf-8")
+        return
+    unknown = [name for name in arguments if name not in PAGES]
+    if unknown:
+        sys.exit(f"no page '{unknown[0]}'; pages are {', '.join(PAGES)}, or --write FOLDER")
+    print("\n".join(PAGES[name]() for name in arguments or PAGES), end="")
+
+
+if __name__ == "__main__":
+    # Not this module's own `main`: the classes of the package must be imported once, by one name.
+    main(sys.argv[1:])

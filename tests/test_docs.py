@@ -1,0 +1,149 @@
+"""The documentation says what the code does: pages made from it, links, commands and examples."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from reference_pages import PAGES
+from weights import random_weights
+
+from pipeline.config import read_config
+from pipeline.errors import ConfigError
+from pipeline.graph import build_graph
+from recordings import some_events, write_recording
+from stages.datasets.labels import Label, write_labels
+
+REPOSITORY = Path(__file__).parents[1]
+DOCS = REPOSITORY / "docs"
+PAGES_BY_NAME = {
+    str(path.relative_to(REPOSITORY)): path
+    for path in [*sorted(DOCS.rglob("*.md")), REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md"]
+}
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_reference_pages_are_what_the_code_makes(name: str) -> None:
+    page = DOCS / "reference" / f"{name}.md"
+    assert page.exists()
+    remedy = "out of date: run `python docs/reference_pages.py --write docs/reference`"
+    assert page.read_text() == PAGES[name](), f"{page} is {remedy}"
+
+
+@pytest.mark.parametrize("name", PAGES_BY_NAME)
+def test_relative_links_lead_somewhere(name: str) -> None:
+    page = PAGES_BY_NAME[name]
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not re.match(r"[a-z]+:|#", link):
+            target = page.parent / link.partition("#")[0]
+            assert target.exists(), f"{name} links to {link}, which is not there"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text()
+    for page in DOCS.rglob("*.md"):
+        name = str(page.relative_to(DOCS))
+        assert name == "README.md" or f"({name})" in index, f"docs/README.md does not list {name}"
+
+
+@pytest.mark.parametrize("name", PAGES_BY_NAME)
+def test_toml_and_python_blocks_can_be_read(name: str) -> None:
+    for block in blocks(PAGES_BY_NAME[name], "toml"):
+        tomllib.loads(block)
+    for block in blocks(PAGES_BY_NAME[name], "python"):
+        compile(block, name, "exec")
+
+
+@pytest.mark.parametrize("name", PAGES_BY_NAME)
+def test_no_page_names_a_place_of_one_machine(name: str) -> None:
+    assert not re.search(r"/work/|/home/|/root/|\.\./shared", PAGES_BY_NAME[name].read_text())
+
+
+def test_the_stages_of_own_stage_work(tmp_path: Path) -> None:
+    page = DOCS / "how-to" / "own-stage.md"
+    for block in blocks(page, "python"):
+        head, _, _ = block.partition("\n")
+        (tmp_path / head.removeprefix("# ")).write_text(block)
+    graph, package = blocks(page, "toml")
+    (tmp_path / "on_only.toml").write_text(graph)
+    events = some_events()
+    write_recording(tmp_path / "recording.aedat4", events)
+
+    target = tomllib.loads(package.partition("\n")[2])["project"]["entry-points"]
+    assert target == {
+        "pipeline.stages": {"on_only": "my_stages:OnOnly", "summary": "my_stages:Summary"}
+    }
+    environment = os.environ | {"PYTHONPATH": ".", "TMPDIR": str(tmp_path)}
+    for command in (
+        ["pytest", "-q", "-p", "no:cacheprovider", "test_my_stages.py"],
+        ["pipeline.cli", "run", "on_only.toml"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    on = int(events["p"].sum())
+    line = (tmp_path / "summary.csv").read_text().splitlines()[1]
+    assert line == f"{tmp_path}/recording.aedat4,{on},{on}"
+
+
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the main job, and everything that can be wrong with it."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    (folder / "recordings").mkdir()
+    (folder / "models" / "weights").mkdir(parents=True)
+    recording = write_recording(folder / "recordings/gestures_simulated.aedat4", some_events())
+    write_labels(folder / "recordings/gestures_simulated_labels.csv", [Label(0, 1, 0)])
+    random_weights(folder / "models/weights/dvs_gesture.safetensors")
+    random_weights(folder / "other.safetensors", size=(32, 32))
+    graph = (REPOSITORY / "pipeline.toml").read_text()
+    (folder / "pipeline.toml").write_text(graph)
+    (folder / "broken.toml").write_text(graph.replace("[[stage]]", "[[stage]", 1))
+    (folder / "typo.toml").write_text(graph.replace("window_us", "windw_us"))
+    (folder / "unknown.toml").write_text(graph.replace('"snn"', '"snm"'))
+    (folder / "empty.aedat4").touch()
+    (folder / "text.aedat4").write_text("hello, this is no recording\n")
+    (folder / "old.aedat").write_text("#!AER-DAT2.0\r\n")
+    (folder / "header.aedat4").write_bytes(recording.read_bytes()[:200])
+    return folder
+
+
+def quoted_mistakes() -> list[tuple[str, str]]:
+    """Each command of the page with what the page says that it answers."""
+    said: list[tuple[str, str]] = []
+    for block in blocks(DOCS / "how-to" / "when-it-fails.md", "console"):
+        for command, answer in re.findall(r"^\$ (.*)\n((?:error: .*\n)+)", block, re.MULTILINE):
+            said.append((command, answer))
+    return said
+
+
+@pytest.mark.parametrize(("command", "answer"), quoted_mistakes())
+def test_messages_are_quoted_as_they_are(
+    command: str, answer: str, mistakes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(mistakes)
+    program, verb, *words = shlex.split(command)
+    assert (program, verb) == ("pipeline", "check")
+    path = Path("pipeline.toml" if words[0] == "--set" else words[0])
+    overrides = [after for word, after in pairwise(words) if word == "--set"]
+    with pytest.raises(ConfigError) as caught:
+        build_graph(read_config(path, overrides))
+    lines = str(caught.value).replace(f"{mistakes}/", "…/").splitlines()
+    assert "".join(f"error: {line}\n" for line in lines) == answer
