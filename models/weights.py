@@ -50,6 +50,7 @@ def save(
         path.parent.mkdir(parents=True, exist_ok=True)
         # One key only: safetensors writes several in random order.
         save_file(tensors, part, {"card": msgspec.json.encode(card).decode()})
+        part.chmod(0o644)  # safetensors makes files that nobody else may read
         os.replace(part, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"{path}: cannot be written ({error}); choose another place") from error

@@ -67,9 +67,13 @@ class StageTable(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
+    """Unique in the file; also the name of its stream, if it is a source."""
     use: str
+    """The kind of stage: a name that `pipeline stages` lists, or ``module:Class``."""
     inputs: tuple[str, ...] | None = Field(None, alias="from")
+    """The stage, or list of stages, that it takes messages from; the one above when left out."""
     group: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
+    """Stages of one group share a process, and pass messages on without a copy."""
     queue: int = Field(8, ge=1, le=10_000)
     """Messages that may wait in, or be worked on from, each of its input queues."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import setproctitle
@@ -30,8 +30,7 @@ __all__ = ["Outcome", "StageFailure", "run_pipeline"]
 
 _POLL_MS = 20
 _DRAIN_S = 2.5
-_CLOSE_S = 1.0
-_TERMINATE_S = 0.5
+_CLOSE_S = 1.5
 
 
 class StageFailure(PipelineError):
@@ -53,8 +52,19 @@ class Outcome(msgspec.Struct, frozen=True):
     """Everything that the sources had sent was worked on to its end."""
 
 
-def run_pipeline(config: PipelineConfig, graph: Graph, overrides: Sequence[str] = ()) -> Outcome:
+def run_pipeline(
+    config: PipelineConfig,
+    graph: Graph,
+    overrides: Sequence[str] = (),
+    prints_to: IO[str] | None = None,
+) -> Outcome:
     """Run a checked graph to its end.
+
+    Args:
+        config: the file that the graph was built from.
+        graph: what to run.
+        overrides: the ``--set`` values that were applied to it.
+        prints_to: where stages print; the caller's standard output when left out.
 
     Raises:
         StageFailure: a stage failed.
@@ -65,7 +75,7 @@ def run_pipeline(config: PipelineConfig, graph: Graph, overrides: Sequence[str] 
         plan = Plan(str(config.path), dict(config.tables), list(overrides), run_id)
         (folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
         setproctitle.setproctitle(f"pipeline: {run_id}")
-        supervisor = _Supervisor(graph, folder)
+        supervisor = _Supervisor(graph, folder, prints_to)
         with _Signals(supervisor.interrupt):
             return supervisor.run()
 
@@ -91,8 +101,9 @@ class _Signals:
 
 
 class _Supervisor:
-    def __init__(self, graph: Graph, folder: Path) -> None:
+    def __init__(self, graph: Graph, folder: Path, prints_to: IO[str] | None) -> None:
         self._graph = graph
+        self._prints_to = prints_to
         self._folder = folder
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -124,10 +135,11 @@ class _Supervisor:
     def _start(self, group: str) -> "subprocess.Popen[bytes]":
         # -P keeps the working directory out of the import path: its folders may be named like ours.
         command = [sys.executable, "-P", "-m", "pipeline.worker", str(self._folder), group]
-        # Ctrl-C goes to every process of the terminal; a worker inherits it blocked.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C goes to every process of the terminal, and a service manager's SIGTERM to the
+        # whole group. What they mean the supervisor decides: workers inherit them blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
-            return subprocess.Popen(command, stdin=subprocess.PIPE)
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._prints_to)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -143,6 +155,8 @@ class _Supervisor:
                     while self._socket.poll(0):
                         self._hear()
                     raise self._death(group, worker.returncode)
+            if len(self._done) == len(self._workers):
+                break
             if self._interrupts and not stopping:
                 stopping = True
                 if len(self._ready) < len(self._workers):
@@ -192,9 +206,6 @@ class _Supervisor:
         finished = len(self._done) == len(self._workers)
         self._tell_all(Exit() if finished else Abort())
         self._wait_for_workers(_CLOSE_S)
-        for worker in self._workers.values():
-            worker.terminate()
-        self._wait_for_workers(_TERMINATE_S)
         for worker in self._workers.values():
             worker.kill()
             worker.wait()

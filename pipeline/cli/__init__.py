@@ -4,7 +4,6 @@ import os
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,5 +70,5 @@ def _explain(error: Exception) -> int:
         handle, name = tempfile.mkstemp(prefix="pipeline-crash-", suffix=".txt")
         with os.fdopen(handle, "w") as file:
             file.write(f"pipeline {__version__}\n{' '.join(sys.argv)}\n\n{details}")
-        print(f"this is a bug; please report it with {Path(name)}", file=sys.stderr)
+        print(f"this is a bug; report it with {name} to whoever wrote the stage", file=sys.stderr)
     return exit_code

@@ -25,7 +25,9 @@ def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False
 
     overrides = set_ or []
     config = read_config(file, overrides)
-    outcome = run_pipeline(config, build_graph(config), overrides)
+    # With --json, standard output is for the program that reads it: sinks print to the other one.
+    prints_to = sys.stderr if json else None
+    outcome = run_pipeline(config, build_graph(config), overrides, prints_to)
     _show(outcome, json)
     for report in outcome.reports:
         if report.failure is not None:
@@ -33,7 +35,9 @@ def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False
     if outcome.drained and outcome.reports:
         check_ledger(outcome.reports)
     if outcome.interrupted:
-        if not outcome.drained:
+        if not outcome.reports:
+            print("stopped before it had started", file=sys.stderr)
+        elif not outcome.drained:
             print("stopped before everything sent was worked on", file=sys.stderr)
         sys.exit(130)
 

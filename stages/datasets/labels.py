@@ -47,7 +47,7 @@ def read_labels(path: Path) -> tuple[Label, ...]:
                 raise ValueError(f"its first line is {','.join(rows.fieldnames or ())!r}")
             labels = [_label(row) for row in rows]
     except OSError as error:
-        raise LabelError(f"{path}: cannot be read: {error.strerror}") from None
+        raise LabelError(f"{path}: cannot be read: {error.strerror}; check the path") from None
     except (TypeError, ValueError, csv.Error) as error:
         raise LabelError(
             f"{path}: is no label file ({error}); its first line must be {','.join(_COLUMNS)}"

@@ -15,7 +15,7 @@ from pydantic import Field
 
 import models
 from pipeline.config import FilePath
-from pipeline.errors import ConfigError, StageError
+from pipeline.errors import ConfigError, DeviceError, StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
 from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
@@ -144,9 +144,19 @@ class Snn(Transform[SnnConfig, SnnState]):
             raise PortError("weights", str(error)) from None
 
     def _device(self) -> str:
-        if self.config.device != "auto":
-            return self.config.device
-        torch = self._torch
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+        """Return the device to compute on.
+
+        Raises:
+            DeviceError: the one asked for is not there.
+        """
+        torch, wanted = self._torch, self.config.device
+        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        if wanted == "auto":
+            return there[1] if len(there) > 1 else "cpu"
+        if wanted not in there and not (wanted == "cuda" and "cuda:0" in there):
+            raise DeviceError(
+                f'device = "{wanted}" is not there; this machine has {", ".join(there)};'
+                " choose one, or leave device out"
+            )
+        return wanted

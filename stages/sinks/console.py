@@ -1,5 +1,6 @@
 """Console: one line a prediction, and how many were right where the labels are known."""
 
+import os
 import sys
 from bisect import bisect_right
 from typing import NamedTuple
@@ -53,10 +54,11 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     def open(self) -> None:
         """Read the labels."""
         self._labels = self._read_labels()
+        self._heard = True
 
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording."""
-        print(f"── {header.source} ({header.width}×{header.height})", flush=True)
+        self._print(f"── {header.source} ({header.width}×{header.height})")
         return ConsoleState(0, 0, 0, header.t_first_us)
 
     def write(self, state: ConsoleState, message: Message) -> ConsoleState:
@@ -67,7 +69,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             truth = self._truth(prediction, classes)
             right = truth == prediction.label
             if state.taken % self.config.every == 0:
-                print(self._line(prediction, truth, state.origin_us), flush=True)
+                self._print(self._line(prediction, truth, state.origin_us))
             state = state._replace(
                 taken=state.taken + 1,
                 judged=state.judged + (truth is not None),
@@ -78,11 +80,10 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     def end(self, state: ConsoleState) -> ConsoleState:
         """Say how many predictions were right."""
         if state.judged:
-            print(
+            self._print(
                 f"── {state.right} of {state.judged} predictions right"
                 f" ({state.right / state.judged:.1%}), of those made within one labelled stretch;"
-                f" {state.taken} in all",
-                flush=True,
+                f" {state.taken} in all"
             )
         return state
 
@@ -96,6 +97,16 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             return () if path is None else read_labels(path)
         except LabelError as error:
             raise PortError("labels", str(error)) from None
+
+    def _print(self, line: str) -> None:
+        """Print, as long as there is a reader; the run and its other sinks go on without one."""
+        if self._heard:
+            try:
+                print(line, flush=True)
+            except BrokenPipeError:
+                self._heard = False
+                # Python flushes standard output once more when the process ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _truth(self, prediction: Prediction, classes: tuple[str, ...]) -> str | None:
         """Return the label of the stretch that the prediction's windows lie in."""

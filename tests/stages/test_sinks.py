@@ -108,5 +108,7 @@ def test_labels_round_trip_and_broken_ones_are_named(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(LabelError, match=r"labels.csv: is no label file"):
             read_labels(path)
-    with pytest.raises(LabelError, match=r"missing\.csv: cannot be read: No such file"):
+    with pytest.raises(
+        LabelError, match=r"missing\.csv: cannot be read: No such file"
+    ):
         read_labels(tmp_path / "missing.csv")

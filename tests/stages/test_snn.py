@@ -14,6 +14,7 @@ from streams import rows, through
 from weights import CLASSES, random_weights
 
 import models
+from pipeline.errors import DeviceError
 from pipeline.messages import (
     EndRecording,
     Frames,
@@ -123,3 +124,9 @@ def test_weights_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for wrong in (broken, tmp_path / "missing.safetensors"):
         with pytest.raises(PortError, match=wrong.name):
             snn(wrong).port()
+
+
+def test_a_device_that_is_not_there_is_named(path: Path) -> None:
+    stage = snn(path, device="cuda:7")
+    with pytest.raises(DeviceError, match=r'device = "cuda:7" is not there; this machine has cpu'):
+        stage.open()
