@@ -1,6 +1,7 @@
 """The graph: stages joined by queues, checked edge by edge before anything starts."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,13 @@ class Graph:
             groups[node.group] = (*groups.get(node.group, ()), node)
         return groups
 
+    def origins(self, name: str) -> frozenset[str]:
+        """Return the sources that a stage's stream comes from."""
+        (node,) = (node for node in self.nodes if node.name == name)
+        if not node.inputs:
+            return frozenset({name})
+        return frozenset[str]().union(*(self.origins(source) for source in node.inputs))
+
     def edge_scheme(self, edge: Edge) -> str:
         """Return the ZeroMQ transport that joins the ends of an edge."""
         group = {node.name: node.group for node in self.nodes}
@@ -98,6 +106,7 @@ def build_graph(config: PipelineConfig) -> Graph:
             raise ConfigError(
                 f"{path}: stage.{taker}.from: '{name}' is a sink and puts nothing out"
             )
+    _check_files(path, nodes.values())
     return Graph(config.run.name, path, config.run.transport, tuple(nodes.values()))
 
 
@@ -173,6 +182,23 @@ def _check_groups(config: PipelineConfig, tables: dict[str, StageTable]) -> None
                 f"{config.path}: stage.{table.name}.group: '{table.group}' is the name of a stage;"
                 " choose another"
             )
+
+
+def _check_files(path: Path, nodes: Iterable[Node]) -> None:
+    """Refuse a file that one stage writes and another reads or writes too."""
+    named = [
+        (os.path.realpath(value), node.name, key, key in node.stage.writes)
+        for node in nodes
+        for key, value in dict(node.stage.config).items()
+        if isinstance(value, Path)
+    ]
+    for file, name, key, written in named:
+        for other_file, other, other_key, _ in named:
+            if written and file == other_file and (name, key) != (other, other_key):
+                raise ConfigError(
+                    f"{path}: stage.{name}.{key}: would be written over {file}, which is"
+                    f" stage.{other}.{other_key}; name another file"
+                )
 
 
 def _make(table: StageTable, inputs: Sequence[Node], place: str, base: Path) -> Node:

@@ -8,11 +8,12 @@ brought theirs and are delivered once.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 import zmq
 
-from pipeline.messages import Data, EndRecording, EndStream, Header, Message, Predictions
+from pipeline.messages import Data, EndRecording, EndStream, Header, Message, Predictions, Start
 from pipeline.queues import Receiver
 
 __all__ = ["messages_from"]
@@ -20,15 +21,22 @@ __all__ = ["messages_from"]
 _ENDS: tuple[type[Header], ...] = (EndRecording, EndStream)
 
 
-def messages_from(receivers: Sequence[Receiver]) -> Iterator[Message]:
+def messages_from(
+    receivers: Sequence[Receiver], origins: Sequence[frozenset[str]] = ()
+) -> Iterator[Message]:
     """Yield the messages of all queues up to the end of the stream, that included.
 
-    Messages of a single queue are acknowledged when the next one is asked for.
+    Args:
+        receivers: the queues.
+        origins: for each queue the sources that its stream comes from.
+
+    A message is acknowledged when it has been dealt with. Branches that come from one source are
+    the exception, see `_fill`.
     """
     if len(receivers) == 1:
         yield from _single(receivers[0])
     else:
-        yield from _merged(receivers)
+        yield from _merged(receivers, origins or [frozenset()] * len(receivers))
 
 
 def _single(receiver: Receiver) -> Iterator[Message]:
@@ -42,48 +50,79 @@ def _single(receiver: Receiver) -> Iterator[Message]:
             return
 
 
-def _merged(receivers: Sequence[Receiver]) -> Iterator[Message]:
-    waiting: list[deque[Message]] = [deque() for _ in receivers]
+def _merged(receivers: Sequence[Receiver], origins: Sequence[frozenset[str]]) -> Iterator[Message]:
+    inputs = [
+        _Input(receiver, _relatives(k, origins), deque()) for k, receiver in enumerate(receivers)
+    ]
     while True:
-        _fill(receivers, waiting)
-        heads = [rows[0] for rows in waiting]
+        _fill(inputs)
+        heads = [each.rows[0] for each in inputs]
         data = [k for k, head in enumerate(heads) if not head.is_control]
         if data:
             first = min(data, key=lambda k: (_time(heads[k].header), k))
-            yield waiting[first].popleft()
+            yield heads[first]
+            inputs[first].take()
             continue
         # An input whose recording or stream is over waits for what the others still have to say.
         kinds = [type(head.header) for head in heads]
         kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
-        first = kinds.index(kind)
-        for k, rows in enumerate(waiting):
-            if kinds[k] is kind:
-                rows.popleft()
-        yield heads[first]
+        said = set[str]()
+        for each, head in zip(inputs, heads, strict=True):
+            if type(head.header) is kind:
+                # Each stream starts by itself; everything else is said once for all.
+                what = head.header.stream if kind is Start else ""
+                if what not in said:
+                    yield head
+                said.add(what)
+                each.take()
         if kind is EndStream:
             return
 
 
-def _fill(receivers: Sequence[Receiver], waiting: Sequence[deque[Message]]) -> None:
+class _Input(NamedTuple):
+    """One of several queues, and what was read from it and not delivered yet."""
+
+    receiver: Receiver
+    relatives: frozenset[int]
+    """Inputs that share a source with it, itself not included."""
+    rows: deque[Message]
+
+    def read(self) -> None:
+        message = self.receiver.receive(timeout_ms=0)
+        if message is not None:
+            self.rows.extend(_rows(message))
+            if self.relatives:
+                self.receiver.deal()
+
+    def take(self) -> None:
+        self.rows.popleft()
+        if not self.rows and not self.relatives:
+            self.receiver.deal()
+
+
+def _relatives(k: int, origins: Sequence[frozenset[str]]) -> frozenset[int]:
+    return frozenset(
+        other for other, sources in enumerate(origins) if other != k and sources & origins[k]
+    )
+
+
+def _fill(inputs: Sequence[_Input]) -> None:
     """Read until every input has a message at hand.
 
-    All inputs are read meanwhile, not only the empty ones: branches that come from one source
-    would otherwise block it, and with it the branch that is waited for. What is read ahead is
-    bounded by how far the branches lie apart.
+    An input that shares a source with an empty one is read ahead and acknowledged at once: it
+    would otherwise block that source, and with it the branch that is waited for. What is read
+    ahead is bounded by how far the branches lie apart. Inputs of other sources wait in their
+    queues, which holds those sources back.
     """
-    if all(waiting):
-        return
-    poller = zmq.Poller()
-    for receiver in receivers:
-        poller.register(receiver.socket, zmq.POLLIN)
-    by_socket = {receiver.socket: k for k, receiver in enumerate(receivers)}
-    while not all(waiting):
-        for socket, _ in poller.poll():
-            k = by_socket[socket]
-            message = receivers[k].receive(timeout_ms=0)
-            if message is not None:
-                waiting[k].extend(_rows(message))
-                receivers[k].deal()
+    while empty := [k for k, each in enumerate(inputs) if not each.rows]:
+        poller = zmq.Poller()
+        wanted = {k for k, each in enumerate(inputs) if k in empty or each.relatives & set(empty)}
+        for k in wanted:
+            poller.register(inputs[k].receiver.socket, zmq.POLLIN)
+        ready = dict(poller.poll())
+        for k in sorted(wanted):
+            if inputs[k].receiver.socket in ready:
+                inputs[k].read()
 
 
 def _time(header: Header) -> int:

@@ -95,7 +95,7 @@ def timing_lines(reports: Sequence[StageReport]) -> list[str]:
     for report in reports:
         if report.pace is not None and report.pace.event_s > 0:
             pace = report.pace
-            drift = abs(pace.wall_s / pace.event_s - 1)
+            drift = abs(pace.wall_s * pace.speed / pace.event_s - 1)
             lines.append(
                 f"{report.name}: {pace.event_s:.3f} s of events at speed {pace.speed:g} took"
                 f" {pace.wall_s:.3f} s (drift {drift:.3%}, at most {pace.late_max_ms:.1f} ms late)"

@@ -177,7 +177,7 @@ class _Pacer:
         return Pace(
             speed=self._speed,
             event_s=self._event_us / 1e6,
-            wall_s=self._wall_ns / 1e9 * self._speed,
+            wall_s=self._wall_ns / 1e9,
             late_max_ms=self._late_ns / 1e6,
         )
 
@@ -186,17 +186,18 @@ class _SinkClock:
     """Measures how long after its last event a prediction was delivered."""
 
     def __init__(self) -> None:
-        self._clock: Clock | None = None
+        self._clocks: dict[str, Clock | None] = {}
 
     def observe(self, header: Any, latency: LatencyHistogram) -> None:
         now = time.monotonic_ns()
         if isinstance(header, Start):
-            self._clock = header.clock
+            self._clocks[header.stream] = header.clock
         if not isinstance(header, Predictions):
             return
+        clock = self._clocks.get(header.stream)
         for span in header.spans:
-            if self._clock is not None and span.last_event_us is not None:
-                latency.since = "event"
-                latency.add(now - self._clock.due_ns(span.last_event_us))
-            elif self._clock is None:
+            if clock is None:
                 latency.add(now - header.born_ns)
+            elif span.last_event_us is not None:
+                latency.since = "event"
+                latency.add(now - clock.due_ns(span.last_event_us))

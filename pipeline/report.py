@@ -35,7 +35,7 @@ class Pace(msgspec.Struct, frozen=True):
     event_s: float
     """Event time between the first and the last message due."""
     wall_s: float
-    """Time that passed between them, times ``speed``: equal to ``event_s`` on a perfect clock."""
+    """Time that passed between them: ``event_s / speed`` on a perfect clock."""
     late_max_ms: float
     """The furthest that a message left behind its due time."""
 

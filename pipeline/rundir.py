@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 
-__all__ = ["RunDirectory"]
+__all__ = ["RunDirectory", "unwritable"]
 
 _LOCK = "lock"
 _LONGEST_SOCKET_PATH = 107
@@ -26,6 +26,13 @@ class RunDirectory:
 
     def __enter__(self) -> Path:
         home = _home()
+        try:
+            self._create(home)
+        except OSError as error:
+            raise unwritable(home, error) from None
+        return self.path
+
+    def _create(self, home: Path) -> None:
         # One run at a time sweeps and creates, so that no folder is seen before it is locked.
         gate = os.open(home, os.O_RDONLY)
         try:
@@ -37,16 +44,26 @@ class RunDirectory:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         finally:
             os.close(gate)
-        return self.path
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
 
+def unwritable(folder: Path, error: OSError) -> PipelineError:
+    """Return the error of a folder for sockets that cannot be used."""
+    return PipelineError(
+        f"{folder}: the folder for sockets cannot be made: {error.strerror};"
+        f" {_ADVICE} a folder that can be written"
+    )
+
+
 def _home() -> Path:
     """Return the user's own folder for runs, on a path short enough for sockets."""
-    preferred = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    try:
+        preferred = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    except OSError as error:  # no folder for temporary files can be written
+        raise unwritable(Path("/tmp"), error) from None
     home = preferred / f"pipeline-{os.getuid()}"
     if len(os.fsencode(home)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
         home = Path("/tmp") / f"pipeline-{os.getuid()}"
@@ -55,10 +72,7 @@ def _home() -> Path:
         # Not through a link: whoever can write to /tmp could point us at any folder of the user's.
         owner = home.lstat()
     except OSError as error:
-        raise PipelineError(
-            f"{home}: the folder for sockets cannot be made: {error.strerror};"
-            f" {_ADVICE} a folder that can be written"
-        ) from None
+        raise unwritable(home, error) from None
     if not stat.S_ISDIR(owner.st_mode):
         raise PipelineError(f"{home}: is a link; remove it, or {_ADVICE} another folder")
     if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
@@ -72,7 +86,7 @@ def _home() -> Path:
 def _sweep(remains: Path) -> None:
     try:
         lock = os.open(remains / _LOCK, os.O_RDWR)
-    except NotADirectoryError:
+    except (NotADirectoryError, PermissionError):
         return
     except FileNotFoundError:
         shutil.rmtree(remains, ignore_errors=True)

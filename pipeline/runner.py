@@ -24,7 +24,7 @@ from pipeline.control import Abort, Done, Exit, Failed, FromWorker, Go, Plan, Re
 from pipeline.errors import PipelineError, StageError
 from pipeline.graph import Graph
 from pipeline.report import Failure, StageReport
-from pipeline.rundir import RunDirectory
+from pipeline.rundir import RunDirectory, unwritable
 
 __all__ = ["Outcome", "StageFailure", "run_pipeline"]
 
@@ -46,6 +46,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a run ended that did not fail."""
 
     reports: list[StageReport]
+    started: bool
+    """Every stage had become ready, and the sources were let go."""
     interrupted: bool
     """The user stopped it."""
     drained: bool
@@ -73,7 +75,10 @@ def run_pipeline(
     with RunDirectory() as folder:
         run_id = f"{graph.name}-{folder.name[-4:]}"
         plan = Plan(str(config.path), dict(config.tables), list(overrides), run_id)
-        (folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
+        try:
+            (folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
+        except OSError as error:
+            raise unwritable(folder, error) from None
         setproctitle.setproctitle(f"pipeline: {run_id}")
         supervisor = _Supervisor(graph, folder, prints_to)
         with _Signals(supervisor.interrupt):
@@ -130,7 +135,12 @@ class _Supervisor:
             self._context.term()
         reports = {report.name: report for done in self._done.values() for report in done.reports}
         order = [node.name for node in self._graph.nodes if node.name in reports]
-        return Outcome([reports[name] for name in order], self._interrupts > 0, drained)
+        return Outcome(
+            reports=[reports[name] for name in order],
+            started=len(self._ready) == len(self._graph.groups),
+            interrupted=self._interrupts > 0,
+            drained=drained,
+        )
 
     def _start(self, group: str) -> "subprocess.Popen[bytes]":
         # -P keeps the working directory out of the import path: its folders may be named like ours.

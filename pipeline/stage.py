@@ -85,6 +85,8 @@ class Stage(ABC, Generic[C]):
     Config: ClassVar[type[StageConfig]]
     takes: ClassVar[tuple[type[Port], ...]] = ()
     """Port types that the stage accepts; empty for a source."""
+    writes: ClassVar[tuple[str, ...]] = ()
+    """Options that name a file which the stage writes; no other stage may name that file."""
     many_inputs: ClassVar[bool] = False
     """Whether several stages may feed it."""
 

@@ -50,6 +50,7 @@ class _StageThread(threading.Thread):
         self._context = context
         self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
         self._outgoing = [edge for edge in graph.edges if edge.sender == node.name]
+        self._origins = [graph.origins(edge.sender) for edge in self._incoming]
         self._bind_to = {edge.name: _bind_to(graph, edge, folder) for edge in self._incoming}
 
     def go(self, endpoints: Mapping[str, str]) -> None:
@@ -101,7 +102,8 @@ class _StageThread(threading.Thread):
             if isinstance(stage, Source):
                 self.report = drive_source(stage, senders, self.stop)
             else:
-                self.report = drive_transform(stage, messages_from(receivers), receivers, senders)
+                messages = messages_from(receivers, self._origins)
+                self.report = drive_transform(stage, messages, receivers, senders)
         finally:
             for receiver in receivers:
                 receiver.close()

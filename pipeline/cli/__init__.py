@@ -67,8 +67,17 @@ def _explain(error: Exception) -> int:
     for line in str(error).splitlines() or [type(error).__name__]:
         print(f"error: {line}", file=sys.stderr)
     if details:
+        _keep(f"pipeline {__version__}\n{' '.join(sys.argv)}\n\n{details}")
+    return exit_code
+
+
+def _keep(report: str) -> None:
+    """Write what a bug left behind to a file, or show it where no file can be written."""
+    try:
         handle, name = tempfile.mkstemp(prefix="pipeline-crash-", suffix=".txt")
         with os.fdopen(handle, "w") as file:
-            file.write(f"pipeline {__version__}\n{' '.join(sys.argv)}\n\n{details}")
-        print(f"this is a bug; report it with {name} to whoever wrote the stage", file=sys.stderr)
-    return exit_code
+            file.write(report)
+    except OSError:
+        print(f"this is a bug; report it to whoever wrote the stage:\n{report}", file=sys.stderr)
+        return
+    print(f"this is a bug; report it with {name} to whoever wrote the stage", file=sys.stderr)

@@ -35,7 +35,7 @@ def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False
     if outcome.drained and outcome.reports:
         check_ledger(outcome.reports)
     if outcome.interrupted:
-        if not outcome.reports:
+        if not outcome.started:
             print("stopped before it had started", file=sys.stderr)
         elif not outcome.drained:
             print("stopped before everything sent was worked on", file=sys.stderr)

@@ -34,6 +34,7 @@ def count_events(
     window_start_us: int,
     window_us: int,
     max_gap_us: int,
+    limit_us: int,
     columns: NDArray[np.int64],
     rows: NDArray[np.int64],
     stack: NDArray[np.uint16],
@@ -49,7 +50,8 @@ def count_events(
         begin: the first event to count.
         window_start_us: start of the open window.
         window_us: length of a window.
-        max_gap_us: an event further than this behind the open window's end stops the kernel.
+        max_gap_us: how far an event may lie behind the end of the window of the one before.
+        limit_us: how far the first event may go, by that rule; a later one stops the kernel.
         columns: (sensor width,) target column of each sensor column.
         rows: (sensor height,) target row of each sensor row.
         stack: (windows, 2, height, width) counts; window ``used`` is the open one.
@@ -73,7 +75,7 @@ def count_events(
             if t < window_start_us:
                 tally[LATE] += 1
                 continue
-            if t - end_us > max_gap_us:
+            if t > limit_us:
                 return i, used, end_us - window_us, GAP
             while t >= end_us:
                 if used + 1 == stack.shape[0]:
@@ -81,6 +83,7 @@ def count_events(
                 used += 1
                 end_us += window_us
             window_start_us = end_us - window_us
+        limit_us = end_us + max_gap_us
         last_event_us[used] = max(last_event_us[used], t) if has_event[used] else t
         has_event[used] = True
         x, y = events[i].x, events[i].y

@@ -56,6 +56,8 @@ class TimeBinState(NamedTuple):
     taken: int
     sent: int
     """Windows sent."""
+    limit_us: int
+    """No event may be later: the end of the window of the event before it, and max_gap_us."""
     latest_event_us: int | None
     """Time of the latest event in the windows sent."""
     watermark_us: int
@@ -119,6 +121,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             tally=np.zeros(4, dtype=np.int64),
             taken=0,
             sent=0,
+            limit_us=(self.config.origin_us or 0) + self._reach_us,
             latest_event_us=None,
             watermark_us=np.iinfo(np.int64).min,
         )
@@ -138,22 +141,32 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
                     state.tally[self._kernel.OVERFLOW] += 1
                     done += 1
                     continue
-                state = state._replace(origin_us=first_us, window_start_us=first_us)
+                state = state._replace(
+                    origin_us=first_us,
+                    window_start_us=first_us,
+                    limit_us=first_us + self._reach_us,
+                )
             done, used, start_us, why = self._count(state, events, done)
             if used:
                 yield self._frames(state, used)
                 state = self._advance(state, used)
+            if state.has_event[0]:
+                state = state._replace(limit_us=state.window_start_us + self._reach_us)
             if why == self._kernel.GAP:
                 raise StageError(self._gap(int(events["t"][done]), start_us))
         if state.origin_us is not None:
             state = state._replace(watermark_us=max(state.watermark_us, header.watermark_us))
-            if header.watermark_us - state.window_start_us > self.config.max_gap_us:
+            if not self._live and header.watermark_us > state.limit_us:
                 raise StageError(self._gap(header.watermark_us, state.window_start_us))
             while state.window_start_us + self.config.window_us <= header.watermark_us:
                 behind_us = header.watermark_us - state.window_start_us
                 used = min(behind_us // self.config.window_us, len(state.stack) - 1)
                 yield self._frames(state, used)
                 state = self._advance(state, used)
+            if self._live:
+                # A live source that is idle keeps its clock; a recording has none of its own.
+                reach_us = state.window_start_us + self._reach_us
+                state = state._replace(limit_us=max(state.limit_us, reach_us))
         return state
 
     def finish(self, state: TimeBinState) -> Generator[Message, None, TimeBinState]:
@@ -182,6 +195,16 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             notes={"counts cut at 65535": int(state.tally[kernel.SATURATED])},
         )
 
+    @property
+    def _reach_us(self) -> int:
+        """How far behind the start of an event's window the next event may be."""
+        return self.config.window_us + self.config.max_gap_us
+
+    @property
+    def _live(self) -> bool:
+        (events,) = self.inputs
+        return isinstance(events, EventsPort) and events.live
+
     def _due(self, state: TimeBinState) -> int:
         """Return how many windows the grid has up to the last event, or up to the watermark."""
         if state.origin_us is None:
@@ -202,6 +225,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             state.window_start_us,
             self.config.window_us,
             self.config.max_gap_us,
+            state.limit_us,
             state.columns,
             state.rows,
             state.stack,

@@ -4,10 +4,8 @@ A packet is a constant FlatBuffer prefix followed by the events' own memory, so 
 one by one. The file holds whole packets at any time: what was written before a crash can be read.
 """
 
-import os
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +17,7 @@ from pipeline.events import EVENT, TIME_LIMIT_US, EventArray
 from stages.formats.aedat4_header import Stream, describe, encode_header
 from stages.formats.aedat4_table import ENTRY, encode_table
 from stages.formats.compression import NAMES, compressor
+from stages.record_file import RecordFile, explain
 
 __all__ = ["Aedat4Writer"]
 
@@ -63,10 +62,9 @@ class Aedat4Writer:
         self._xml = describe(self._stream, compression, attributes or {})
         self._entries: list[tuple[int, int, int, int, int, int]] = []
         self._last_us = -TIME_LIMIT_US
-        self._end = 0
+        self._closed = False
         try:
-            # Unbuffered: a packet is in the file when it is written.
-            self._file = self._path.open("wb", buffering=0)
+            self._file = RecordFile(self._path)
         except OSError as error:
             raise self._failed(error) from None
         try:
@@ -102,13 +100,13 @@ class Aedat4Writer:
         Raises:
             RecordingError: it cannot be written; the events in the file can be read all the same.
         """
-        if self._file.closed:
+        if self._closed:
             return
+        self._closed = True
         try:
-            table = self._end
-            self._append(self._compress(encode_table(np.array(self._entries, ENTRY))))
-            self._file.seek(0)
-            self._file.write(encode_header(self._compression, table, self._xml))
+            table = self._compress(encode_table(np.array(self._entries, ENTRY)))
+            place = self._file.append(table)
+            self._file.overwrite(0, encode_header(self._compression, place, self._xml))
         except OSError as error:
             raise self._failed(error) from None
         finally:
@@ -150,29 +148,19 @@ class Aedat4Writer:
     def _packet(self, events: EventArray) -> None:
         payload = self._compress(_event_packet(events))
         header = struct.pack("<ii", self._stream.number, len(payload))
-        place = self._end + len(header)
-        self._append(header + payload)
+        place = self._append(header + payload) + len(header)
         self._last_us = int(events["t"][-1])
         first_us = int(events["t"][0])
         self._entries.append((place, 0, len(payload), len(events), first_us, self._last_us))
 
-    def _append(self, data: bytes) -> None:
-        """Write all of it or, on a full disk, nothing."""
+    def _append(self, data: bytes) -> int:
         try:
-            written = 0
-            while written < len(data):
-                written += self._file.write(memoryview(data)[written:])
+            return self._file.append(data)
         except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._file.fileno(), self._end)
-                self._file.seek(self._end)
             raise self._failed(error) from None
-        self._end += len(data)
 
     def _failed(self, error: OSError) -> RecordingError:
-        return RecordingError(
-            f"{self._path}: cannot be written: {error.strerror}; check space and permissions"
-        )
+        return RecordingError(explain(self._path, error))
 
 
 def _event_packet(events: EventArray) -> bytearray:

@@ -3,11 +3,13 @@
 import os
 import sys
 from bisect import bisect_right
+from io import TextIOWrapper
 from typing import NamedTuple
 
 from pydantic import Field
 
 from pipeline.config import FilePath
+from pipeline.errors import StageError
 from pipeline.messages import Message, Predictions, Start
 from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, PortError, Sink, StageConfig
@@ -48,13 +50,19 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     many_inputs = True
 
     def port(self) -> None:
-        """Look whether the labels can be read."""
-        self._read_labels()
+        """Look whether the labels can be read, and name no class that is not predicted."""
+        known = min(len(port.classes) for port in self.inputs if isinstance(port, PredictionsPort))
+        highest = max((label.class_index for label in self._read_labels()), default=0)
+        if highest >= known:
+            raise PortError("labels", f"name class {highest + 1}, the model has {known} classes")
 
     def open(self) -> None:
         """Read the labels."""
         self._labels = self._read_labels()
         self._heard = True
+        if isinstance(sys.stdout, TextIOWrapper):
+            # A terminal that lacks a sign shows another; that is no reason to end a run.
+            sys.stdout.reconfigure(errors="replace")
 
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording."""
@@ -107,6 +115,9 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
                 self._heard = False
                 # Python flushes standard output once more when the process ends.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            except OSError as error:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise StageError(f"standard output cannot be written: {error.strerror}") from None
 
     def _truth(self, prediction: Prediction, classes: tuple[str, ...]) -> str | None:
         """Return the label of the stretch that the prediction's windows lie in."""

@@ -1,7 +1,7 @@
 """JSON Lines: one object a prediction, in a file that can be followed while it grows."""
 
 import os
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -10,6 +10,7 @@ from pipeline.errors import StageError
 from pipeline.messages import Message, Start
 from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, PortError, Sink, StageConfig
+from stages.record_file import RecordFile, explain
 from stages.sinks.prediction import predictions_in
 
 __all__ = ["JsonLines", "JsonLinesConfig", "JsonLinesState"]
@@ -35,12 +36,13 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
 
     Config = JsonLinesConfig
     takes = (PredictionsPort,)
+    writes = ("path",)
     many_inputs = True
 
     def port(self) -> None:
         """Look whether the file may be written."""
         path = self.config.path
-        folder = next(parent for parent in path.parents if parent.exists())
+        folder = next((parent for parent in path.parents if parent.exists()), path)
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise PortError("path", f"{path}: nothing can be written in {folder}; choose another")
         if path.is_dir():
@@ -52,7 +54,7 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
 
     def open(self) -> None:
         """Prepare; the file itself is opened when the run starts."""
-        self._file: IO[bytes] | None = None
+        self._file: RecordFile | None = None
         self._encode = msgspec.json.Encoder().encode
 
     def close(self) -> None:
@@ -64,13 +66,11 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
         """Open the file at the first recording; later ones go on in it."""
         if self._file is None:
             # Not before the run starts: a run that cannot start leaves an old result alone.
-            # Unbuffered: a message is written by one call, so lines are whole for who follows.
-            mode = {"replace": "wb", "append": "ab", "refuse": "xb"}[self.config.if_exists]
             try:
                 self.config.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(self.config.path, mode, buffering=0)  # noqa: SIM115
+                self._file = RecordFile(self.config.path, self.config.if_exists)
             except OSError as error:
-                raise self._failed(error) from None
+                raise StageError(explain(self.config.path, error)) from None
         return JsonLinesState(0)
 
     def write(self, state: JsonLinesState, message: Message) -> JsonLinesState:
@@ -78,16 +78,11 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
         assert self._file is not None
         lines = [self._encode(p) + b"\n" for p in predictions_in(message)]
         try:
-            self._file.write(b"".join(lines))
+            self._file.append(b"".join(lines))
         except OSError as error:
-            raise self._failed(error) from None
+            raise StageError(explain(self.config.path, error)) from None
         return JsonLinesState(state.written + len(lines))
 
     def account(self, state: JsonLinesState) -> Account:
         """Return predictions written."""
         return Account.one_to_one(state.written, "predictions", "lines")
-
-    def _failed(self, error: OSError) -> StageError:
-        return StageError(
-            f"{self.config.path}: cannot be written: {error.strerror}; check space and permissions"
-        )

@@ -52,6 +52,8 @@ class ReplayState(NamedTuple):
     """Events refused in front of ``position``, by reason."""
     flaws: Counts
     """What else the reader found wrong in front of ``position``, by kind."""
+    declared: int | None
+    """Events that the file itself says it holds, once it was played to its end."""
     phase: str
     """``before``, ``within`` or ``after`` the recording."""
 
@@ -86,7 +88,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
 
     def initial_state(self) -> ReplayState:
         """Return the place before the recording."""
-        return ReplayState(0, 0, 0, (), (), "before")
+        return ReplayState(0, 0, 0, (), (), None, "before")
 
     def play(self, state: ReplayState) -> Iterator[Played[ReplayState]]:
         """Yield the recording from ``state`` on."""
@@ -108,27 +110,37 @@ class Replay(Source[ReplayConfig, ReplayState]):
                         sent=state.sent + end - begin,
                         refused=chunk.refused,
                         flaws=chunk.flaws,
+                        declared=None,
                         phase="within",
                     )
                     message = self._message(chunk.events[begin:end], watermark_us)
                     yield Played([message], state, due_us)
                 chunk = following
-            state = state._replace(refused=gathered.refused, flaws=gathered.flaws, phase="after")
+            state = state._replace(
+                refused=gathered.refused,
+                flaws=gathered.flaws,
+                declared=reader.event_count if damage is None else None,
+                phase="after",
+            )
             yield Played([control(EndRecording(stream=self.name))], state)
             if damage is not None:
                 raise damage
 
     def account(self, state: ReplayState) -> Account:
-        """Return events read, sent and refused."""
-        refused = dict(state.refused)
+        """Return events read, sent and refused; the file's own count is held against them."""
+        refused, flaws = dict(state.refused), dict(state.flaws)
+        if state.declared is not None and "damaged bytes" in flaws:
+            refused["in damaged packets"] = state.declared - state.sent - sum(refused.values())
+        total = sum(refused.values())
         return Account(
-            taken=state.sent + sum(refused.values()),
+            taken=state.sent + total,
             used=state.sent,
             made=state.sent,
             unit_in="events",
             unit_out="events",
             refused=refused,
-            notes=dict(state.flaws),
+            due=None if state.declared is None else state.declared - total,
+            notes=flaws,
         )
 
     def _reader(self) -> Reader:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+import worker_stages
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError
@@ -139,7 +140,8 @@ def test_a_group_may_be_called_like_a_stage_in_it() -> None:
         ),
         (
             (CAMERA, TALLY, {"name": "b", "use": "tally", "from": "camera", "evnts": 5}),
-            "stage.b.evnts: unknown key; known are from, group, name, path, queue, use",
+            "stage.b.evnts: unknown key; known are from, group,"
+            " name, opened, opens_slowly, path, queue, use",
         ),
     ],
 )
@@ -165,4 +167,13 @@ def test_an_option_that_does_not_fit_its_input_has_its_place() -> None:
     assert text == (
         "p.toml: stage.bins.size: height must be <= 24, the sensor's, got 48;"
         " bins can only be made coarser than the sensor"
+    )
+
+
+def test_a_file_that_one_stage_writes_belongs_to_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_stages.Tally, "writes", ("path",))
+    second = {"name": "second", "use": "tally", "from": "camera"}
+    assert refusal(CAMERA, TALLY, second) == (
+        f"p.toml: stage.tally.path: would be written over {Path('tally.txt').resolve()},"
+        " which is stage.second.path; name another file"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -50,11 +51,14 @@ def merged(scripts: Sequence[Script], arrivals: Sequence[int]) -> list[Message]:
     order = iter(arrivals)
 
     class Poller:
+        def __init__(self) -> None:
+            self.heard: list[object] = []
+
         def register(self, socket: object, flags: int) -> None:
-            pass
+            self.heard.append(socket)
 
         def poll(self) -> list[tuple[object, int]]:
-            speaking = [script for script in scripts if script.left]
+            speaking = [one for one in scripts if one.left and one.socket in self.heard]
             assert speaking, "waits for messages that will never come"
             return [(speaking[next(order, 0) % len(speaking)].socket, zmq.POLLIN)]
 
@@ -157,6 +161,32 @@ def test_messages_of_a_single_queue_count_as_dealt_with_when_the_next_is_asked_f
     assert script.dealt == 3
 
 
+def test_an_input_of_another_source_waits_in_its_queue() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    receivers = [Receiver(context, f"inproc://{name}", name, 4) for name in "ab"]
+    senders = [Sender(context, f"inproc://{name}", name) for name in "ab"]
+
+    def send(sender: Sender, messages: list[Message]) -> None:
+        with suppress(zmq.ContextTerminated):
+            for message in messages:
+                sender.send(message)
+            sender.drain()
+        sender.close()
+
+    fast = [start(), *(events(1, t_us=k) for k in range(50))]
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(send, senders[0], fast)
+        pool.submit(send, senders[1], [start(), events(1, t_us=10)])
+        found = messages_from(receivers, [frozenset({"fast"}), frozenset({"slow"})])
+        taken = [next(found) for _ in range(12)]
+        assert isinstance(taken[0].header, Start)
+        # Eleven events of the fast one came before the slow one's; four more may be on their way.
+        assert senders[0].messages <= 12 + 4
+        for receiver in receivers:
+            receiver.close()
+        context.term()
+
+
 class Repeat(Transform[NoOptions, tuple[int, int]]):
     """Makes ``times`` predictions a message, or one every ``1 / times`` messages."""
 
@@ -203,9 +233,9 @@ def test_a_diamond_with_unequal_branches_does_not_stand_still() -> None:
         drive_source(source, [starts["in-a"], starts["in-b"]], Event())
 
     with ThreadPoolExecutor(4) as pool:
-        merging = [ends["a"], ends["b"]]
+        merging, related = [ends["a"], ends["b"]], [frozenset({"camera"})] * 2
         work: list[Future[Any]] = [
-            pool.submit(drive_transform, sink, messages_from(merging), merging, []),
+            pool.submit(drive_transform, sink, messages_from(merging, related), merging, []),
             pool.submit(play),
             pool.submit(branch, "a", 20),
             pool.submit(branch, "b", 0.05),

@@ -120,10 +120,10 @@ def test_the_table_shows_each_stage_and_why_it_refused() -> None:
 
 def test_timing_is_told_where_there_is_any() -> None:
     camera, bins = balanced()
-    alter(reports := [camera, bins], 0, pace=Pace(2.0, 10.0, 10.01, 1.25))
+    alter(reports := [camera, bins], 0, pace=Pace(2.0, 10.0, 5.005, 1.25))
     alter(reports, 1, latency=Latency(3, 1.0, 2.0, 2.54, "event"))
     assert timing_lines(reports) == [
-        "camera: 10.000 s of events at speed 2 took 10.010 s (drift 0.100%, at most 1.2 ms late)",
+        "camera: 10.000 s of events at speed 2 took 5.005 s (drift 0.100%, at most 1.2 ms late)",
         "bins: latency from a window's last event to its prediction: p50 1.0 ms, p99 2.0 ms,"
         " max 2.5 ms",
     ]

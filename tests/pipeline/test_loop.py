@@ -161,7 +161,7 @@ def test_a_paced_source_sends_each_message_when_it_is_due(clock: Time) -> None:
     assert [m.header.born_ns - 10**9 for m in sender.arrived[1:4]] == [0, 500_000, 2_500_000]
     assert clock.waits == [0.0005, 0.002]
     assert report.pace is not None
-    assert (report.pace.event_s, report.pace.wall_s, report.pace.late_max_ms) == (0.005, 0.005, 0)
+    assert (report.pace.event_s, report.pace.wall_s, report.pace.late_max_ms) == (0.005, 0.0025, 0)
 
 
 def test_lateness_is_measured_and_does_not_add_up(clock: Time) -> None:

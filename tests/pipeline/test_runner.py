@@ -143,11 +143,12 @@ def test_every_placement_delivers_everything(trial: Trial, placement: dict[str, 
 
 
 def test_no_source_speaks_before_everyone_is_ready(trial: Trial) -> None:
-    code, _, err = trial.finish(relay='opened = "opened.txt"')
+    slow = 'opens_slowly = true\nopened = "opened.txt"'
+    code, _, err = trial.finish(camera='began = "began.txt"', tally=slow)
     assert code == 0, err
     opened_ns = int((trial.folder / "opened.txt").read_text())
-    first_ns = int((trial.folder / "tally.txt").read_text().split()[0])
-    assert opened_ns < first_ns
+    began_ns = int((trial.folder / "began.txt").read_text())
+    assert opened_ns < began_ns
 
 
 def test_process_titles_name_run_and_stage(trial: Trial) -> None:

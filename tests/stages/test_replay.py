@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray, concatenate_events, empty_events, events_from_columns
 from pipeline.messages import EndRecording, Events, Message, Start
-from pipeline.stage import PortError
+from pipeline.stage import Account, PortError
 from recordings import START_US, some_events, write_recording
 from stages.formats.aedat4_writer import Aedat4Writer
 from stages.sources.replay import Replay, ReplayConfig, ReplayState
@@ -134,3 +134,20 @@ def test_what_is_no_recording_is_refused_by_the_check(tmp_path: Path) -> None:
     with pytest.raises(PortError, match="no such file; check the path to the recording") as caught:
         replay(tmp_path / "missing.aedat4").port()
     assert caught.value.key == "path"
+
+
+def test_the_files_own_count_is_held_against_what_was_sent(path: Path, tmp_path: Path) -> None:
+    def account(source: Replay) -> Account:
+        *_, last = source.play(source.initial_state())
+        return source.account(last.state)
+
+    whole = account(replay(path))
+    assert (whole.made, whole.due) == (5000, 5000)
+    damaged = tmp_path / "damaged.aedat4"
+    content = bytearray(path.read_bytes())
+    content[20_000:20_100] = bytes(100)
+    damaged.write_bytes(content)
+    rest = account(replay(damaged, on_damage="drop"))
+    assert rest.taken == 5000
+    assert 0 < rest.refused["in damaged packets"] < 5000
+    assert rest.made == rest.due == 5000 - rest.refused["in damaged packets"]

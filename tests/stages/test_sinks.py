@@ -1,6 +1,8 @@
 """Sinks: what is written of a prediction."""
 
 import json
+import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from pipeline.messages import EndRecording, Message, Predictions, Span, Start, c
 from pipeline.ports import PredictionsPort
 from pipeline.stage import PortError
 from stages.datasets.labels import Label, LabelError, read_labels, write_labels
+from stages.record_file import RecordFile
 from stages.sinks.console import Console, ConsoleConfig
 from stages.sinks.jsonl import JsonLines, JsonLinesConfig
 
@@ -108,7 +111,41 @@ def test_labels_round_trip_and_broken_ones_are_named(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(LabelError, match=r"labels.csv: is no label file"):
             read_labels(path)
-    with pytest.raises(
-        LabelError, match=r"missing\.csv: cannot be read: No such file"
-    ):
+    with pytest.raises(LabelError, match=r"missing\.csv: cannot be read: No such file"):
         read_labels(tmp_path / "missing.csv")
+
+
+def test_labels_of_classes_that_the_model_lacks_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    write_labels(path, [Label(0, 10, 3)])
+    with pytest.raises(PortError, match="name class 4, the model has 3 classes"):
+        Console("show", ConsoleConfig(labels=path), [PORT]).port()
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    file = RecordFile(path)
+    file.append(b"one\n")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6, limit[1]))
+        with pytest.raises(OSError, match="File too large"):
+            file.append(b"three\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_bytes() == b"one\n"
+    file.append(b"two\n")
+    file.close()
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_a_file_that_another_writes_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    other = RecordFile(path)
+    other.append(b"theirs\n")
+    with pytest.raises(StageError, match="is being written by another run or stage"):
+        through([jsonl(path)], predictions([[1, 0, 0]]))
+    other.close()
+    assert path.read_bytes() == b"theirs\n"

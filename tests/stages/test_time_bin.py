@@ -188,3 +188,21 @@ def test_bins_finer_than_the_sensor_are_refused() -> None:
     stage.open()
     with pytest.raises(StageError, match=r"finer than the sensor \(4, 4\) of small.aedat4"):
         stage.start(start)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_gap_is_one_whether_watermarks_step_through_it_or_not(live: bool) -> None:
+    def idle(watermark_us: int) -> Message:
+        times = {"t_first_us": 0, "t_last_us": 0, "watermark_us": watermark_us}
+        return data(Events, empty_events(), stream="cam", **times)
+
+    start, first, *_ = recording(events_from_columns([3], [0], [0], [1]))
+    stage = TimeBin(
+        "bins", TimeBinConfig(window_us=10, max_gap_us=100), [EventsPort(8, 6, live=live)]
+    )
+    stepped = [start, first, *(idle(t) for t in range(10, 200, 10))]
+    if live:
+        assert len(rows(through([stage], stepped))) == 18
+    else:
+        with pytest.raises(StageError, match="event time jumps to 120 µs"):
+            through([stage], stepped)

@@ -20,6 +20,7 @@ class NoiseConfig(StageConfig):
     batch: int = 100
     endless: bool = False
     fail_after: int | None = None
+    began: FilePath | None = None
 
 
 class Noise(Source[NoiseConfig, int]):
@@ -35,6 +36,8 @@ class Noise(Source[NoiseConfig, int]):
 
     def play(self, state: int) -> Iterator[Played[int]]:
         config = self.config
+        if config.began is not None:
+            config.began.write_text(str(time.monotonic_ns()))
         start = Start(stream=self.name, width=32, height=24, source="noise", t_first_us=0)
         yield Played([control(start)], state)
         while config.endless or state < config.events:
@@ -62,7 +65,6 @@ class RelayConfig(StageConfig):
     crash_at: int | None = None
     lose: int = 0
     slow_s: float = 0.0
-    opened: FilePath | None = None
 
 
 class Relay(Transform[RelayConfig, Seen]):
@@ -73,10 +75,6 @@ class Relay(Transform[RelayConfig, Seen]):
 
     def port(self) -> EventsPort:
         return EventsPort(32, 24)
-
-    def open(self) -> None:
-        if self.config.opened is not None:
-            self.config.opened.write_text(str(time.monotonic_ns()))
 
     def start(self, header: Start) -> Seen:
         return Seen(0)
@@ -99,6 +97,8 @@ class Relay(Transform[RelayConfig, Seen]):
 
 class TallyConfig(StageConfig):
     path: FilePath
+    opens_slowly: bool = False
+    opened: FilePath | None = None
 
 
 class Tally(Sink[TallyConfig, Seen]):
@@ -112,7 +112,11 @@ class Tally(Sink[TallyConfig, Seen]):
         return Seen(0)
 
     def open(self) -> None:
+        if self.config.opens_slowly:
+            time.sleep(0.5)  # longer than the others take to be ready
         self._file = self.config.path.open("w")
+        if self.config.opened is not None:
+            self.config.opened.write_text(str(time.monotonic_ns()))
 
     def close(self) -> None:
         self._file.close()
