@@ -87,7 +87,7 @@ _EXPRESSIONS = {"os.cpu_count() or 1": "number of cores"}
 
 
 def _cli_page() -> str:
-    from pipeline.cli import app
+    from pipeline.cli.commands import app
 
     parts = [
         "`pipeline COMMAND --help` shows the same on the terminal; `pipeline --version` shows the"

@@ -109,9 +109,10 @@ def _read_header(path: Path) -> tuple[dict[str, msgspec.Raw], int]:
                     path, f"it claims a header of {length} bytes and holds {left} after the length"
                 )
             header = file.read(length)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
+        reason = getattr(error, "strerror", None) or error
         raise ModelError(
-            f"{path}: cannot be read ({error.strerror}); check the path to the weights"
+            f"{path}: cannot be read ({reason}); check the path to the weights"
         ) from error
     try:
         return msgspec.json.decode(header, type=dict[str, msgspec.Raw]), left - length

@@ -8,9 +8,10 @@ reported with its place, as in ``pipeline.toml: stage.bins.window_us: must be > 
 import copy
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
@@ -40,7 +41,13 @@ def _resolve(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str | Path):
         return value
     base = (info.context or {}).get("base")
-    path = Path(value).expanduser()
+    if "\0" in str(value):
+        raise ValueError("must not hold a NUL character")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        user = Path(value).parts[0]
+        raise ValueError(f"there is no home folder {user}; name the folder itself") from None
     if base is None or isinstance(value, OnCommandLine):
         return Path(os.path.abspath(path))
     return Path(os.path.abspath(Path(base) / path))
@@ -158,24 +165,52 @@ def validate(model: type[M], values: Mapping[str, Any], place: str, base: Path |
     Raises:
         ConfigError: one line for each mistake, each beginning with ``place`` and the key.
     """
-    lines = [_confused(model, key, value, place) for key, value in values.items()]
+    fields = model.model_fields
+    lines = [
+        line
+        for key, value in values.items()
+        if key in fields
+        for line in _confused(fields[key].annotation, value, f"{place}.{key}")
+    ]
     try:
-        if not any(lines):
+        if not lines:
             return model.model_validate(dict(values), context={"base": base})
     except ValidationError as error:
         lines = [_explain(problem, place, model) for problem in error.errors(include_url=False)]
-    raise ConfigError("\n".join(line for line in lines if line is not None))
+    raise ConfigError("\n".join(lines))
 
 
-def _confused(model: type[BaseModel], key: str, value: Any, place: str) -> str | None:
-    """Refuse what pydantic would turn into a number: ``true`` for 1, ``"25"`` for 25."""
-    field = model.model_fields.get(key)
-    if field is None or not isinstance(value, bool | str):
-        return None
-    kinds = set(get_args(field.annotation)) | {field.annotation}
-    if not kinds & {int, float} or type(value) in kinds:
-        return None
-    return f"{place}.{key}: must be a {'whole ' * (int in kinds)}number, got {value!r}"
+def _confused(annotation: Any, value: Any, place: str) -> Iterator[str]:
+    """Find what pydantic would turn into a number: ``true`` for 1, ``"25"`` for 25."""
+    kinds = list(_alternatives(annotation))
+    if isinstance(value, bool | str):
+        numbers = {int, float}.intersection(kinds)
+        if numbers and not {bool if isinstance(value, bool) else str, Any}.intersection(kinds):
+            yield f"{place}: must be a {'whole ' * (int in numbers)}number, got {value!r}"
+    for kind in kinds:
+        origin, arguments = get_origin(kind), get_args(kind)
+        if isinstance(value, list) and origin in (list, tuple):
+            each_alike = origin is list or arguments[1:] == (...,)
+            members = [arguments[0]] * len(value) if each_alike else arguments
+            for number, (member, one) in enumerate(zip(members, value, strict=False)):
+                yield from _confused(member, one, f"{place}.{number}")
+        elif isinstance(value, dict) and origin is dict:
+            for key, one in value.items():
+                yield from _confused(arguments[1], one, f"{place}.{key}")
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """Yield the types that a value may have, out of unions and annotations."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        for each in get_args(annotation):
+            yield from _alternatives(each)
+    elif origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin is Literal:
+        yield from {type(each) for each in get_args(annotation)}
+    else:
+        yield annotation
 
 
 _COMPARISONS = {

@@ -28,12 +28,18 @@ def train(
     from rich.progress import Progress
 
     from pipeline import __version__
+    from pipeline.errors import ConfigError
 
     training = import_module("models.training")
     console = Console(stderr=True)
     asked = training.load_recipe(recipe)
     target = out or Path("out") / f"{recipe.stem}.safetensors"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
+        ) from None
     with Progress(console=console, transient=True) as progress:
         tasks = {}
 

@@ -36,14 +36,18 @@ class AggregateConfig(StageConfig):
 
 
 class AggregateState(NamedTuple):
-    """The outputs that predictions still need, since the start or the last reset."""
+    """The outputs that predictions still need, since the start or the last reset.
+
+    The rings are written to in place: window k, counted from the start or the last reset, is at
+    place k modulo ``steps``.
+    """
 
     stream: str
     epoch: int
-    recent: tuple[NDArray[Any], ...]
-    """(features,) outputs of the latest windows, oldest first; empty for ``running``."""
-    starts_us: tuple[int, ...]
-    """Starts of those windows."""
+    recent: NDArray[Any]
+    """(steps, features) ring of the latest outputs; empty where no mean of them is taken."""
+    starts_us: NDArray[np.int64]
+    """(steps,) ring of the starts of the latest windows; empty for ``running``."""
     total: NDArray[np.float64] | float
     """Sum of all outputs, for ``running``."""
     first_us: int
@@ -86,13 +90,24 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
 
     def start(self, header: Start) -> AggregateState:
         """Return the state with nothing aggregated."""
-        return AggregateState(header.stream, header.epoch, (), (), 0.0, 0, 0, 0, 0, 0, 0)
+        places = 0 if self.config.over == "running" else self._steps
+        return AggregateState(
+            stream=header.stream,
+            epoch=header.epoch,
+            recent=np.empty((0, 0), dtype=np.float32),
+            starts_us=np.zeros(places, dtype=np.int64),
+            total=0.0,
+            first_us=0,
+            taken=0,
+            made=0,
+            due_before=0,
+            taken_before=0,
+            unused_before=0,
+        )
 
     def reset(self, state: AggregateState) -> AggregateState:
         """Forget the outputs so far; the counts go on."""
         return state._replace(
-            recent=(),
-            starts_us=(),
             total=0.0,
             taken=0,
             due_before=state.due_before + self._due(state.taken),
@@ -115,12 +130,15 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
                 continue
             scores.append(self._score(state, output))
             running = self.config.over == "running"
+            steps = state.taken if running else self._steps
+            # The ring's next place holds its oldest window.
+            first_us = state.first_us if running else int(state.starts_us[state.taken % steps])
             spans.append(
                 Span(
                     window=header.windows.first + k,
-                    t_start_us=state.first_us if running else state.starts_us[0],
+                    t_start_us=first_us,
                     t_end_us=end_us,
-                    steps=state.taken if running else self._steps,
+                    steps=steps,
                     last_event_us=header.windows.last_event_us[k],
                     partial=header.windows.partial and k == len(message.array) - 1,
                 )
@@ -167,20 +185,26 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
     def _take(self, state: AggregateState, output: NDArray[Any], start_us: int) -> AggregateState:
         if not state.taken:
             state = state._replace(first_us=start_us)
-        state = state._replace(taken=state.taken + 1)
         if self.config.over == "running":
-            return state._replace(total=state.total + output.astype(np.float64))
-        return state._replace(
-            recent=(*state.recent, output)[-self._steps :],
-            starts_us=(*state.starts_us, start_us)[-self._steps :],
-        )
+            total = state.total + output.astype(np.float64)
+            return state._replace(total=total, taken=state.taken + 1)
+        place = state.taken % self._steps
+        state.starts_us[place] = start_us
+        if self.config.take == "mean":
+            if not len(state.recent):
+                ring = np.zeros((self._steps, *output.shape), dtype=output.dtype)
+                state = state._replace(recent=ring)
+            state.recent[place] = output
+        return state._replace(taken=state.taken + 1)
 
     def _score(self, state: AggregateState, output: NDArray[Any]) -> NDArray[np.float32]:
         if self.config.take == "last":
             return np.array(output, dtype=np.float32)
         if self.config.over == "running":
             return np.asarray(state.total / state.taken, dtype=np.float32)
-        mean: NDArray[np.float64] = np.stack(state.recent).mean(axis=0, dtype=np.float64)
+        oldest = state.taken % self._steps
+        in_order = np.concatenate([state.recent[oldest:], state.recent[:oldest]])
+        mean: NDArray[np.float64] = in_order.mean(axis=0, dtype=np.float64)
         return mean.astype(np.float32)
 
     def _due(self, taken: int) -> int:

@@ -32,9 +32,9 @@ class TimeBinConfig(StageConfig):
     """Length of a window in µs."""
     size: tuple[int, int] | None = None
     """(height, width) of a frame; the sensor's own size when left out."""
-    origin_us: int | None = None
+    origin_us: int | None = Field(None, gt=-TIME_LIMIT_US, lt=TIME_LIMIT_US)
     """Event time at which window 0 starts; the recording's first event when left out."""
-    max_gap_us: int = Field(3_600_000_000, gt=0)
+    max_gap_us: int = Field(3_600_000_000, gt=0, le=TIME_LIMIT_US // 2)
     """A longer gap between two events is taken for a broken clock and ends the run."""
 
 

@@ -84,7 +84,6 @@ class Snn(Transform[SnnConfig, SnnState]):
         import torch
 
         torch.set_num_threads(self.config.threads)
-        torch.set_grad_enabled(False)
         self._torch = torch
         try:
             self._network = models.load(self.config.weights, device=self._device())
@@ -111,6 +110,8 @@ class Snn(Transform[SnnConfig, SnnState]):
             raise StageError(
                 f"{self._name} takes frames of {network.input_shape}, got {frames.shape[1:]}"
             )
+        if not len(frames):
+            return state
         outputs = []
         with torch.inference_mode():
             inputs = torch.from_numpy(frames.astype(np.float32)).to(network.device)

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -155,6 +155,51 @@ def test_a_wrong_option_is_told_in_full(keys: str, message: str) -> None:
     assert refusal(GRAPH + BINS + keys) == f"pipeline.toml: stage.bins.window_us: {message}"
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (f"origin_us={10**30}", f"must be < {2**62}, got {10**30}"),
+        (f"origin_us=-{2**62}", f"must be > -{2**62}, got -{2**62}"),
+        (f"max_gap_us={10**30}", f"must be <= {2**61}, got {10**30}"),
+    ],
+)
+def test_a_time_beyond_all_event_times_is_refused(setting: str, message: str) -> None:
+    key = setting.partition("=")[0]
+    text = refusal(GRAPH + BINS + "window_us = 5", f"bins.{setting}")
+    assert text == f"pipeline.toml: stage.bins.{key}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "messages"),
+    [
+        ("size = [40, true]", ["stage.bins.size.1: must be a whole number, got True"]),
+        (
+            'size = ["40", "40"]',
+            [
+                "stage.bins.size.0: must be a whole number, got '40'",
+                "stage.bins.size.1: must be a whole number, got '40'",
+            ],
+        ),
+    ],
+)
+def test_within_a_list_too_only_numbers_are_numbers(keys: str, messages: list[str]) -> None:
+    text = refusal(GRAPH + BINS + "window_us = 5\n" + keys)
+    assert text.splitlines() == [f"pipeline.toml: {message}" for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("~nosuch/x", "there is no home folder ~nosuch; name the folder itself, got '~nosuch/x'"),
+        ("a\\u0000b", r"must not hold a NUL character, got 'a\x00b'"),
+    ],
+)
+def test_a_path_that_can_be_none_is_refused(path: str, message: str) -> None:
+    expected = f"pipeline.toml: stage.tally.path: {message}"
+    assert refusal(GRAPH, f'tally.path="{path}"') == expected
+    assert refusal(GRAPH.replace("tally.txt", path)) == expected
+
+
 def test_an_unknown_option_offers_the_nearest() -> None:
     text = refusal(GRAPH + BINS + "window_us = 5\nwindow_ms = 5")
     assert text == ("pipeline.toml: stage.bins.window_ms: unknown key; did you mean 'window_us'?")
@@ -181,6 +226,10 @@ class Everything(StageConfig):
     text: str = ""
     pair: tuple[int, int] = (0, 0)
     table: dict[str, int] | None = None
+    numbers: tuple[float, ...] = ()
+    rows: list[tuple[int, bool, str]] | None = None
+    choice: int | Literal["auto"] = 0
+    anything: Any = None
     file: FilePath = Path()
     files: tuple[FilePath, ...] = ()
 
@@ -200,6 +249,35 @@ def test_a_value_of_the_wrong_type_is_told_in_full(key: str, value: Any, message
     with pytest.raises(ConfigError) as caught:
         validate(Everything, {key: value}, "p:", None)
     assert str(caught.value).replace("p:.", "p: ") == message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("choice", True, "p.choice: must be a whole number, got True"),
+        ("table", {"a": 1, "b": True}, "p.table.b: must be a whole number, got True"),
+        ("numbers", [0.5, "1"], "p.numbers.1: must be a number, got '1'"),
+        ("rows", [[1, True, "x"], ["2", True, "x"]], "p.rows.1.0: must be a whole number, got '2'"),
+    ],
+)
+def test_no_text_and_no_flag_is_taken_for_a_number(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(Everything, {key: value}, "p", None)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("choice", "auto"),
+        ("table", {"a": 1}),
+        ("numbers", [1, 2.5]),
+        ("rows", [[1, True, "2"]]),
+        ("anything", ["1", True]),
+    ],
+)
+def test_texts_and_flags_where_they_belong_are_taken(key: str, value: Any) -> None:
+    assert key in validate(Everything, {key: value}, "p", None).model_fields_set
 
 
 @pytest.mark.parametrize(

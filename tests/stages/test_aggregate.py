@@ -24,7 +24,7 @@ from pipeline.messages import (
 )
 from pipeline.ports import OutputsPort
 from pipeline.stage import PortError
-from stages.aggregation.aggregate import Aggregate, AggregateConfig
+from stages.aggregation.aggregate import Aggregate, AggregateConfig, AggregateState
 
 PORT = OutputsPort(features=3, classes=("a", "b", "c"), window_us=10, step_us=10, trained_steps=4)
 
@@ -47,6 +47,17 @@ def outputs(values: NDArray[np.float32], cuts: list[int] = []) -> Iterator[Messa
 
 def values(count: int) -> NDArray[np.float32]:
     return np.random.default_rng(count).random((count, 3)).astype(np.float32)
+
+
+def after(stage: Aggregate, state: AggregateState, message: Message) -> AggregateState:
+    """The state when a message was worked on."""
+    states: list[AggregateState] = []
+
+    def work() -> Iterator[Message]:
+        states.append((yield from stage.process(state, message)))
+
+    list(work())
+    return states[0]
 
 
 def spans(messages: list[Message]) -> list[Span]:
@@ -101,6 +112,57 @@ def test_cuts_never_change_a_bit_and_the_account_balances(
     assert result.made == result.due == len(spans(cut))
 
 
+@given(
+    count=st.integers(0, 40),
+    steps=st.integers(1, 9),
+    every=st.integers(1, 9),
+    features=st.sampled_from([1, 3]),
+)
+def test_a_score_is_numpys_mean_of_its_own_windows_to_the_bit(
+    count: int, steps: int, every: int, features: int
+) -> None:
+    x = np.random.default_rng(count).random((count, features)).astype(np.float32)
+    options = {"over": "sliding", "steps": steps, "every": every, "mismatch": "allow"}
+    out = through([aggregate(**options)], outputs(x))
+    ends = range(steps, count + 1, every)
+    expected = [x[end - steps : end].mean(axis=0, dtype=np.float64) for end in ends]
+    assert rows(out).tobytes() == np.array(expected, np.float32).tobytes()
+    assert [(s.t_start_us, s.t_end_us) for s in spans(out)] == [
+        ((end - steps) * 10, end * 10) for end in ends
+    ]
+
+
+@pytest.mark.parametrize("over", ["tumbling", "sliding"])
+@pytest.mark.parametrize(("take", "kept"), [("mean", (4, 3)), ("last", (0, 0))])
+def test_outputs_are_kept_in_a_ring_that_is_written_in_place(
+    over: str, take: str, kept: tuple[int, int]
+) -> None:
+    stage = aggregate(over=over, take=take)
+    start, first, second, _ = outputs(values(9), [3])
+    assert isinstance(start.header, Start)
+    state = after(stage, stage.start(start.header), first)
+    later = after(stage, state, second)
+    assert later.recent is state.recent
+    assert later.starts_us is state.starts_us
+    assert (later.recent.shape, later.taken) == (kept, 9)
+
+
+def test_thousands_of_steps_make_one_mean() -> None:
+    x = values(20_000)
+    out = through([aggregate(steps=20_000, mismatch="allow")], outputs(x, [7, 3000]))
+    assert rows(out).tobytes() == x.mean(axis=0, dtype=np.float64).astype(np.float32).tobytes()
+
+
+def test_a_message_without_outputs_changes_nothing() -> None:
+    x = values(8)
+    start, first, empty, second, end = outputs(x, [3, 3])
+    assert len(empty.array) == 0
+    whole = through([aggregate()], [start, first, second, end])
+    around = through([aggregate()], [start, empty, first, empty, second, empty, end])
+    assert rows(around).tobytes() == rows(whole).tobytes()
+    assert account(aggregate(), [start, empty, end]).taken == 0
+
+
 def test_a_reset_forgets_but_the_account_goes_on() -> None:
     x = values(6)
     start, first, second, end = outputs(x, [3])
@@ -108,6 +170,14 @@ def test_a_reset_forgets_but_the_account_goes_on() -> None:
     assert spans(through([aggregate()], messages)) == []
     result = account(aggregate(), messages)
     assert (result.taken, result.used, result.refused) == (6, 0, {"in no prediction": 6})
+
+
+def test_after_a_reset_the_ring_begins_anew() -> None:
+    x = values(13)
+    start, first, second, end = outputs(x, [6])
+    out = through([aggregate()], [start, first, control(Reset(stream="cam")), second, end])
+    np.testing.assert_allclose(rows(out), [x[:4].mean(0), x[6:10].mean(0)], rtol=1e-6)
+    assert [(s.t_start_us, s.t_end_us) for s in spans(out)] == [(0, 40), (60, 100)]
 
 
 @pytest.mark.parametrize(

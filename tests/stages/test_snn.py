@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from streams import rows, through
+from streams import account, rows, through
 from weights import CLASSES, random_weights
 
 import models
@@ -50,8 +50,7 @@ def messages(array: NDArray[np.uint8], where: list[int]) -> Iterator[Message]:
     first = 0
     for part in np.split(array, sorted(where)):
         windows = Windows(first, first * 25_000, 25_000, 25_000, (None,) * len(part))
-        if len(part):
-            yield data(Frames, part, stream="cam", t_first_us=0, t_last_us=0, windows=windows)
+        yield data(Frames, part, stream="cam", t_first_us=0, t_last_us=0, windows=windows)
         first += len(part)
 
 
@@ -77,6 +76,21 @@ def test_cuts_never_change_a_bit_and_equal_forward(path: Path, where: list[int])
     streamed = rows(through([snn(path)], recording(frames(), where)))
     assert streamed.tobytes() == forward(path, frames()).tobytes()
     assert 0 < streamed.mean() < 1
+
+
+def test_a_message_without_windows_changes_nothing(path: Path) -> None:
+    empty = next(messages(frames()[:0], []))
+    assert empty.array.shape == (0, 2, 40, 40)
+    start, first, second, end = recording(frames(), [5])
+    around = [start, empty, first, empty, second, empty, end]
+    assert rows(through([snn(path)], around)).tobytes() == forward(path, frames()).tobytes()
+    assert account(snn(path), [start, empty, end]).taken == 0
+
+
+def test_gradients_elsewhere_in_the_process_are_left_alone(path: Path) -> None:
+    with torch.enable_grad():
+        snn(path).open()
+        assert torch.is_grad_enabled()
 
 
 def test_membranes_live_on_from_window_to_window(path: Path) -> None:
@@ -116,6 +130,11 @@ def test_frames_of_another_kind_are_refused(path: Path, port: FramesPort, text: 
     assert caught.value.key == "weights"
     if port.window_us != PORT.window_us:
         snn(path, port, mismatch="allow").port()
+
+
+def test_a_path_with_a_nul_character_is_no_bug() -> None:
+    with pytest.raises(models.ModelError, match=r"cannot be read \(embedded null byte\); check"):
+        models.read_card("a\0.safetensors")
 
 
 def test_weights_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""The commands and what becomes of their errors; `pipeline.cli` imports this when it is called."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline import __version__
+from pipeline.cli.check import check
+from pipeline.cli.run import run
+from pipeline.cli.simulate import simulate
+from pipeline.cli.stages import stages
+from pipeline.cli.train import train
+
+__all__ = ["app", "call"]
+
+app = typer.Typer(
+    name="pipeline",
+    help="Event cameras in, predictions of a spiking network out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, check, stages, simulate, train):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pipeline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def call() -> None:
+    """Run the command line; a user's mistake never shows a traceback."""
+    # Pydantic would search every installed package for plugins, for each command anew.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does; that is no error of the run.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        sys.exit(_explain(error))
+
+
+def _explain(error: Exception) -> int:
+    import traceback
+
+    exit_code: int | None = getattr(error, "exit_code", None)
+    details: str = getattr(error, "details", "")
+    if exit_code is None:
+        exit_code, details = 1, "".join(traceback.format_exception(error))
+        error = RuntimeError(f"unexpected {type(error).__name__}: {error}")
+    for line in str(error).splitlines() or [type(error).__name__]:
+        print(f"error: {line}", file=sys.stderr)
+    if details:
+        _keep(f"pipeline {__version__}\n{' '.join(sys.argv)}\n\n{details}")
+    return exit_code
+
+
+def _keep(report: str) -> None:
+    """Write what a bug left behind to a file, or show it where no file can be written."""
+    import tempfile
+
+    try:
+        handle, name = tempfile.mkstemp(prefix="pipeline-crash-", suffix=".txt")
+        with os.fdopen(handle, "w") as file:
+            file.write(report)
+    except OSError:
+        print(f"this is a bug; report it to whoever wrote the stage:\n{report}", file=sys.stderr)
+        return
+    print(f"this is a bug; report it with {name} to whoever wrote the stage", file=sys.stderr)
