@@ -121,7 +121,11 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; name a pipeline TOML file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{path}: is no TOML file; to play a recording: pipeline run --set camera.path={path}"
+        ) from None
+    except OSError as error:
         raise ConfigError(f"{path}: cannot be read as a TOML file: {error}") from None
     try:
         tables = tomllib.loads(text)

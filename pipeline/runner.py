@@ -201,7 +201,7 @@ class _Supervisor:
             with suppress(ValueError):
                 return StageError(
                     f"stage {names}: its process {self._workers[group].pid} was killed by"
-                    f" {signal.Signals(-code).name}"
+                    f" {signal.Signals(-code).name}; if nobody did that, memory may have run out"
                 )
             how = f"was killed by signal {-code}"
         return StageError(f"stage {names}: its process {self._workers[group].pid} {how}")

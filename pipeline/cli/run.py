@@ -54,7 +54,8 @@ def _show(outcome: "Outcome", json: bool) -> None:
 
     if not outcome.reports:
         return
-    console = Console(stderr=True)
+    # Where no terminal sets a width, a log file keeps its rows whole.
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
     console.print(ledger_table(outcome.reports))
     for line in timing_lines(outcome.reports):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ would hand them out; the watermark then tells the stages behind how far time has
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -37,7 +37,7 @@ class ReplayConfig(StageConfig):
     """1 is real time, 2 twice as fast, 0 as fast as the pipeline can."""
     batch_events: int = Field(16_384, ge=1, le=16_777_216)
     """Events in a message, at most; it never changes the result."""
-    on_damage: str = Field("raise", pattern="^(raise|drop)$")
+    on_damage: Literal["raise", "drop"] = "raise"
     """At a damaged or truncated packet: ``raise`` ends the run, ``drop`` counts it and goes on."""
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import StageError
 from pipeline.messages import EndRecording, Message, Predictions, Span, Start, control, data
 from pipeline.ports import PredictionsPort
 from pipeline.stage import PortError
-from stages.datasets.labels import Label, LabelError, read_labels, write_labels
+from stages.datasets.labels import Label, LabelError, labels_path, read_labels, write_labels
 from stages.record_file import RecordFile
 from stages.sinks.console import Console, ConsoleConfig
 from stages.sinks.jsonl import JsonLines, JsonLinesConfig
@@ -23,8 +23,8 @@ CLASSES = ("clap", "wave", "roll")
 PORT = PredictionsPort(CLASSES)
 
 
-def predictions(scores: list[list[float]]) -> Iterator[Message]:
-    yield control(Start(stream="cam", width=8, height=6, source="some.aedat4", t_first_us=100))
+def predictions(scores: list[list[float]], source: str = "some.aedat4") -> Iterator[Message]:
+    yield control(Start(stream="cam", width=8, height=6, source=source, t_first_us=100))
     spans = tuple(Span(k, 100 + k * 10, 110 + k * 10, 1, None) for k in range(len(scores)))
     yield data(
         Predictions,
@@ -89,12 +89,13 @@ def test_a_full_disk_is_one_clear_error() -> None:
 def test_the_console_judges_predictions_by_their_labels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "some_labels.csv"
-    write_labels(path, [Label(100, 120, 1), Label(125, 200, 0)])
-    stage = Console("show", ConsoleConfig(labels=path), [PORT])
-    through([stage], predictions([[0, 1, 0], [0, 0, 1], [1, 0, 0], [0.9, 0, 0]]))
+    recording = tmp_path / "some.aedat4"
+    write_labels(labels_path(recording), [Label(100, 120, 1), Label(125, 200, 0)])
+    stage = Console("show", ConsoleConfig(), [PORT])
+    scores = [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0.9, 0, 0]]
+    through([stage], predictions(scores, str(recording)))
     title, *lines, verdict = capsys.readouterr().out.splitlines()
-    assert title == "── some.aedat4 (8×6)"
+    assert title == f"── {recording} (8×6)"
     assert lines[0].split() == ["0.000", "s", "█" * 20, "1.00", "wave", "✓"]
     assert lines[1].endswith("roll ✗ wave")
     assert lines[2].endswith("clap"), "windows across the edge of a label are not judged"
@@ -116,10 +117,12 @@ def test_labels_round_trip_and_broken_ones_are_named(tmp_path: Path) -> None:
 
 
 def test_labels_of_classes_that_the_model_lacks_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "labels.csv"
-    write_labels(path, [Label(0, 10, 3)])
-    with pytest.raises(PortError, match="name class 4, the model has 3 classes"):
-        Console("show", ConsoleConfig(labels=path), [PORT]).port()
+    recording = tmp_path / "some.aedat4"
+    write_labels(labels_path(recording), [Label(0, 10, 3)])
+    messages = list(predictions([[1, 0, 0]], str(recording)))
+    with pytest.raises(StageError, match="names class 4, the model has 3 classes; set judge"):
+        through([Console("show", ConsoleConfig(), [PORT])], messages)
+    through([Console("show", ConsoleConfig(judge=False), [PORT])], messages)
 
 
 def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
