@@ -60,7 +60,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
 
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording and read its labels."""
-        self._print(f"── {header.source} ({header.width}×{header.height})")
+        self._print(f"── {_near(header.source)} ({header.width}×{header.height})")
         return ConsoleState(self._labels_of(header), 0, 0, 0, header.t_first_us)
 
     def write(self, state: ConsoleState, message: Message) -> ConsoleState:
@@ -146,3 +146,8 @@ def _truth(
     if k < 0 or prediction.t_end_us > labels[k].end_us:
         return None
     return classes[labels[k].class_index]
+
+
+def _near(source: str) -> str:
+    """Return a path as one would type it here, if it lies in the working directory."""
+    return os.path.relpath(source) if Path(source).is_relative_to(Path.cwd()) else source
