@@ -1,62 +1,156 @@
-"""Recordings: one file a format, behind one reader interface; recognised by content."""
+"""Recordings: one file a format, behind one reader and one writer interface.
 
-import re
+A recording is recognised by its content, never by its name; a new one gets the format that its
+name ends with. Only the format that is used is imported.
+"""
+
 import stat
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import RecordingError
-from stages.formats.reader import Packet, Reader
+from stages.formats.policies import Policies
+from stages.formats.recognition import LOOKED_AT_BYTES, recognise
 
-__all__ = ["FORMATS", "Packet", "Reader", "open_recording"]
+if TYPE_CHECKING:
+    from stages.formats.reader import Reader
+    from stages.formats.writer import Writer
 
-FORMATS = {
-    "AEDAT4": (b"#!AER-DAT4", "stages.formats.aedat4:Aedat4Reader"),
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Policies",
+    "create_recording",
+    "open_recording",
+    "writable_endings",
+]
+
+
+class Format(NamedTuple):
+    """Where a format's classes are, as ``module:Class``."""
+
+    reader: str
+    writer: str | None = None
+    endings: tuple[str, ...] = ()
+    """How names of new recordings end that get this format."""
+
+
+def _own(module: str, name: str, *endings: str) -> Format:
+    place = f"stages.formats.{module}"
+    writer = f"{place}_writer:{name}Writer" if endings else None
+    return Format(f"{place}:{name}Reader", writer, endings)
+
+
+FORMATS: dict[str, Format] = {
+    "AEDAT4": _own("aedat4", "Aedat4", ".aedat4"),
+    "AEDAT 3.1": _own("aedat3", "Aedat3", ".aedat3"),
+    "AEDAT 2.0": _own("aedat2", "Aedat2", ".aedat2", ".aedat"),
+    "AEDAT 1.0": _own("aedat1", "Aedat1"),
+    "EVT2": _own("evt2", "Evt2", ".evt2"),
+    "EVT2.1": _own("evt21", "Evt21"),
+    "EVT3": _own("evt3", "Evt3", ".raw", ".evt3"),
+    "DAT": _own("dat", "Dat", ".dat"),
+    "ES": _own("es", "EventStream", ".es"),
+    "N-MNIST": _own("nmnist", "Nmnist"),
+    "HDF5": _own("hdf5", "Hdf5", ".h5", ".hdf5"),
+    "NPY": _own("npy", "Npy", ".npy"),
+    "NPZ": _own("npz", "Npz", ".npz"),
+    "CSV": _own("csv_text", "Csv", ".csv", ".txt"),
+    "MAT": _own("mat", "Mat"),
+    "ROS bag": _own("rosbag", "RosBag"),
+    "ROS bag 2": _own("rosbag", "RosBag"),
 }
-"""Formats by name: how their files begin, and the reader's class, imported when it is needed."""
+"""All formats by name."""
 
 _SHOWN_BYTES = 16
 
 
 def open_recording(
-    path: Path | str, on_damage: str = "raise", *, stream: str | None = None
-) -> Reader:
+    path: Path | str,
+    policies: Policies | None = None,
+    *,
+    stream: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> "Reader":
     """Open a recording of any known format.
 
     Args:
         path: the file; its name does not matter.
-        on_damage: what to do at a truncated or undecodable packet: ``raise`` a RecordingError
-            when the events before it were read, or ``drop`` it, count it in the reader's
-            quality and go on.
+        policies: what to do about mistakes in it.
         stream: which stream of events to read, by its name or its camera's, where a format has
             several; the first by default.
+        size: (height, width) of the sensor, where the file does not say it or says it wrongly.
 
     Raises:
         RecordingError: there is no such file, it cannot be read, or its format is not known.
-        ValueError: ``on_damage`` is something else.
     """
-    if on_damage not in ("raise", "drop"):
-        raise ValueError(f"on_damage must be 'raise' or 'drop', got {on_damage!r}")
     path = Path(path)
-    begin = _begin(path)
-    for magic, reader in FORMATS.values():
-        if begin.startswith(magic):
-            module, name = reader.split(":")
-            opened: Reader = getattr(import_module(module), name)(path, on_damage, stream)
-            return opened
-    raise RecordingError(f"{path}: {_describe(begin)}; known formats: {', '.join(FORMATS)}")
+    begin, file_bytes = _begin(path)
+    name = recognise(begin, file_bytes)
+    if name is None:
+        raise RecordingError(
+            f"{path}: is of no known format: it begins with {begin[:_SHOWN_BYTES]!r}; known"
+            f" formats: {', '.join(FORMATS)}"
+        )
+    opened: Reader = _load(FORMATS[name].reader)(path, policies, stream=stream, size=size)
+    return opened
 
 
-def _begin(path: Path) -> bytes:
-    """Return the first bytes of a file; anything but a file could block or never end."""
+def create_recording(
+    path: Path | str,
+    width: int,
+    height: int,
+    *,
+    source: str = "pipeline",
+    options: Mapping[str, Any] | None = None,
+) -> "Writer":
+    """Begin a new recording in the format that its name ends with.
+
+    Args:
+        path: the file; an existing one is replaced.
+        width: columns of the sensor.
+        height: rows of the sensor.
+        source: the camera's name, kept where the format has a place for it.
+        options: further arguments of the format's writer, such as ``compression``.
+
+    Raises:
+        RecordingError: the name ends like no format that can be written, or the file cannot be.
+        ValueError: another argument is not what it should be.
+    """
+    path = Path(path)
+    endings = writable_endings()
+    if path.suffix.lower() not in endings:
+        raise RecordingError(
+            f"{path}: its name must end with the format to write: {', '.join(endings)}"
+        )
+    writer = FORMATS[endings[path.suffix.lower()]].writer
+    assert writer is not None
+    made: Writer = _load(writer)(path, width, height, source=source, **(options or {}))
+    return made
+
+
+def writable_endings() -> dict[str, str]:
+    """Return the endings of new recordings' names, each with its format's name."""
+    return {ending: name for name, form in FORMATS.items() for ending in form.endings}
+
+
+def _load(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)
+
+
+def _begin(path: Path) -> tuple[bytes, int]:
+    """Return the first bytes of a file and its size; anything but a file could block."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise RecordingError(f"{path}: is a folder; name a recording in it")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             raise RecordingError(f"{path}: is a device or a pipe; name a file")
         with path.open("rb") as file:
-            begin = file.read(max(_SHOWN_BYTES, *(len(magic) for magic, _ in FORMATS.values())))
+            begin = file.read(LOOKED_AT_BYTES)
     except FileNotFoundError:
         raise RecordingError(f"{path}: no such file; check the path to the recording") from None
     except PermissionError:
@@ -66,10 +160,4 @@ def _begin(path: Path) -> bytes:
         raise RecordingError(f"{path}: cannot be read: {reason}; check the path") from None
     if not begin:
         raise RecordingError(f"{path}: is empty (0 bytes); record or copy it again")
-    return begin
-
-
-def _describe(begin: bytes) -> str:
-    if aedat := re.match(rb"#!AER-DAT(\d+\.\d+)", begin):
-        return f"is an AEDAT {aedat[1].decode()} recording, which cannot be read yet"
-    return f"is of no known format: it begins with {begin[:_SHOWN_BYTES]!r}"
+    return begin, status.st_size

@@ -7,17 +7,15 @@ one by one. The file holds whole packets at any time: what was written before a 
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
-from pipeline.errors import RecordingError
-from pipeline.events import EVENT, TIME_LIMIT_US, EventArray
+from pipeline.events import EventArray
 from stages.formats.aedat4_header import Stream, describe, encode_header
 from stages.formats.aedat4_table import ENTRY, encode_table
 from stages.formats.compression import NAMES, compressor
-from stages.record_file import RecordFile, explain
+from stages.formats.writer import Writer
+from stages.record_file import RecordFile
 
 __all__ = ["Aedat4Writer"]
 
@@ -28,8 +26,8 @@ _EVENT_BYTES = np.uint64(0xFF_FFFF_FFFF)
 """The five bytes of x, y and p in the upper half of an event; the other three are padding."""
 
 
-class Aedat4Writer:
-    """Writes events to a new AEDAT4 file.
+class Aedat4Writer(Writer):
+    """Writes events to a new AEDAT4 file, in packets of at most 8192 events and 10 ms.
 
     Args:
         path: the file; an existing one is replaced.
@@ -44,6 +42,8 @@ class Aedat4Writer:
         ValueError: another argument is not what it should be.
     """
 
+    format = "AEDAT4"
+
     def __init__(
         self,
         path: Path | str,
@@ -53,39 +53,25 @@ class Aedat4Writer:
         compression: str = "lz4",
         attributes: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(path, width, height, source)
         if compression not in NAMES:
             raise ValueError(f"compression must be one of {', '.join(NAMES)}, got {compression!r}")
-        self._path = Path(path)
         self._compression = compression
         self._compress = compressor(compression)
         self._stream = Stream(0, "events", "EVTS", source, width, height)
         self._xml = describe(self._stream, compression, attributes or {})
         self._entries: list[tuple[int, int, int, int, int, int]] = []
-        self._last_us = -TIME_LIMIT_US
-        self._closed = False
         try:
-            self._file = RecordFile(self._path)
+            self._file = RecordFile(self.path)
         except OSError as error:
             raise self._failed(error) from None
         try:
-            self._append(encode_header(compression, -1, self._xml))
-        except BaseException:
+            self._file.append(encode_header(compression, -1, self._xml))
+        except OSError as error:
             self._file.close()
-            raise
+            raise self._failed(error) from None
 
-    def write(self, events: EventArray) -> None:
-        """Append events, in packets of at most 8192 events and 10 ms.
-
-        Args:
-            events: of dtype `EVENT`, in order of time and not before those already written.
-
-        Raises:
-            ValueError: dtype, order, coordinates or polarities are not what they should be;
-                nothing was written.
-            RecordingError: the file cannot be written; it ends with the last whole packet.
-        """
-        self._check(events)
-        events = np.ascontiguousarray(events)
+    def _write(self, events: EventArray) -> None:
         times = events["t"]
         begin = 0
         while begin < len(events):
@@ -94,73 +80,21 @@ class Aedat4Writer:
             self._packet(events[begin:end])
             begin = end
 
-    def close(self) -> None:
-        """Write the data table and where it is; the file is then complete.
-
-        Raises:
-            RecordingError: it cannot be written; the events in the file can be read all the same.
-        """
-        if self._closed:
-            return
-        self._closed = True
+    def _finish(self) -> None:
+        """Write the data table and where it is."""
         try:
             table = self._compress(encode_table(np.array(self._entries, ENTRY)))
             place = self._file.append(table)
             self._file.overwrite(0, encode_header(self._compression, place, self._xml))
-        except OSError as error:
-            raise self._failed(error) from None
         finally:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _check(self, events: EventArray) -> None:
-        if events.dtype != EVENT or events.ndim != 1:
-            raise ValueError(
-                f"events must be one row of {EVENT}, got {events.ndim} of {events.dtype}; make"
-                " them with pipeline.events, numpy.concatenate packs their records"
-            )
-        if not len(events):
-            return
-        t, p = events["t"], events["p"].view(np.uint8)
-        if np.any(t[1:] < t[:-1]) or t[0] < self._last_us:
-            raise ValueError("events must be in order of time; sort them first")
-        if t[0] <= -TIME_LIMIT_US or t[-1] >= TIME_LIMIT_US:
-            raise ValueError(f"times must be within ±2**62 µs, got {t[0]} to {t[-1]}")
-        if p.max() > 1:
-            raise ValueError(f"polarities must be 0 or 1, got {events['p'][p.argmax()]}")
-        # Unsigned, so that one comparison also finds what is below zero.
-        for axis, limit in (("x", self._stream.width), ("y", self._stream.height)):
-            values = events[axis].view(np.uint16)
-            if values.max() >= limit:
-                wrong = events[axis][values.argmax()]
-                raise ValueError(f"{axis} must be 0 to {limit - 1}, got {wrong}")
 
     def _packet(self, events: EventArray) -> None:
         payload = self._compress(_event_packet(events))
         header = struct.pack("<ii", self._stream.number, len(payload))
-        place = self._append(header + payload) + len(header)
-        self._last_us = int(events["t"][-1])
-        first_us = int(events["t"][0])
-        self._entries.append((place, 0, len(payload), len(events), first_us, self._last_us))
-
-    def _append(self, data: bytes) -> int:
-        try:
-            return self._file.append(data)
-        except OSError as error:
-            raise self._failed(error) from None
-
-    def _failed(self, error: OSError) -> RecordingError:
-        return RecordingError(explain(self._path, error))
+        place = self._file.append(header + payload) + len(header)
+        first_us, last_us = int(events["t"][0]), int(events["t"][-1])
+        self._entries.append((place, 0, len(payload), len(events), first_us, last_us))
 
 
 def _event_packet(events: EventArray) -> bytearray:

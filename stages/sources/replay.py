@@ -7,19 +7,20 @@ would hand them out; the watermark then tells the stages behind how far time has
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
 from pipeline.config import FilePath
 from pipeline.errors import PipelineError, RecordingError
-from pipeline.events import TIME_LIMIT_US, EventArray, concatenate_events
+from pipeline.events import EventArray, concatenate_events
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
-from pipeline.stage import Account, Played, PortError, Source, StageConfig
+from pipeline.stage import Account, Played, PortError, Source
 from stages.formats import open_recording
-from stages.formats.reader import Reader
+from stages.formats.policies import Policies
+from stages.formats.reader import BEGINNING, Position, Reader
 
 __all__ = ["Replay", "ReplayConfig", "ReplayState"]
 
@@ -28,7 +29,7 @@ _SLICE_S = 0.001
 Counts: TypeAlias = tuple[tuple[str, int], ...]
 
 
-class ReplayConfig(StageConfig):
+class ReplayConfig(Policies):
     """Options of `replay`."""
 
     path: FilePath
@@ -37,14 +38,12 @@ class ReplayConfig(StageConfig):
     """1 is real time, 2 twice as fast, 0 as fast as the pipeline can."""
     batch_events: int = Field(16_384, ge=1, le=16_777_216)
     """Events in a message, at most; it never changes the result."""
-    on_damage: Literal["raise", "drop"] = "raise"
-    """At a damaged or truncated packet: ``raise`` ends the run, ``drop`` counts it and goes on."""
 
 
 class ReplayState(NamedTuple):
     """Where the replay is: ``offset`` events behind the start of the packet at ``position``."""
 
-    position: int
+    position: Position
     offset: int
     sent: int
     """Events sent in all."""
@@ -62,7 +61,7 @@ class _Chunk(NamedTuple):
     """Consecutive events, and the place of the first of them as in `ReplayState`."""
 
     events: EventArray
-    position: int
+    position: Position
     offset: int
     refused: Counts
     flaws: Counts
@@ -88,7 +87,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
 
     def initial_state(self) -> ReplayState:
         """Return the place before the recording."""
-        return ReplayState(0, 0, 0, (), (), None, "before")
+        return ReplayState(BEGINNING, 0, 0, (), (), None, "before")
 
     def play(self, state: ReplayState) -> Iterator[Played[ReplayState]]:
         """Yield the recording from ``state`` on."""
@@ -144,7 +143,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
         )
 
     def _reader(self) -> Reader:
-        return open_recording(self.config.path, on_damage=self.config.on_damage)
+        return open_recording(self.config.path, self.config)
 
     def _start(self, reader: Reader, chunk: _Chunk | None) -> Message:
         first_us = None if chunk is None else int(chunk.events["t"][0])
@@ -207,13 +206,11 @@ class _Chunks:
         self._reader = reader
         self._state = state
         self._size = size
-        self._impossible = 0
 
     @property
     def refused(self) -> Counts:
         """Events refused so far, by reason."""
-        impossible = {"of impossible time": self._impossible} if self._impossible else {}
-        return _sum(self._state.refused, self._reader.refused, impossible)
+        return _sum(self._state.refused, self._reader.refused)
 
     @property
     def flaws(self) -> Counts:
@@ -234,7 +231,7 @@ class _Chunks:
                 damage, packet = error, None
             if packet is None:
                 break
-            events = self._possible(packet.events)
+            events = packet.events
             used = min(skip, len(events))
             skip -= used
             while used < len(events):
@@ -251,15 +248,6 @@ class _Chunks:
             yield _Chunk(concatenate_events(pending), *place)
         if damage is not None:
             raise damage
-
-    def _possible(self, events: EventArray) -> EventArray:
-        """Drop events of a time that arithmetic could overflow with."""
-        t = events["t"]
-        if not len(t) or (t.min() > -TIME_LIMIT_US and t.max() < TIME_LIMIT_US):
-            return events
-        possible = events[(t > -TIME_LIMIT_US) & (t < TIME_LIMIT_US)]
-        self._impossible += len(events) - len(possible)
-        return possible
 
 
 def _sum(before: Counts, *more: Mapping[str, int]) -> Counts:

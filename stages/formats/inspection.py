@@ -1,0 +1,139 @@
+"""Inspection: the one place where decoded events are held to what a stream of events must be.
+
+Every reader's events pass through it. Events that are as they should be, which is nearly always
+all of them, pass as they are, without a copy.
+"""
+
+from collections import Counter
+
+import numpy as np
+
+from pipeline.events import EVENT, TIME_LIMIT_US, EventArray, empty_events
+from stages.formats.policies import Policies
+
+__all__ = ["NO_TIME_US", "Inspector", "Violation"]
+
+NO_TIME_US = -TIME_LIMIT_US
+"""The latest time before the first event."""
+
+_POLICY = {"keep": 0, "clamp": 1, "drop": 2, "raise": 3}
+"""Policies as the kernel counts them."""
+
+
+class Violation(ValueError):
+    """An event violates what its policy says must not be; ``number`` counts within its batch."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.number = number
+
+
+class Inspector:
+    """Applies the policies to batch after batch, and counts.
+
+    Args:
+        width: columns of the sensor.
+        height: rows of the sensor.
+        policies: what to do about what.
+        last_us: the latest time of the events before, `NO_TIME_US` for none.
+
+    Attributes:
+        last_us: the latest time so far.
+        refused: events left out, by reason.
+        quality: what was found and is no loss, by kind.
+        violation: why the latest batch ends before its end, None if it does not.
+    """
+
+    def __init__(
+        self, width: int, height: int, policies: Policies, last_us: int = NO_TIME_US
+    ) -> None:
+        # Here, so that a recording's header can be looked at without Numba.
+        from stages.formats import inspection_kernel
+
+        self._kernel = inspection_kernel
+        self._width, self._height, self._policies = width, height, policies
+        self.last_us = last_us
+        self.refused: Counter[str] = Counter()
+        self.quality: Counter[str] = Counter()
+        self.violation: Violation | None = None
+
+    def inspect(self, events: EventArray) -> EventArray:
+        """Return the events that stay, read-only; after a violation only those before it."""
+        words = events.view(np.int64).reshape(-1, 2)
+        steady, gaps, x, y, p, last_us = self._kernel.survey(
+            words, self.last_us, self._policies.gap_us
+        )
+        fits = x < self._width and y < self._height and p <= 1
+        if steady and fits and (not gaps or self._policies.on_gap == "keep"):
+            if len(events):
+                self.last_us = last_us
+            if gaps:
+                self.quality["gaps"] += gaps
+        else:
+            events = self._apply(events)
+        events.setflags(write=False)
+        return events
+
+    def _apply(self, events: EventArray) -> EventArray:
+        policies = self._policies
+        kept = empty_events(len(events))
+        counts = np.zeros(self._kernel.REASONS, np.int64)
+        words = events.view(np.int64).reshape(-1, 2)
+        count, self.last_us, stopped, why = self._kernel.inspect(
+            words,
+            0,
+            self._width,
+            self._height,
+            self.last_us,
+            policies.gap_us,
+            _POLICY[policies.on_time_back],
+            _POLICY[policies.on_gap],
+            _POLICY[policies.on_outside],
+            _POLICY[policies.on_unknown],
+            kept.view(np.int64).reshape(-1, 2),
+            counts,
+        )
+        self._count(*counts.tolist())
+        if why >= 0:
+            self.violation = Violation(self._explain(events[stopped], why), stopped)
+        return kept[:count]
+
+    def _count(
+        self, impossible: int, polarity: int, outside: int, back: int, reset: int, gaps: int
+    ) -> None:
+        policies = self._policies
+        refused = {"of impossible time": impossible, "of unknown polarity": polarity}
+        quality = {"time going back": back, "gaps": gaps}
+        (refused if policies.on_outside == "drop" else quality)["outside the sensor"] = outside
+        if policies.on_time_back == "drop":
+            refused["going back in time"] = back
+        if policies.on_gap == "drop":
+            refused["behind a gap"] = gaps
+        self.refused.update({key: count for key, count in refused.items() if count})
+        self.quality.update({key: count for key, count in quality.items() if count})
+
+    def _explain(self, event: np.void, why: int) -> str:
+        assert event.dtype == EVENT
+        t, x, y, p = event.tolist()
+        step_s = (t - self.last_us) / 1e6
+        if why == self._kernel.POLARITY:
+            return f'its polarity is {p}, must be 0 or 1; set on_unknown = "drop" to leave it out'
+        if why == self._kernel.OUTSIDE:
+            return (
+                f"it is at ({x}, {y}), outside the {self._width}×{self._height} sensor; set"
+                ' on_outside = "drop" or "clamp", or give the right size'
+            )
+        if why == self._kernel.GAP:
+            return (
+                f"its time {t} µs is {step_s:.3f} s ahead of the one before, more than gap_us ="
+                f' {self._policies.gap_us}; set on_gap = "keep" or "drop"'
+            )
+        if why == self._kernel.RESET:
+            return (
+                f"its time {t} µs goes back by {-step_s:.3f} s, so the clock was reset; cut the"
+                ' recording there, or set on_time_back = "drop" or "keep"'
+            )
+        return (
+            f"its time {t} µs is {-step_s:.6f} s before that of an event before it; set"
+            ' on_time_back = "clamp", "drop" or "keep"'
+        )

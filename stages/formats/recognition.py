@@ -1,0 +1,81 @@
+"""Recognition of formats by content: the first bytes of a file, never its name."""
+
+import itertools
+import re
+
+__all__ = ["LOOKED_AT_BYTES", "recognise"]
+
+LOOKED_AT_BYTES = 1 << 16
+"""How much of a file recognition looks at."""
+
+_MAGIC = [
+    (b"#!AER-DAT4", "AEDAT4"),
+    (b"#!AER-DAT3", "AEDAT 3.1"),
+    (b"#!AER-DAT2", "AEDAT 2.0"),
+    (b"#!AER-DAT1", "AEDAT 1.0"),
+    (b"Event Stream", "ES"),
+    (b"#ROSBAG V2.0\n", "ROS bag"),
+    (b"SQLite format 3\0", "ROS bag 2"),
+    (b"\x89MCAP0\r\n", "ROS bag 2"),
+    (b"\x93NUMPY", "NPY"),
+    (b"PK\x03\x04", "NPZ"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (b"MATLAB 5.0 MAT-file", "MAT"),
+    (b"MATLAB 7.3 MAT-file", "MAT"),
+]
+
+
+def recognise(begin: bytes, file_bytes: int) -> str | None:
+    """Return the format's name, None where it is none that is known.
+
+    Args:
+        begin: the first `LOOKED_AT_BYTES` of the file.
+        file_bytes: its size.
+    """
+    for magic, name in _MAGIC:
+        if begin.startswith(magic):
+            return name
+    if begin.startswith(b"%"):
+        return _prophesee(begin) or _text(begin)
+    return _text(begin) or _words_of_40_bits(begin, file_bytes)
+
+
+def _prophesee(begin: bytes) -> str | None:
+    """A header of lines that begin with "% "; RAW names its encoding, DAT does not."""
+    header = re.match(rb"(?:% [^\n]*\n)+", begin)
+    if header is None:
+        return None
+    lines = header[0]
+    if found := re.search(rb"^% (?:evt |format EVT)(\d)(?:\.(\d))?", lines, re.MULTILINE):
+        version = {(b"2", b"0"): "EVT2", (b"2", b"1"): "EVT2.1", (b"3", b"0"): "EVT3"}
+        return version.get((found[1], found[2] or b"0"))
+    # Text with comments has more text behind them, DAT two bytes of type and size.
+    behind = begin[len(lines) : len(lines) + 2]
+    return "DAT" if len(behind) == 2 and behind[1] == 8 else None
+
+
+def _text(begin: bytes) -> str | None:
+    """Lines of four or more numbers, behind at most a few lines that name or explain them."""
+    lines = begin.split(b"\n")[:64]
+    if len(lines) > 1 and len(begin) == LOOKED_AT_BYTES:
+        lines = lines[:-1]
+    number = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|true|false"
+    row = re.compile(
+        rb"\s*(?:(?:%b)\s*(?:[,;]\s*|\s+)){3,}(?:%b)\s*[,;]?\s*" % (number, number), re.I
+    )
+    rows = [bool(row.fullmatch(line)) for line in lines if line.strip()]
+    # One row of numbers is enough where there is no more, as long as nothing binary is around it.
+    printable = not re.search(rb"[\x00-\x08\x0e-\x1f]", begin)
+    return "CSV" if printable and any(rows) and all(rows[rows.index(True) :]) else None
+
+
+def _words_of_40_bits(begin: bytes, file_bytes: int) -> str | None:
+    """N-MNIST's words have no magic: 40 bits each, and time (23 bits of µs) does not go back."""
+    if file_bytes % 5 or len(begin) < 5:
+        return None
+    words = [begin[k : k + 5] for k in range(0, min(len(begin) // 5, 1000) * 5, 5)]
+    times = [int.from_bytes(word[2:], "big") & 0x7FFFFF for word in words]
+    steps_us = [after - before for before, after in itertools.pairwise(times)]
+    back = sum(step < 0 for step in steps_us)
+    # The recordings last 0.3 s, so that their times are far from filling 23 bits.
+    return "N-MNIST" if back <= len(steps_us) // 100 and times[0] < 1_000_000 else None
