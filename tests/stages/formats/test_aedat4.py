@@ -11,10 +11,10 @@ import pytest
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray, concatenate_events, empty_events, events_from_columns
 from recordings import some_events, write_recording
-from stages.formats import Policies, open_recording
-from stages.formats.reader import Reader
+from stages.formats import open_recording
 from stages.formats.aedat4_header import encode_header
 from stages.formats.aedat4_writer import _event_packet
+from stages.formats.reader import Reader
 
 Content = tuple[int, EventArray | bytes]
 
