@@ -25,6 +25,7 @@ __all__ = [
     "create_recording",
     "open_recording",
     "writable_endings",
+    "writer_of",
 ]
 
 
@@ -119,16 +120,24 @@ def create_recording(
         RecordingError: the name ends like no format that can be written, or the file cannot be.
         ValueError: another argument is not what it should be.
     """
-    path = Path(path)
+    return writer_of(path)(Path(path), width, height, source=source, **(options or {}))
+
+
+def writer_of(path: Path | str) -> "type[Writer]":
+    """Return the writer of the format that a new recording's name ends with.
+
+    Raises:
+        RecordingError: it ends like no format that can be written.
+    """
     endings = writable_endings()
-    if path.suffix.lower() not in endings:
+    name = endings.get(Path(path).suffix.lower())
+    writer = None if name is None else FORMATS[name].writer
+    if writer is None:
         raise RecordingError(
             f"{path}: its name must end with the format to write: {', '.join(endings)}"
         )
-    writer = FORMATS[endings[path.suffix.lower()]].writer
-    assert writer is not None
-    made: Writer = _load(writer)(path, width, height, source=source, **(options or {}))
-    return made
+    found: type[Writer] = _load(writer)
+    return found
 
 
 def writable_endings() -> dict[str, str]:

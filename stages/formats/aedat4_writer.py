@@ -43,6 +43,7 @@ class Aedat4Writer(Writer):
     """
 
     format = "AEDAT4"
+    compressions = NAMES
 
     def __init__(
         self,

@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.errors import RecordingError
 from pipeline.events import EVENT, TIME_LIMIT_US, EventArray
-from stages.formats.inspection_kernel import survey
 from stages.record_file import explain
 
 __all__ = ["Writer"]
@@ -34,11 +33,17 @@ class Writer(ABC):
     """
 
     format: ClassVar[str]
+    compressions: ClassVar[tuple[str, ...]] = ()
+    """What its argument ``compression`` may be; empty where the format has none."""
 
     def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
         for side in (width, height):
             if not 0 < side <= _LARGEST_SIDE_PX:
                 raise ValueError(f"width and height must be 1 to {_LARGEST_SIDE_PX} px, got {side}")
+        # Here, so that a writer can be asked what it offers without Numba.
+        from stages.formats.inspection_kernel import survey
+
+        self._survey = survey
         self.path = Path(path)
         self.width, self.height, self.source = width, height, source
         self.events = 0
@@ -116,7 +121,7 @@ class Writer(ABC):
                 " them with pipeline.events, numpy.concatenate packs their records"
             )
         words = np.ascontiguousarray(events).view(np.int64).reshape(-1, 2)
-        steady, _, x, y, p, _ = survey(words, self._last_us, TIME_LIMIT_US)
+        steady, _, x, y, p, _ = self._survey(words, self._last_us, TIME_LIMIT_US)
         if not (steady and x < self.width and y < self.height and p <= 1):
             self._refuse(events)
 
