@@ -1,0 +1,123 @@
+"""The Numba kernel of EVT3: words of 16 bits to events, the decoder's state carried along.
+
+It decodes any stretch of a stream of words, so it also serves containers that hold EVT3 in pieces,
+such as the packets of ``event_camera_msgs``::
+
+    state, counts = start_state(), new_counts()
+    while len(words):  # uint16, little endian, contiguous
+        out = np.empty((65_536, 2), np.int64)  # at least `ROOM` rows
+        used, made = decode(words, state, out, counts)
+        events = out[:made].view(EVENT).reshape(-1)
+        words = words[used:]
+
+How the stream is cut never changes the events. Times are unrolled to int64. Source: Prophesee's
+description of the EVT 3.0 format. Read literally, TIME_LOW replaces the low 12 bits and nothing
+else, also where it drops: real cameras send a smaller one behind a larger now and then.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["ROOM", "SKIPPED", "STATE", "decode", "new_counts", "start_state"]
+
+ROOM = 12
+"""The most events that one word holds."""
+SKIPPED = ("trigger words", "other words")
+"""What `decode` counts behind unknown words and an example of them; OTHERS and CONTINUED words
+are ``other words``."""
+STATE = 6
+"""Numbers of a state: TIME_HIGH with all wraps, time, row, base of vectors, their polarity, and
+the TIME_HIGH at which counting starts."""
+
+_NO_HIGH = -(1 << 50) - 1
+# Before the first TIME_HIGH every time is impossible, before the first ADDR_Y and VECT_BASE_X
+# every place is outside the sensor: inspection refuses and counts such events.
+_NO_ROW = 0xFFFF << 16
+_NO_BASE = -64
+_FIRST = np.array([0] + [(v & -v).bit_length() - 1 for v in range(1, 1 << 12)], np.uint8)
+"""The lowest bit that is set, for each vector of 12."""
+
+
+def start_state(offset_us: int = 0) -> NDArray[np.int64]:
+    """Return the state before the first word.
+
+    Args:
+        offset_us: what is added to all times; a multiple of 2²⁴ µs.
+    """
+    return np.array([_NO_HIGH, _NO_HIGH << 12, _NO_ROW, _NO_BASE, 0, offset_us >> 12], np.int64)
+
+
+def new_counts() -> NDArray[np.int64]:
+    """Return counts of nothing: unknown words, one of them, and each of `SKIPPED`."""
+    return np.zeros(2 + len(SKIPPED), np.int64)
+
+
+@njit(cache=True, nogil=True)
+def decode(
+    words: NDArray[np.uint16],
+    state: NDArray[np.int64],
+    out: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Decode words until they or the room for events end.
+
+    Args:
+        words: (n,) uint16.
+        state: (STATE,) int64, changed in place.
+        out: (m, 2) int64, events as they are in memory; m is at least `ROOM`.
+        counts: what is skipped is added here; see `new_counts`.
+
+    Returns:
+        How many words were used, and how many events were made.
+    """
+    high, t, row, base, polarity, start = state
+    full = out.shape[0] - ROOM
+    made, i = 0, 0
+    while i < words.shape[0] and made <= full:
+        word = np.int64(words[i])
+        kind = word >> 12
+        i += 1
+        if kind <= 2:
+            # ADDR_X is an event and ADDR_Y is not: without a branch, which nothing could predict.
+            out[made, 0] = t
+            out[made, 1] = word & 0x7FF | row | (word & 0x800) << 21
+            made += kind >> 1
+            row = (word & 0x7FF) << 16 if kind == 0 else row
+            if kind == 1:
+                counts[0] += 1
+                counts[1] = word
+        elif kind == 3:  # VECT_BASE_X
+            base = word & 0x7FF
+            polarity = (word & 0x800) << 21
+        elif kind <= 5:  # VECT_12, VECT_8
+            vector = word & (0xFFF if kind == 4 else 0xFF)
+            while vector:
+                out[made, 0] = t
+                out[made, 1] = (base + _FIRST[vector]) & 0xFFFF | row | polarity
+                made += 1
+                vector &= vector - 1
+            base += 12 if kind == 4 else 8
+            if base < 0 or base > 0x7FF:
+                base = _NO_BASE
+        elif kind == 6:  # TIME_LOW
+            t = high << 12 | word & 0xFFF
+        elif kind == 8:  # TIME_HIGH
+            step = (word & 0xFFF) - (high & 0xFFF)
+            if high == _NO_HIGH:
+                high, step = start + (word & 0xFFF), 1
+            elif step <= -0x800:
+                high += step + 0x1000
+            else:
+                high += step
+            # It is repeated; only a new one starts the low bits again.
+            t = high << 12 if step else t
+        elif kind == 10:  # EXT_TRIGGER
+            counts[2] += 1
+        elif kind == 14 or kind == 15 or kind == 7:  # OTHERS, CONTINUED
+            counts[3] += 1
+        else:
+            counts[0] += 1
+            counts[1] = word
+    state[0], state[1], state[2], state[3], state[4] = high, t, row, base, polarity
+    return i, made
