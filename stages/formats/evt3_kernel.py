@@ -71,7 +71,8 @@ def decode(
     Returns:
         How many words were used, and how many events were made.
     """
-    high, t, row, base, polarity, start = state
+    high, t, row = int(state[0]), int(state[1]), int(state[2])
+    base, polarity, start = int(state[3]), int(state[4]), int(state[5])
     full = out.shape[0] - ROOM
     made, i = 0, 0
     while i < words.shape[0] and made <= full:
