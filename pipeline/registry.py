@@ -21,6 +21,7 @@ BUILT_IN: dict[str, str] = {
     "aggregate": "stages.aggregation.aggregate:Aggregate",
     "console": "stages.sinks.console:Console",
     "jsonl": "stages.sinks.jsonl:JsonLines",
+    "record": "stages.sinks.record:Record",
 }
 
 

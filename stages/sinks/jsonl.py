@@ -1,6 +1,5 @@
 """JSON Lines: one object a prediction, in a file that can be followed while it grows."""
 
-import os
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -9,8 +8,9 @@ from pipeline.config import FilePath
 from pipeline.errors import StageError
 from pipeline.messages import Message, Start
 from pipeline.ports import PredictionsPort
-from pipeline.stage import Account, PortError, Sink, StageConfig
+from pipeline.stage import Account, Sink, StageConfig
 from stages.record_file import RecordFile, explain
+from stages.sinks.output_file import check_output
 from stages.sinks.prediction import predictions_in
 
 __all__ = ["JsonLines", "JsonLinesConfig", "JsonLinesState"]
@@ -41,16 +41,7 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
 
     def port(self) -> None:
         """Look whether the file may be written."""
-        path = self.config.path
-        folder = next((parent for parent in path.parents if parent.exists()), path)
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise PortError("path", f"{path}: nothing can be written in {folder}; choose another")
-        if path.is_dir():
-            raise PortError("path", f"{path} is a folder; name a file in it")
-        if path.exists() and self.config.if_exists == "refuse":
-            raise PortError(
-                "path", f'{path} exists already; remove it or set if_exists = "replace"'
-            )
+        check_output(self.config.path, self.config.if_exists)
 
     def open(self) -> None:
         """Prepare; the file itself is opened when the run starts."""

@@ -1,0 +1,174 @@
+"""Recording: the sink that writes events to a file, in the format that its name ends with.
+
+One recording a file. The first of a run is written to ``path``, the k-th after it to
+``NAME-00k.ENDING`` beside it: each time a source starts anew (the next file, the next turn of a
+loop, a camera that came back), its size may differ and its clock begins again.
+
+Events are handed to the format in blocks of a tenth of a second, however they arrive: the file is
+the same to the byte, its packets are not as small as a camera's, and a crash loses no more.
+"""
+
+import itertools
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from pipeline.config import FilePath
+from pipeline.errors import RecordingError, StageError
+from pipeline.events import EventArray, concatenate_events
+from pipeline.messages import Events, Message, Start
+from pipeline.ports import EventsPort
+from pipeline.stage import Account, PortError, Sink, StageConfig
+from stages.formats import Policies, create_recording, writer_of
+from stages.formats.inspection import NO_TIME_US, Inspector
+from stages.formats.writer import Writer
+from stages.record_file import explain
+from stages.sinks.output_file import check_output
+
+__all__ = ["Record", "RecordConfig", "RecordState"]
+
+Counts: TypeAlias = tuple[tuple[str, int], ...]
+
+_BLOCK_US = 100_000
+_BLOCK_EVENTS = 1 << 20
+
+_LEAVE_OUT = Policies(on_time_back="drop", on_gap="keep", on_outside="drop", on_unknown="drop")
+"""Recordings are in order of time; what is not, as a source may let pass, is refused."""
+
+
+class RecordConfig(StageConfig):
+    """Options of `record`."""
+
+    path: FilePath
+    """The file to write; its ending names the format. Its folder is made if need be."""
+    compression: str | None = None
+    """How to compress, where the format can: for AEDAT4 none, lz4, lz4_high, zstd or zstd_high."""
+    if_exists: Literal["refuse", "replace", "number"] = "refuse"
+    """What to do with a file of that name; ``number`` leaves it alone and writes to the first of
+    NAME-001, NAME-002, ... that does not exist."""
+
+
+class RecordState(NamedTuple):
+    """What became of this recording so far."""
+
+    width: int
+    height: int
+    block: tuple[EventArray, ...]
+    """Events of the block that is being gathered."""
+    kept: int
+    """Events written or in the block."""
+    last_us: int
+    """Time of the latest event."""
+    refused: Counts
+    """Events left out, by reason."""
+
+
+class Record(Sink[RecordConfig, RecordState]):
+    """Write events to a recording."""
+
+    Config = RecordConfig
+    takes = (EventsPort,)
+    writes = ("path",)
+
+    def port(self) -> None:
+        """Look whether the file may be written, and whether its format can be."""
+        path, compression = self.config.path, self.config.compression
+        check_output(path, self.config.if_exists)
+        try:
+            writer = writer_of(path)
+        except RecordingError as error:
+            raise PortError("path", str(error)) from None
+        if compression is not None and compression not in writer.compressions:
+            can = ", ".join(writer.compressions)
+            must = f"must be one of {can}" if can else "must be left out"
+            raise PortError("compression", f"{must} for {writer.format}, got {compression!r}")
+
+    def open(self) -> None:
+        """Prepare; files are opened as recordings start."""
+        self._writer: Writer | None = None
+
+    def close(self) -> None:
+        """Complete the file of a recording that was not ended."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def start(self, header: Start) -> RecordState:
+        """Begin the recording's file."""
+        self.close()
+        path, chosen = self._path(header.epoch), self.config.compression
+        options = {} if chosen is None else {"compression": chosen}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = create_recording(
+                path, header.width, header.height, source=header.stream, options=options
+            )
+        except OSError as error:
+            raise StageError(explain(path, error)) from None
+        except ValueError as error:
+            raise StageError(f"{path}: cannot be written: {error}") from None
+        return RecordState(header.width, header.height, (), 0, NO_TIME_US, ())
+
+    def write(self, state: RecordState, message: Message) -> RecordState:
+        """Take the events of a message; write the blocks that are complete."""
+        assert isinstance(message.header, Events)
+        inspector = Inspector(state.width, state.height, _LEAVE_OUT, state.last_us)
+        events = inspector.inspect(message.array)
+        inspector.refused.update(dict(state.refused))
+        return state._replace(
+            block=self._write_blocks(state.block, events, message.header.watermark_us),
+            kept=state.kept + len(events),
+            last_us=inspector.last_us,
+            refused=tuple(sorted(inspector.refused.items())),
+        )
+
+    def end(self, state: RecordState) -> RecordState:
+        """Write the last block and complete the recording's file."""
+        assert self._writer is not None
+        self._writer.write(concatenate_events(state.block))
+        self._writer.close()
+        return state._replace(block=())
+
+    def account(self, state: RecordState) -> Account:
+        """Return events written, and those refused because no recording can hold them."""
+        return Account(
+            taken=state.kept + sum(count for _, count in state.refused),
+            used=state.kept,
+            made=state.kept,
+            unit_in="events",
+            unit_out="events",
+            refused=dict(state.refused),
+            due=state.kept,
+        )
+
+    def _path(self, epoch: int) -> Path:
+        """Return the file of a recording."""
+        first, if_exists = self.config.path, self.config.if_exists
+        if if_exists == "number":
+            return next(p for k in itertools.count() if not (p := _numbered(first, k)).exists())
+        path = _numbered(first, epoch)
+        if if_exists == "refuse" and path.exists():
+            raise StageError(f'{path} exists already; remove it or set if_exists = "replace"')
+        return path
+
+    def _write_blocks(
+        self, block: tuple[EventArray, ...], events: EventArray, watermark_us: int
+    ) -> tuple[EventArray, ...]:
+        """Write what is complete of a block and the events behind it; return what is left."""
+        assert self._writer is not None
+        while block or len(events):
+            first = block[0] if block else events
+            end_us = int(first["t"][0]) + _BLOCK_US
+            room = _BLOCK_EVENTS - sum(map(len, block))
+            count = min(int(np.searchsorted(events["t"], end_us)), room)
+            if count:
+                block = (*block, events[:count])
+            if count == len(events) and count < room and watermark_us < end_us:
+                break
+            self._writer.write(concatenate_events(block))
+            block, events = (), events[count:]
+        return block
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_stem(f"{path.stem}-{number:03d}") if number else path

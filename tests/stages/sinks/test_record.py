@@ -1,0 +1,166 @@
+"""The record sink: the file holds what came in, however it was cut; what it cannot is counted."""
+
+import resource
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from streams import account, cuts, event_arrays, recording, through
+
+from pipeline.errors import RecordingError, StageError
+from pipeline.events import EventArray, concatenate_events, empty_events, events_from_columns
+from pipeline.messages import Message
+from pipeline.ports import EventsPort
+from pipeline.stage import Account, PortError
+from recordings import some_events
+from stages.formats import open_recording
+from stages.sinks.record import Record, RecordConfig
+
+SIZE = 128
+
+
+def record(path: Path, **options: Any) -> Record:
+    return Record("file", RecordConfig(path=path, **options), [EventsPort(SIZE, SIZE)])
+
+
+def stream(events: EventArray, cuts: Sequence[int] = (), epoch: int = 0) -> Iterator[Message]:
+    for message in recording(events, cuts, SIZE, SIZE):
+        yield Message(msgspec.structs.replace(message.header, epoch=epoch), message.array)
+
+
+def read(path: Path) -> EventArray:
+    with open_recording(path) as reader:
+        assert (reader.width, reader.height, reader.source) == (SIZE, SIZE, "cam")
+        return concatenate_events([packet.events for packet in reader.packets()])
+
+
+@settings(max_examples=30)
+@given(events=event_arrays(span_us=300_000), cuts=cuts())
+def test_the_file_is_the_same_however_the_stream_is_cut(
+    events: EventArray, cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "cut"
+    one, other = folder / "one.aedat4", folder / "other.aedat4"
+    through([record(one, if_exists="replace")], stream(events))
+    through([record(other, if_exists="replace")], stream(events, cuts))
+    np.testing.assert_array_equal(read(one), events)
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_quiet_camera_s_events_are_written_when_time_has_passed(tmp_path: Path) -> None:
+    path = tmp_path / "live.aedat4"
+    stage = record(path)
+    stage.open()
+    begin, events, _ = stream(some_events(100, 50_000))
+    state = stage.start(begin.header)
+    before = path.stat().st_size
+    for wait_us in (0, 50_000, 100_000):
+        reached = int(some_events(100, 50_000)["t"][0]) + wait_us
+        header = msgspec.structs.replace(events.header, watermark_us=reached)
+        state = stage.write(state, Message(header, events.array if not wait_us else empty_events()))
+        assert (path.stat().st_size > before) == (wait_us == 100_000)
+    assert stage.account(state) == Account.one_to_one(100, "events", "events")
+    stage.close()
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_compression_is_what_was_asked_for(compression: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.aedat4"
+    through([record(path, compression=compression)], stream(some_events()))
+    np.testing.assert_array_equal(read(path), some_events())
+    plain = len(some_events()) * 16
+    assert (path.stat().st_size > plain) == (compression == "none")
+
+
+def test_each_recording_gets_a_file_of_its_own(tmp_path: Path) -> None:
+    stage = record(tmp_path / "new" / "some.aedat4")
+    parts = [some_events(50, seed=seed) for seed in range(3)]
+    through([stage], (m for k, part in enumerate(parts) for m in stream(part, epoch=k)))
+    names = ["some-001.aedat4", "some-002.aedat4", "some.aedat4"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
+    for name, part in zip(["some.aedat4", *names], parts, strict=False):
+        np.testing.assert_array_equal(read(tmp_path / "new" / name), part)
+
+
+def test_an_existing_file_is_refused_replaced_or_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "some.aedat4"
+    through([record(path)], stream(some_events(10)))
+    with pytest.raises(PortError, match=r"some.aedat4 exists already; remove it or set if_exists"):
+        record(path).port()
+    with pytest.raises(StageError, match=r"some.aedat4 exists already; remove it or set if_exists"):
+        through([record(path)], stream(some_events(20)))
+    assert len(read(path)) == 10
+    through([record(path, if_exists="number")], stream(some_events(20)))
+    through([record(path, if_exists="number")], stream(some_events(30)))
+    lengths = [len(read(path.with_stem(stem))) for stem in ("some", "some-001", "some-002")]
+    assert lengths == [10, 20, 30]
+    through([record(path, if_exists="replace")], stream(some_events(40)))
+    assert len(read(path)) == 40
+
+
+@given(events=event_arrays(ordered=False), cuts=cuts())
+def test_events_that_go_back_in_time_are_refused_and_counted(
+    events: EventArray, cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "back.aedat4"
+    stage = record(path, if_exists="replace")
+    counts = account(stage, stream(events, cuts))
+    latest = np.maximum.accumulate(events["t"]) if len(events) else events["t"]
+    back = int((events["t"] < latest).sum())
+    np.testing.assert_array_equal(read(path), events[events["t"] == latest])
+    assert counts.taken == len(events)
+    assert counts.used == len(events) - back
+    assert counts.refused == ({"going back in time": back} if back else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "key", "problem"),
+    [
+        ("some.xyz", {}, "path", r"its name must end with the format to write: \.aedat4"),
+        ("some.aedat4", {"compression": "gzip"}, "compression", "must be one of none, lz4, .* for"),
+        ("", {}, "path", "is a folder; name a file in it"),
+        ("file/some.aedat4", {}, "path", "nothing can be written in"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_run(
+    name: str, options: dict[str, str], key: str, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PortError, match=problem) as caught:
+        record(tmp_path / name, **options).port()
+    assert caught.value.key == key
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_one_clear_error_and_what_was_written_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "some.aedat4"
+    with disk_of(25_000), pytest.raises(RecordingError, match=r"cannot be written: File too large"):
+        through([record(path)], stream(some_events()))
+    with open_recording(path) as reader:
+        events = concatenate_events([packet.events for packet in reader.packets()])
+    assert 0 < len(events) < len(some_events())
+    np.testing.assert_array_equal(events, some_events()[: len(events)])
+
+
+def test_times_that_no_recording_can_hold_are_counted(tmp_path: Path) -> None:
+    events = events_from_columns([0, 5, 2**62], [1, 2, 3], [1, 2, 3], [0, 1, 0])
+    counts = account(record(tmp_path / "some.aedat4"), stream(events))
+    assert (counts.used, counts.refused) == (2, {"of impossible time": 1})
