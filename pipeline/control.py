@@ -1,7 +1,8 @@
 """What the supervisor and its workers say to each other, over one ZeroMQ socket in the run folder.
 
 worker → supervisor   Ready, then Done; or Failed
-supervisor → worker   Go when all are ready; Stop to drain; Abort to give up; Exit when all is done
+supervisor → worker   Go when all are ready; Pause, Step and Resume while sources play; Stop to
+                      drain; Abort to give up; Exit when all is done
 """
 
 from typing import TypeAlias
@@ -17,8 +18,11 @@ __all__ = [
     "Failed",
     "FromWorker",
     "Go",
+    "Pause",
     "Plan",
     "Ready",
+    "Resume",
+    "Step",
     "Stop",
     "ToWorker",
 ]
@@ -62,6 +66,20 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Sources end their streams now; what is on its way is still worked on."""
 
 
+class Pause(msgspec.Struct, frozen=True, tag="pause"):
+    """Sources let nothing more leave."""
+
+
+class Step(msgspec.Struct, frozen=True, tag="step"):
+    """Sources pause, and let so many further turns leave."""
+
+    turns: int
+
+
+class Resume(msgspec.Struct, frozen=True, tag="resume"):
+    """Sources play on."""
+
+
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
     """Give up what is on its way, close everything, leave."""
 
@@ -71,4 +89,4 @@ class Exit(msgspec.Struct, frozen=True, tag="exit"):
 
 
 FromWorker: TypeAlias = Ready | Done | Failed
-ToWorker: TypeAlias = Go | Stop | Abort | Exit
+ToWorker: TypeAlias = Go | Pause | Step | Resume | Stop | Abort | Exit

@@ -1,6 +1,5 @@
 """The loop that drives one stage: the only code that owns its state, its queues and its clock."""
 
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,9 +7,19 @@ from typing import Any
 import msgspec
 
 from pipeline.latency import LatencyHistogram
-from pipeline.messages import Clock, EndRecording, EndStream, Message, Predictions, Start, control
+from pipeline.messages import (
+    Clock,
+    EndRecording,
+    EndStream,
+    Message,
+    Predictions,
+    Retime,
+    Start,
+    control,
+)
+from pipeline.playback import Pacer, Playback
 from pipeline.queues import Receiver, Sender, send_to_all
-from pipeline.report import Failure, Pace, QueueCount, StageReport, failure_of
+from pipeline.report import Failure, QueueCount, StageReport, failure_of
 from pipeline.stage import Account, Source, Transform
 
 __all__ = ["drive_source", "drive_transform"]
@@ -80,16 +89,16 @@ def drive_transform(
 
 
 def drive_source(
-    stage: Source[Any, Any], senders: Sequence[Sender], stop: threading.Event
+    stage: Source[Any, Any], senders: Sequence[Sender], playback: Playback
 ) -> StageReport:
-    """Run a source to its end, or until ``stop`` is set; its recording is closed either way."""
-    outlet, pacer = _Outlet(senders), _Pacer(stage.speed, stop)
+    """Run a source to its end, or until it is stopped; its recording is closed either way."""
+    outlet, pacer = _Outlet(senders), Pacer(stage.speed, playback)
     state = stage.initial_state()
     open_recording: Message | None = None
     failure: Failure | None = None
     busy_ns, started = 0, time.monotonic_ns()
     turns = stage.play(state)
-    while not stop.is_set():
+    while not playback.stopped:
         begun = time.monotonic_ns()
         try:
             played = next(turns, None)
@@ -100,8 +109,11 @@ def drive_source(
         busy_ns += time.monotonic_ns() - begun
         if played is None:
             break
-        if not pacer.wait(played.due_us, played.wait_s):
+        go_on, retimed = pacer.wait(played.due_us, played.wait_s)
+        if not go_on:
             break
+        if retimed and open_recording is not None:
+            outlet.emit(pacer.retime(open_recording), time.monotonic_ns())
         for message in played.messages:
             if isinstance(message.header, Start):
                 message = pacer.anchor(message)
@@ -133,55 +145,6 @@ def _sum(total: Account | None, account: Account) -> Account:
     return account if total is None else total + account
 
 
-class _Pacer:
-    """Holds messages back until their event time is due on the wall clock."""
-
-    def __init__(self, speed: float, stop: threading.Event) -> None:
-        self._speed = speed
-        self._stop = stop
-        self._clock: Clock | None = None
-        self._event_us = 0
-        self._wall_ns = 0
-        self._late_ns = 0
-        self._last_us = 0
-        self._last_ns = 0
-
-    def anchor(self, start: Message) -> Message:
-        """Let the recording's clock run from now on; return its Start with the clock in it."""
-        header = start.header
-        self._clock = None
-        if self._speed > 0 and isinstance(header, Start) and header.t_first_us is not None:
-            self._clock = Clock(header.t_first_us, time.monotonic_ns(), self._speed)
-            self._last_us, self._last_ns = self._clock.t_us, self._clock.at_ns
-            header = msgspec.structs.replace(header, clock=self._clock)
-        return Message(header, start.array)
-
-    def wait(self, due_us: int | None, wait_s: float) -> bool:
-        """Wait until due; return whether to go on."""
-        if self._clock is None or due_us is None:
-            return wait_s <= 0 or not self._stop.wait(wait_s)
-        due_ns = self._clock.due_ns(due_us)
-        ahead_ns = due_ns - time.monotonic_ns()
-        if ahead_ns > 0 and self._stop.wait(min(ahead_ns / 1e9, threading.TIMEOUT_MAX)):
-            return False
-        now = time.monotonic_ns()
-        self._event_us += due_us - self._last_us
-        self._wall_ns += now - self._last_ns
-        self._late_ns = max(self._late_ns, now - due_ns)
-        self._last_us, self._last_ns = due_us, now
-        return True
-
-    def report(self) -> Pace | None:
-        if self._speed <= 0:
-            return None
-        return Pace(
-            speed=self._speed,
-            event_s=self._event_us / 1e6,
-            wall_s=self._wall_ns / 1e9,
-            late_max_ms=self._late_ns / 1e6,
-        )
-
-
 class _SinkClock:
     """Measures how long after its last event a prediction was delivered."""
 
@@ -190,7 +153,7 @@ class _SinkClock:
 
     def observe(self, header: Any, latency: LatencyHistogram) -> None:
         now = time.monotonic_ns()
-        if isinstance(header, Start):
+        if isinstance(header, Start | Retime):
             self._clocks[header.stream] = header.clock
         if not isinstance(header, Predictions):
             return

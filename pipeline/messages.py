@@ -35,6 +35,7 @@ __all__ = [
     "Outputs",
     "Predictions",
     "Reset",
+    "Retime",
     "Span",
     "Start",
     "Windows",
@@ -171,6 +172,14 @@ class Start(Header, frozen=True, array_like=True, kw_only=True, tag="start/1"):
     source: str
     t_first_us: int | None = None
     clock: Clock | None = None
+    shift_us: int = 0
+    """What was added to the recording's own times, as when it is played again."""
+
+
+class Retime(Header, frozen=True, array_like=True, kw_only=True, tag="retime/1"):
+    """A paced source was paused: from here on its events are due by another clock."""
+
+    clock: Clock | None
 
 
 class Reset(Header, frozen=True, array_like=True, kw_only=True, tag="reset/1"):
@@ -192,7 +201,16 @@ class EndStream(Header, frozen=True, array_like=True, kw_only=True, tag="end_str
 
 
 AnyHeader: TypeAlias = (
-    Events | Frames | Outputs | Predictions | Start | Reset | Barrier | EndRecording | EndStream
+    Events
+    | Frames
+    | Outputs
+    | Predictions
+    | Start
+    | Retime
+    | Reset
+    | Barrier
+    | EndRecording
+    | EndStream
 )
 
 

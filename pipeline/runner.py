@@ -5,6 +5,7 @@ go from the sinks to the sources, so that no source speaks before everyone liste
 every worker is done, when a stage fails or a worker dies, or when the user stops it.
 """
 
+import queue
 import signal
 import subprocess
 import sys
@@ -20,13 +21,27 @@ import setproctitle
 import zmq
 
 from pipeline.config import PipelineConfig
-from pipeline.control import Abort, Done, Exit, Failed, FromWorker, Go, Plan, Ready, Stop, ToWorker
+from pipeline.control import (
+    Abort,
+    Done,
+    Exit,
+    Failed,
+    FromWorker,
+    Go,
+    Pause,
+    Plan,
+    Ready,
+    Resume,
+    Step,
+    Stop,
+    ToWorker,
+)
 from pipeline.errors import PipelineError, StageError
 from pipeline.graph import Graph
 from pipeline.report import Failure, StageReport
 from pipeline.rundir import RunDirectory, unwritable
 
-__all__ = ["Outcome", "StageFailure", "run_pipeline"]
+__all__ = ["Outcome", "Remote", "StageFailure", "run_pipeline"]
 
 _POLL_MS = 20
 _DRAIN_S = 2.5
@@ -54,11 +69,49 @@ class Outcome(msgspec.Struct, frozen=True):
     """Everything that the sources had sent was worked on to its end."""
 
 
+class Remote:
+    """Steers a run from another thread: pause, single step, resume, stop.
+
+    Hand it to `run_pipeline`. What is asked for before the run has started is done when it does,
+    so that a run can start paused. A turn of a source is one batch of its events, or a millisecond
+    of them where it is paced.
+    """
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
+
+    def pause(self) -> None:
+        """Let nothing more leave the sources; what is on its way is worked on."""
+        self._orders.put(Pause())
+
+    def step(self, turns: int = 1) -> None:
+        """Pause, and let so many further turns leave each source."""
+        if turns < 1:
+            raise ValueError(f"turns must be >= 1, got {turns}")
+        self._orders.put(Step(turns))
+
+    def resume(self) -> None:
+        """Let the sources play on; their clocks go on from where they were."""
+        self._orders.put(Resume())
+
+    def stop(self) -> None:
+        """End the run as Ctrl-C does: sources stop, what is on its way is worked on."""
+        self._orders.put(Stop())
+
+    def next_order(self) -> ToWorker | None:
+        """Return the oldest order that was not carried out, None if there is none."""
+        try:
+            return self._orders.get_nowait()
+        except queue.Empty:
+            return None
+
+
 def run_pipeline(
     config: PipelineConfig,
     graph: Graph,
     overrides: Sequence[str] = (),
     prints_to: IO[str] | None = None,
+    remote: Remote | None = None,
 ) -> Outcome:
     """Run a checked graph to its end.
 
@@ -67,6 +120,7 @@ def run_pipeline(
         graph: what to run.
         overrides: the ``--set`` values that were applied to it.
         prints_to: where stages print; the caller's standard output when left out.
+        remote: steers the run while it lasts.
 
     Raises:
         StageFailure: a stage failed.
@@ -80,7 +134,7 @@ def run_pipeline(
         except OSError as error:
             raise unwritable(folder, error) from None
         setproctitle.setproctitle(f"pipeline: {run_id}")
-        supervisor = _Supervisor(graph, folder, prints_to)
+        supervisor = _Supervisor(graph, folder, prints_to, remote or Remote())
         with _Signals(supervisor.interrupt):
             return supervisor.run()
 
@@ -106,8 +160,11 @@ class _Signals:
 
 
 class _Supervisor:
-    def __init__(self, graph: Graph, folder: Path, prints_to: IO[str] | None) -> None:
+    def __init__(
+        self, graph: Graph, folder: Path, prints_to: IO[str] | None, remote: Remote
+    ) -> None:
         self._graph = graph
+        self._remote = remote
         self._prints_to = prints_to
         self._folder = folder
         self._context = zmq.Context()
@@ -167,6 +224,8 @@ class _Supervisor:
                     raise self._death(group, worker.returncode)
             if len(self._done) == len(self._workers):
                 break
+            if len(self._ready) == len(self._workers):
+                self._obey()
             if self._interrupts and not stopping:
                 stopping = True
                 if len(self._ready) < len(self._workers):
@@ -178,6 +237,13 @@ class _Supervisor:
             ):
                 return False
         return True
+
+    def _obey(self) -> None:
+        while (order := self._remote.next_order()) is not None:
+            if isinstance(order, Stop):
+                self.interrupt()
+            else:
+                self._tell_all(order)
 
     def _hear(self) -> None:
         identity, body = self._socket.recv_multipart()
@@ -191,6 +257,7 @@ class _Supervisor:
         self._ready[group] = message
         if len(self._ready) == len(self._workers):
             endpoints = {k: v for ready in self._ready.values() for k, v in ready.endpoints.items()}
+            self._obey()
             self._tell_all(Go(endpoints))
 
     def _death(self, group: str, code: int) -> PipelineError:

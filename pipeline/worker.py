@@ -19,10 +19,25 @@ import setproctitle
 import zmq
 
 from pipeline.config import parse_config
-from pipeline.control import Abort, Done, Exit, Failed, FromWorker, Go, Plan, Ready, Stop, ToWorker
+from pipeline.control import (
+    Abort,
+    Done,
+    Exit,
+    Failed,
+    FromWorker,
+    Go,
+    Pause,
+    Plan,
+    Ready,
+    Resume,
+    Step,
+    Stop,
+    ToWorker,
+)
 from pipeline.graph import Edge, Graph, Node, build_graph
 from pipeline.inlet import messages_from
 from pipeline.loop import drive_source, drive_transform
+from pipeline.playback import Playback
 from pipeline.queues import Receiver, Sender
 from pipeline.report import StageReport, failure_of
 from pipeline.stage import Source
@@ -40,7 +55,7 @@ class _StageThread(threading.Thread):
     ) -> None:
         super().__init__(name=node.name, daemon=True)
         self.node = node
-        self.stop = threading.Event()
+        self.playback = Playback()
         self.ready = threading.Event()
         self.endpoints: dict[str, str] = {}
         self.report: StageReport | None = None
@@ -60,7 +75,7 @@ class _StageThread(threading.Thread):
 
     def give_up(self) -> None:
         """End all waiting; the queues end with the context."""
-        self.stop.set()
+        self.playback.stop()
         self._go.set()
 
     def run(self) -> None:
@@ -93,14 +108,14 @@ class _StageThread(threading.Thread):
                 self.endpoints[edge.name] = receivers[-1].endpoint
             self.ready.set()
             self._go.wait()
-            if self.stop.is_set() and not self._all_endpoints:
+            if self.playback.stopped and not self._all_endpoints:
                 return
             for edge in self._outgoing:
                 endpoint = self._all_endpoints[edge.name]
                 senders.append(Sender(self._context, endpoint, edge.name))
             stage = self.node.stage
             if isinstance(stage, Source):
-                self.report = drive_source(stage, senders, self.stop)
+                self.report = drive_source(stage, senders, self.playback)
             else:
                 messages = messages_from(receivers, self._origins)
                 self.report = drive_transform(stage, messages, receivers, senders)
@@ -164,9 +179,9 @@ class _Worker:
         if isinstance(order, Go):
             for thread in self._threads:
                 thread.go(order.endpoints)
-        elif isinstance(order, Stop):
+        elif isinstance(order, Pause | Step | Resume | Stop):
             for thread in self._threads:
-                thread.stop.set()
+                _tell(thread.playback, order)
         elif isinstance(order, Abort | Exit):
             for thread in self._threads:
                 thread.give_up()
@@ -181,6 +196,17 @@ class _Worker:
         for thread in self._threads:
             thread.failure = None
         self._socket.send(msgspec.msgpack.encode(message))
+
+
+def _tell(playback: Playback, order: Pause | Step | Resume | Stop) -> None:
+    if isinstance(order, Pause):
+        playback.pause()
+    elif isinstance(order, Step):
+        playback.step(order.turns)
+    elif isinstance(order, Resume):
+        playback.resume()
+    else:
+        playback.stop()
 
 
 def _never() -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "Policies",
     "create_recording",
     "open_recording",
+    "recordings_in",
     "writable_endings",
     "writer_of",
 ]
@@ -138,6 +139,33 @@ def writer_of(path: Path | str) -> "type[Writer]":
         )
     found: type[Writer] = _load(writer)
     return found
+
+
+def recordings_in(path: Path | str) -> list[Path]:
+    """Return the recordings that a path means: itself, or those of a folder, by name.
+
+    Folders below and files that are no recordings are passed over.
+
+    Raises:
+        RecordingError: the folder cannot be read, or holds no recording.
+    """
+    path = Path(path)
+    if not path.is_dir() or (path / "metadata.yaml").is_file():  # a ROS bag 2 is a folder
+        return [path]
+    try:
+        files = sorted(file for file in path.iterdir() if file.is_file() and _is_recording(file))
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
+    if not files:
+        raise RecordingError(
+            f"{path}: holds no recording of a known format; known formats: {', '.join(FORMATS)}"
+        )
+    return files
+
+
+def _is_recording(path: Path) -> bool:
+    with path.open("rb") as file:
+        return recognise(file.read(LOOKED_AT_BYTES), path.stat().st_size) is not None
 
 
 def writable_endings() -> dict[str, str]:

@@ -61,7 +61,11 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording and read its labels."""
         self._print(f"── {_near(header.source)} ({header.width}×{header.height})")
-        return ConsoleState(self._labels_of(header), 0, 0, 0, header.t_first_us)
+        labels = tuple(
+            Label(one.start_us + header.shift_us, one.end_us + header.shift_us, one.class_index)
+            for one in self._labels_of(header)
+        )
+        return ConsoleState(labels, 0, 0, 0, header.t_first_us)
 
     def write(self, state: ConsoleState, message: Message) -> ConsoleState:
         """Print the predictions of a message."""

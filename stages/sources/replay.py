@@ -1,41 +1,57 @@
 """Replay of recordings: the source that reads files.
 
-The state is the place in the recording, so a replay resumes where a checkpoint left it. When the
+The state is the place in the recordings, so a replay resumes where a checkpoint left it. When the
 replay is paced the events leave in slices of one millisecond, each when its end is due, as a camera
 would hand them out; the watermark then tells the stages behind how far time has come.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from pipeline.config import FilePath
 from pipeline.errors import PipelineError, RecordingError
-from pipeline.events import EventArray, concatenate_events
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, PortError, Source
-from stages.formats import open_recording
+from stages.formats import open_recording, recordings_in
 from stages.formats.policies import Policies
 from stages.formats.reader import BEGINNING, Position, Reader
+from stages.sources.chunks import Chunk, Chunks, Counts
 
 __all__ = ["Replay", "ReplayConfig", "ReplayState"]
 
 _SLICE_S = 0.001
-
-Counts: TypeAlias = tuple[tuple[str, int], ...]
+_LOOKED_AT = 32
+"""Recordings that `pipeline check` opens; a set may have thousands."""
 
 
 class ReplayConfig(Policies):
     """Options of `replay`."""
 
-    path: FilePath
-    """The recording."""
+    path: FilePath | list[FilePath]
+    """The recording; or a folder, whose recordings are played by name; or a list of both."""
     speed: float = Field(0.0, ge=0, allow_inf_nan=False)
     """1 is real time, 2 twice as fast, 0 as fast as the pipeline can."""
+    start_us: int = Field(0, ge=0)
+    """Where to start in each recording, counted from its first event, in µs."""
+    stop_us: int | None = Field(None, gt=0)
+    """Where to stop in each recording, counted from its first event, in µs; that moment itself is
+    not played. At its end when left out."""
+    loop: int = Field(1, ge=0)
+    """How often to play it all; 0 is for ever. From the second time on event times are shifted so
+    that they go on behind the last one."""
+    join: bool = False
+    """Play everything as one long recording: times go on from one to the next, and nothing is
+    reset in between. Otherwise each recording, and each time it is played, is an epoch."""
+    size: tuple[int, int] | None = None
+    """(height, width) of the sensor, for recordings that do not say it or say it wrongly; what
+    nothing declares is measured by reading the recording once more."""
+    stream: str | None = None
+    """Which stream of events to play where a recording has several: its name, camera or topic."""
     batch_events: int = Field(16_384, ge=1, le=16_777_216)
     """Events in a message, at most; it never changes the result."""
 
@@ -43,8 +59,16 @@ class ReplayConfig(Policies):
 class ReplayState(NamedTuple):
     """Where the replay is: ``offset`` events behind the start of the packet at ``position``."""
 
+    turn: int
+    """The recording being played, counted through all times that it is played."""
+    within: bool
+    """Whether it was begun."""
     position: Position
     offset: int
+    shift_us: int
+    """What is added to its times."""
+    reached_us: int | None
+    """Latest time sent, of all recordings so far."""
     sent: int
     """Events sent in all."""
     refused: Counts
@@ -52,33 +76,34 @@ class ReplayState(NamedTuple):
     flaws: Counts
     """What else the reader found wrong in front of ``position``, by kind."""
     declared: int | None
-    """Events that the file itself says it holds, once it was played to its end."""
-    phase: str
-    """``before``, ``within`` or ``after`` the recording."""
-
-
-class _Chunk(NamedTuple):
-    """Consecutive events, and the place of the first of them as in `ReplayState`."""
-
-    events: EventArray
-    position: Position
-    offset: int
-    refused: Counts
-    flaws: Counts
+    """Events that the finished recordings say they hold; None once one does not say it."""
 
 
 class Replay(Source[ReplayConfig, ReplayState]):
-    """Play a recording: as fast as possible, in real time, or at any speed."""
+    """Play recordings: as fast as possible, in real time, or at any speed; once or in a loop."""
 
     Config = ReplayConfig
 
     def port(self) -> EventsPort:
-        """Look into the recording's header for the sensor size."""
+        """Look into the recordings' headers for the sensor size; None where it must be measured."""
+        if self.config.stop_us is not None and self.config.stop_us <= self.config.start_us:
+            raise PortError(
+                "stop_us",
+                f"must be > start_us = {self.config.start_us}, got {self.config.stop_us}",
+            )
         try:
-            with self._reader() as reader:
-                return EventsPort(reader.width, reader.height)
+            sizes = set()
+            for path in self._playlist()[:_LOOKED_AT]:
+                with self._open(path) as reader:
+                    sizes.add(reader.declared_size)
         except PipelineError as error:
             raise PortError("path", str(error)) from None
+        if self.config.join and len(sizes) > 1:
+            raise PortError(
+                "join", f"recordings of several sensor sizes, {sizes}, cannot be joined"
+            )
+        height, width = (sizes.pop() or (None, None)) if len(sizes) == 1 else (None, None)
+        return EventsPort(width, height)
 
     @property
     def speed(self) -> float:
@@ -86,51 +111,27 @@ class Replay(Source[ReplayConfig, ReplayState]):
         return self.config.speed
 
     def initial_state(self) -> ReplayState:
-        """Return the place before the recording."""
-        return ReplayState(BEGINNING, 0, 0, (), (), None, "before")
+        """Return the place before the first recording."""
+        return ReplayState(0, False, BEGINNING, 0, 0, None, 0, (), (), 0)
 
     def play(self, state: ReplayState) -> Iterator[Played[ReplayState]]:
-        """Yield the recording from ``state`` on."""
-        if state.phase == "after":
-            return
-        with self._reader() as reader:
-            gathered = _Chunks(reader, state, self.config.batch_events)
-            chunks = iter(gathered)
-            chunk, damage = _next(chunks)
-            if state.phase == "before":
-                state = state._replace(phase="within")
-                yield Played([self._start(reader, chunk)], state)
-            while chunk is not None:
-                following, damage = _next(chunks)
-                for begin, end, watermark_us, due_us in self._slices(chunk, following):
-                    state = ReplayState(
-                        position=chunk.position,
-                        offset=chunk.offset + end,
-                        sent=state.sent + end - begin,
-                        refused=chunk.refused,
-                        flaws=chunk.flaws,
-                        declared=None,
-                        phase="within",
-                    )
-                    message = self._message(chunk.events[begin:end], watermark_us)
-                    yield Played([message], state, due_us)
-                chunk = following
-            state = state._replace(
-                refused=gathered.refused,
-                flaws=gathered.flaws,
-                declared=reader.event_count if damage is None else None,
-                phase="after",
-            )
-            yield Played([control(EndRecording(stream=self.name))], state)
-            if damage is not None:
-                raise damage
+        """Yield the recordings from ``state`` on."""
+        paths = self._playlist()
+        turns = self.config.loop * len(paths)
+        while not turns or state.turn < turns:
+            last = bool(turns) and state.turn == turns - 1
+            sent = state.sent
+            state = yield from self._play(state, paths, last)
+            if not turns and state.turn % len(paths) == 0 and state.sent == sent == 0:
+                raise RecordingError(f"{paths[0]}: holds no event to play for ever; set loop = 1")
 
     def account(self, state: ReplayState) -> Account:
-        """Return events read, sent and refused; the file's own count is held against them."""
+        """Return events read, sent and refused; the files' own counts are held against them."""
         refused, flaws = dict(state.refused), dict(state.flaws)
-        if state.declared is not None and "damaged bytes" in flaws:
+        if state.declared is not None and not state.within and "damaged bytes" in flaws:
             refused["in damaged packets"] = state.declared - state.sent - sum(refused.values())
         total = sum(refused.values())
+        known = state.declared is not None and state.declared > 0 and not state.within
         return Account(
             taken=state.sent + total,
             used=state.sent,
@@ -138,120 +139,179 @@ class Replay(Source[ReplayConfig, ReplayState]):
             unit_in="events",
             unit_out="events",
             refused=refused,
-            due=None if state.declared is None else state.declared - total,
+            due=(state.declared or 0) - total if known else None,
             notes=flaws,
         )
 
-    def _reader(self) -> Reader:
-        return open_recording(self.config.path, self.config)
+    def _playlist(self) -> list[Path]:
+        """Return the recordings of one time through.
 
-    def _start(self, reader: Reader, chunk: _Chunk | None) -> Message:
-        first_us = None if chunk is None else int(chunk.events["t"][0])
+        Raises:
+            RecordingError: a folder cannot be read or holds none.
+        """
+        paths = self.config.path if isinstance(self.config.path, list) else [self.config.path]
+        if not paths:
+            raise RecordingError("the list is empty; name at least one recording")
+        return [recording for path in paths for recording in recordings_in(path)]
+
+    def _open(self, path: Path) -> Reader:
+        return open_recording(path, self.config, stream=self.config.stream, size=self.config.size)
+
+    def _play(
+        self, state: ReplayState, paths: list[Path], last: bool
+    ) -> Generator[Played[ReplayState], None, ReplayState]:
+        """Play one recording of the list, from ``state`` on; return the state behind it."""
+        with self._open(paths[state.turn % len(paths)]) as reader:
+            origin_us = _first_us(reader)
+            if not state.within:
+                state = self._begin(state, reader, origin_us, state.turn >= len(paths))
+                if state.turn == 0 or not self.config.join:
+                    yield Played([self._start(state, reader, origin_us)], state)
+            span_us = None
+            if origin_us is not None and self._cut:
+                stop_us = self.config.stop_us
+                end_us = None if stop_us is None else origin_us + stop_us
+                span_us = (origin_us + self.config.start_us, end_us)
+            chunks = Chunks(reader, state, self.config.batch_events, span_us)
+            flow = iter(chunks)
+            chunk, damage = _next(flow)
+            while chunk is not None:
+                following, damage = _next(flow)
+                for begin, end, watermark_us, due_us in self._slices(chunk, following):
+                    state = state._replace(
+                        position=chunk.position,
+                        offset=chunk.offset + end,
+                        reached_us=watermark_us,
+                        sent=state.sent + end - begin,
+                        refused=chunk.refused,
+                        flaws=chunk.flaws,
+                    )
+                    message = self._message(state, chunk, begin, end)
+                    yield Played([message], state, due_us)
+                chunk = following
+            ending = self._end_message(state)
+            state = self._end(state, reader, chunks, damage)
+            if last or damage is not None or not self.config.join:
+                yield Played([ending], state)
+            if damage is not None:
+                raise damage
+        return state
+
+    @property
+    def _cut(self) -> bool:
+        return self.config.start_us > 0 or self.config.stop_us is not None
+
+    def _begin(
+        self, state: ReplayState, reader: Reader, origin_us: int | None, again: bool
+    ) -> ReplayState:
+        """Return the state at the start of a recording; ``again``: it was played before."""
+        shift_us, position = 0, BEGINNING
+        if origin_us is not None:
+            begin_us = origin_us + self.config.start_us
+            if state.reached_us is not None and (again or (self.config.join and state.turn)):
+                shift_us = state.reached_us + 1 - begin_us
+            if self.config.start_us:
+                position = reader.position_at(begin_us)
+        return state._replace(within=True, position=position, offset=0, shift_us=shift_us)
+
+    def _end(
+        self,
+        state: ReplayState,
+        reader: Reader,
+        chunks: Chunks,
+        damage: RecordingError | None,
+    ) -> ReplayState:
+        """Return the state behind a recording."""
+        declared = None
+        known = state.declared is not None and reader.event_count is not None
+        if known and damage is None and not self._cut:
+            declared = (state.declared or 0) + (reader.event_count or 0)
+        return state._replace(
+            turn=state.turn + 1,
+            within=False,
+            position=BEGINNING,
+            offset=0,
+            refused=chunks.refused,
+            flaws=chunks.flaws,
+            declared=declared,
+        )
+
+    def _epoch(self, state: ReplayState) -> int:
+        return 0 if self.config.join else state.turn
+
+    def _start(self, state: ReplayState, reader: Reader, origin_us: int | None) -> Message:
+        first_us = None
+        if origin_us is not None:
+            first_us = origin_us + self.config.start_us + state.shift_us
         return control(
             Start(
                 stream=self.name,
+                epoch=self._epoch(state),
                 width=reader.width,
                 height=reader.height,
-                source=str(self.config.path),
+                source=str(reader.path),
                 t_first_us=first_us,
+                shift_us=state.shift_us,
             )
         )
 
-    def _message(self, events: EventArray, watermark_us: int) -> Message:
-        first_us, last_us = watermark_us, watermark_us
+    def _end_message(self, state: ReplayState) -> Message:
+        return control(EndRecording(stream=self.name, epoch=self._epoch(state)))
+
+    def _message(self, state: ReplayState, chunk: Chunk, begin: int, end: int) -> Message:
+        events = chunk.events[begin:end]
+        assert state.reached_us is not None
+        first_us = last_us = state.reached_us
         if len(events):
             first_us, last_us = int(events["t"][0]), int(events["t"][-1])
         return data(
             Events,
             events,
             stream=self.name,
+            epoch=self._epoch(state),
             t_first_us=first_us,
             t_last_us=last_us,
-            watermark_us=watermark_us,
+            watermark_us=state.reached_us,
         )
 
     def _slices(
-        self, chunk: _Chunk, following: _Chunk | None
+        self, chunk: Chunk, following: Chunk | None
     ) -> Iterator[tuple[int, int, int, int | None]]:
         """Cut a chunk by time when paced; yield begin, end, watermark, due time."""
-        # Time may go back; how far it has come is its running maximum.
-        reached = np.maximum.accumulate(chunk.events["t"])
-        last_us = int(reached[-1])
+        times = chunk.events["t"]
+        if self.config.on_time_back == "keep":
+            # How far time has come is its running maximum.
+            times = np.maximum.accumulate(times)
+        last_us = max(chunk.reached_us, int(times[-1]))
         if self.config.speed == 0:
-            yield 0, len(reached), last_us, None
+            yield 0, len(times), last_us, None
             return
         slice_us = max(1, round(1e6 * _SLICE_S * self.config.speed))
         # Nothing comes before the next event; behind the last one time stops.
         until_us = last_us if following is None else max(last_us, int(following.events["t"][0]))
-        begin, edge_us = 0, (int(reached[0]) // slice_us + 1) * slice_us
+        begin, edge_us = 0, (int(times[0]) // slice_us + 1) * slice_us
         while edge_us <= until_us:
-            end = int(np.searchsorted(reached, edge_us))
-            yield begin, end, edge_us, edge_us
+            end = int(np.searchsorted(times, edge_us))
+            yield begin, end, max(chunk.reached_us, edge_us), edge_us
             begin, edge_us = end, edge_us + slice_us
-        yield begin, len(reached), last_us, last_us
+        yield begin, len(times), last_us, last_us
 
 
-def _next(chunks: Iterator[_Chunk]) -> tuple[_Chunk | None, RecordingError | None]:
+def _first_us(reader: Reader) -> int | None:
+    """Return the time of the first event that the reader delivers, None where there is none."""
+    try:
+        for events, _ in reader.packets():
+            if len(events):
+                return int(events["t"][0])
+    except RecordingError:
+        # It will be met again, and told then, when the recording is played.
+        pass
+    return None
+
+
+def _next(chunks: Iterator[Chunk]) -> tuple[Chunk | None, RecordingError | None]:
     """Return the next chunk; damage in the file ends the recording before it ends the run."""
     try:
         return next(chunks, None), None
     except RecordingError as error:
         return None, error
-
-
-class _Chunks:
-    """Gathers packets into chunks of exactly ``size`` events; the last may be shorter."""
-
-    def __init__(self, reader: Reader, state: ReplayState, size: int) -> None:
-        self._reader = reader
-        self._state = state
-        self._size = size
-
-    @property
-    def refused(self) -> Counts:
-        """Events refused so far, by reason."""
-        return _sum(self._state.refused, self._reader.refused)
-
-    @property
-    def flaws(self) -> Counts:
-        """What else was found wrong so far, by kind."""
-        return _sum(self._state.flaws, self._reader.quality)
-
-    def __iter__(self) -> Iterator[_Chunk]:
-        pending: list[EventArray] = []
-        held, skip, position = 0, self._state.offset, self._state.position
-        refused, flaws = self._state.refused, self._state.flaws
-        place = (position, skip, refused, flaws)
-        damage: RecordingError | None = None
-        packets = self._reader.packets(position)
-        while True:
-            try:
-                packet = next(packets, None)
-            except RecordingError as error:
-                damage, packet = error, None
-            if packet is None:
-                break
-            events = packet.events
-            used = min(skip, len(events))
-            skip -= used
-            while used < len(events):
-                if not held:
-                    place = (position, used, refused, flaws)
-                part = events[used : used + self._size - held]
-                pending.append(part)
-                used, held = used + len(part), held + len(part)
-                if held == self._size:
-                    yield _Chunk(concatenate_events(pending), *place)
-                    pending, held = [], 0
-            position, refused, flaws = packet.position, self.refused, self.flaws
-        if held:
-            yield _Chunk(concatenate_events(pending), *place)
-        if damage is not None:
-            raise damage
-
-
-def _sum(before: Counts, *more: Mapping[str, int]) -> Counts:
-    total = Counter(dict(before))
-    for counts in more:
-        total.update(counts)
-    return tuple(sorted(total.items()))

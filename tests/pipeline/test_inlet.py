@@ -3,7 +3,6 @@
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from threading import Event
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from hypothesis import strategies as st
 from pipeline.inlet import messages_from
 from pipeline.loop import drive_source, drive_transform
 from pipeline.messages import Message, Predictions, Reset, Start, control
+from pipeline.playback import Playback
 from pipeline.ports import PredictionsPort
 from pipeline.queues import Receiver, Sender
 from pipeline.stage import Account, Transform
@@ -230,7 +230,7 @@ def test_a_diamond_with_unequal_branches_does_not_stand_still() -> None:
         drive_transform(Repeat(name, times), messages_from([end]), [end], [starts[name]])
 
     def play() -> None:
-        drive_source(source, [starts["in-a"], starts["in-b"]], Event())
+        drive_source(source, [starts["in-a"], starts["in-b"]], Playback())
 
     with ThreadPoolExecutor(4) as pool:
         merging, related = [ends["a"], ends["b"]], [frozenset({"camera"})] * 2

@@ -1,7 +1,7 @@
 """The loops that drive stages: what is stamped, counted, paced, and closed at the end."""
 
 from collections.abc import Iterator, Sequence
-from threading import TIMEOUT_MAX, Event
+from threading import TIMEOUT_MAX
 from typing import Any
 
 import pytest
@@ -17,16 +17,17 @@ from doubles import (
     start,
 )
 
-from pipeline import loop
+from pipeline import loop, playback
 from pipeline.errors import DeviceError, RecordingError
 from pipeline.loop import drive_source, drive_transform
 from pipeline.messages import Clock, Message, Start, control
+from pipeline.playback import Playback
 from pipeline.report import StageReport
 from pipeline.stage import Account, Played
 
 
 class Time:
-    """A clock that stands still unless someone waits; stands for `time` and for `Event`."""
+    """A clock that stands still unless someone waits; stands for `time` and `Playback`."""
 
     def __init__(self) -> None:
         self.now_ns = 10**9
@@ -37,7 +38,9 @@ class Time:
     def monotonic_ns(self) -> int:
         return self.now_ns
 
-    def is_set(self) -> bool:
+    stopped = False
+
+    def gate(self) -> bool:
         return False
 
     def wait(self, seconds: float) -> bool:
@@ -50,6 +53,7 @@ class Time:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     clock = Time()
     monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(playback, "time", clock)
     return clock
 
 
@@ -57,7 +61,7 @@ def play(
     items: Sequence[Message | Exception], speed: float = 0.0, stop: Any = None
 ) -> tuple[StageReport, ListSender]:
     sender: Any = ListSender()
-    report = drive_source(ListSource(items, speed), [sender], stop or Event())
+    report = drive_source(ListSource(items, speed), [sender], stop or Playback())
     return report, sender
 
 
@@ -82,7 +86,7 @@ def test_a_source_is_played_to_its_end_and_its_messages_are_numbered() -> None:
 
 def test_every_queue_of_a_source_gets_every_message() -> None:
     senders: Any = [ListSender("a"), ListSender("b")]
-    report = drive_source(ListSource([start(), events(3), end_recording()]), senders, Event())
+    report = drive_source(ListSource([start(), events(3), end_recording()]), senders, Playback())
     first, second = ([m.header for m in sender.arrived] for sender in senders)
     assert first == second
     assert [count.name for count in report.sent] == ["a", "b"]
@@ -117,19 +121,19 @@ def test_a_source_that_fails_between_recordings_closes_none() -> None:
 class Stopping(ListSource):
     """Is stopped by the user after its third turn."""
 
-    def __init__(self, items: Sequence[Message | Exception], stop: Event) -> None:
+    def __init__(self, items: Sequence[Message | Exception], stop: Playback) -> None:
         super().__init__(items)
         self.stop = stop
 
     def play(self, state: int) -> Iterator[Played[int]]:
         for turn, played in enumerate(super().play(state)):
             if turn == 3:
-                self.stop.set()
+                self.stop.stop()
             yield played
 
 
 def test_a_stopped_source_sends_what_it_has_and_closes_its_recording() -> None:
-    stop, sender = Event(), ListSender()
+    stop, sender = Playback(), ListSender()
     senders: Any = [sender]
     items = [start(epoch=4), *(events(2, t_us=k) for k in range(9)), end_recording(epoch=4)]
     report = drive_source(Stopping(items, stop), senders, stop)
@@ -140,9 +144,9 @@ def test_a_stopped_source_sends_what_it_has_and_closes_its_recording() -> None:
 
 
 def test_a_source_stopped_while_it_waits_does_not_send_what_was_not_due() -> None:
-    class StopsInTheFirstWait(Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            self.set()
+    class StopsInTheFirstWait(Playback):
+        def wait(self, seconds: float) -> bool:
+            self.stop()
             return True
 
     items = [start(), events(1, t_us=10**9), end_recording()]

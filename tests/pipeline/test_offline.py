@@ -1,7 +1,6 @@
 """Stages in a row without queues: the same messages as a run has, and resources given back."""
 
 from collections.abc import Iterator
-from threading import Event
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from pipeline.errors import DeviceError
 from pipeline.loop import drive_source
 from pipeline.messages import Message
 from pipeline.offline import play, run_chain
+from pipeline.playback import Playback
 from pipeline.stage import Played
 
 
@@ -40,7 +40,7 @@ def test_a_source_is_played_with_the_end_of_the_stream() -> None:
 def test_playing_gives_what_the_runner_sends() -> None:
     config = NoiseConfig(events=950, batch=100)
     sender: Any = ListSender()
-    drive_source(Noise("camera", config), [sender], Event())
+    drive_source(Noise("camera", config), [sender], Playback())
     offline = list(play(Noise("camera", config)))
     assert kinds(offline) == kinds(sender.arrived)
     assert b"".join(m.array.tobytes() for m in offline) == b"".join(

@@ -18,7 +18,7 @@ from stages.formats.aedat4_writer import Aedat4Writer
 from stages.sources.replay import Replay, ReplayConfig, ReplayState
 
 
-def replay(path: Path, **options: Any) -> Replay:
+def replay(path: Path | list[Path], **options: Any) -> Replay:
     return Replay("camera", ReplayConfig(**{"path": path, **options}))
 
 
@@ -151,3 +151,136 @@ def test_the_files_own_count_is_held_against_what_was_sent(path: Path, tmp_path:
     assert rest.taken == 5000
     assert 0 < rest.refused["in damaged packets"] < 5000
     assert rest.made == rest.due == 5000 - rest.refused["in damaged packets"]
+
+
+def starts_of(messages: list[Message]) -> list[Start]:
+    return [m.header for m in messages if isinstance(m.header, Start)]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three recordings, and files that are none."""
+    folder = tmp_path_factory.mktemp("three")
+    for number in range(3):
+        events = some_events(200 + number, span_us=10_000, seed=number)
+        events["t"] += 1000 * number
+        write_recording(folder / f"{number}.aedat4", events)
+    (folder / "labels.tsv").write_text("0\tleft\n")
+    (folder / "below").mkdir()
+    return folder
+
+
+def test_a_folder_is_played_by_name_an_epoch_each(three: Path) -> None:
+    messages = messages_of(replay(three))
+    assert [Path(start.source).name for start in starts_of(messages)] == [
+        "0.aedat4",
+        "1.aedat4",
+        "2.aedat4",
+    ]
+    assert [start.epoch for start in starts_of(messages)] == [0, 1, 2]
+    assert [start.shift_us for start in starts_of(messages)] == [0, 0, 0]
+    per_epoch = [
+        sum(len(m.array) for m in messages if m.header.epoch == epoch) for epoch in range(3)
+    ]
+    assert per_epoch == [200, 201, 202]
+
+
+def test_a_list_of_files_and_folders_is_played_in_its_order(three: Path) -> None:
+    messages = messages_of(replay([three / "2.aedat4", three]))
+    names = [Path(start.source).stem for start in starts_of(messages)]
+    assert names == ["2", "0", "1", "2"]
+
+
+def test_a_loop_shifts_time_and_marks_epochs(path: Path) -> None:
+    events = some_events()
+    messages = messages_of(replay(path, loop=3))
+    starts = starts_of(messages)
+    span_us = int(events["t"][-1] - events["t"][0]) + 1
+    assert [start.epoch for start in starts] == [0, 1, 2]
+    assert [start.shift_us for start in starts] == [0, span_us, 2 * span_us]
+    assert [start.t_first_us for start in starts] == [
+        int(events["t"][0]) + k * span_us for k in range(3)
+    ]
+    heard = events_of(messages)
+    assert len(heard) == 3 * len(events)
+    assert (np.diff(heard["t"]) >= 0).all()
+    for k in range(3):
+        again = heard[k * len(events) : (k + 1) * len(events)].copy()
+        again["t"] -= k * span_us
+        np.testing.assert_array_equal(again, events)
+    account = last_account(replay(path, loop=3))
+    assert account.made == account.due == 15_000
+
+
+def test_joined_recordings_are_one(three: Path) -> None:
+    messages = messages_of(replay(three, join=True, loop=2))
+    assert len(starts_of(messages)) == 1
+    assert sum(isinstance(m.header, EndRecording) for m in messages) == 1
+    assert {m.header.epoch for m in messages} == {0}
+    times = events_of(messages)["t"]
+    assert len(times) == 2 * (200 + 201 + 202)
+    assert (np.diff(times) >= 0).all()
+
+
+def test_an_endless_loop_of_nothing_is_refused(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "empty.aedat4", empty_events())
+    with pytest.raises(RecordingError, match="holds no event to play for ever; set loop = 1"):
+        messages_of(replay(path, loop=0))
+
+
+def last_account(source: Replay) -> Account:
+    *_, last = source.play(source.initial_state())
+    return source.account(last.state)
+
+
+@pytest.mark.parametrize("speed", [0.0, 5.0])
+@pytest.mark.parametrize(("start_us", "stop_us"), [(0, 100_000), (123_456, None), (200, 201_000)])
+def test_a_span_is_counted_from_the_first_event(
+    path: Path, start_us: int, stop_us: int | None, speed: float
+) -> None:
+    events = some_events()
+    since_us = events["t"] - events["t"][0]
+    inside = (since_us >= start_us) & (since_us < (10**9 if stop_us is None else stop_us))
+    source = replay(path, start_us=start_us, stop_us=stop_us, speed=speed, batch_events=300)
+    messages = messages_of(source)
+    np.testing.assert_array_equal(events_of(messages), events[inside])
+    assert starts_of(messages)[0].t_first_us == int(events["t"][0]) + start_us
+    account = last_account(source)
+    assert account.taken == account.made == inside.sum()
+    assert account.due is None
+
+
+@settings(max_examples=25)
+@given(stop=st.integers(0, 40), options=st.sampled_from(["loop", "join", "span", "folder"]))
+def test_it_resumes_within_loops_spans_and_folders(three: Path, stop: int, options: str) -> None:
+    chosen: dict[str, Any] = {
+        "loop": {"path": three / "1.aedat4", "loop": 3},
+        "join": {"path": three, "join": True, "loop": 2},
+        "span": {"path": three, "start_us": 2000, "stop_us": 8000},
+        "folder": {"path": three},
+    }[options]
+    source = replay(batch_events=37, **chosen)
+    whole = events_of(messages_of(source))
+    before: list[Message] = []
+    state = source.initial_state()
+    for number, turn in enumerate(source.play(state)):
+        if number > stop:
+            break
+        before += turn.messages
+        state = turn.state
+    behind = messages_of(replay(batch_events=37, **chosen), state)
+    np.testing.assert_array_equal(events_of(before + behind), whole)
+    *_, last = source.play(state)
+    assert source.account(last.state).made == len(whole)
+
+
+def test_a_stop_before_the_start_is_refused_by_the_check(path: Path) -> None:
+    with pytest.raises(PortError, match="must be > start_us = 5, got 5") as caught:
+        replay(path, start_us=5, stop_us=5).port()
+    assert caught.value.key == "stop_us"
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none here\n")
+    with pytest.raises(PortError, match="holds no recording of a known format"):
+        replay(tmp_path).port()

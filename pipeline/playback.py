@@ -1,0 +1,144 @@
+"""How a source plays: held to the clock, paused, stepped and stopped from outside.
+
+`Playback` is what others tell the source's thread; `Pacer` holds its messages back until their
+event time is due.
+"""
+
+import threading
+import time
+
+import msgspec
+
+from pipeline.messages import Clock, Message, Retime, Start, control
+from pipeline.report import Pace
+
+__all__ = ["Pacer", "Playback"]
+
+
+class Playback:
+    """Pause, step, resume and stop; told by one thread, obeyed by the source's."""
+
+    def __init__(self) -> None:
+        """Begin playing."""
+        self._changed = threading.Condition()
+        self._paused = False
+        self._steps = 0
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the source is to end its stream."""
+        return self._stopped
+
+    def pause(self) -> None:
+        """Let nothing more leave, as soon as the turn under way has left."""
+        with self._changed:
+            self._paused = True
+            self._changed.notify_all()
+
+    def step(self, turns: int = 1) -> None:
+        """Pause, and let ``turns`` further turns of the source leave."""
+        with self._changed:
+            self._paused = True
+            self._steps += turns
+            self._changed.notify_all()
+
+    def resume(self) -> None:
+        """Play on."""
+        with self._changed:
+            self._paused, self._steps = False, 0
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the stream; also what is paused ends."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def gate(self) -> bool:
+        """Wait while paused, using up a step if there is one; return whether it was paused."""
+        with self._changed:
+            held = self._paused
+            self._changed.wait_for(lambda: self._stopped or not self._paused or self._steps > 0)
+            if self._paused and self._steps:
+                self._steps -= 1
+            return held
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; return early, and True, when the source is paused or stopped."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopped or self._paused, seconds)
+
+
+class Pacer:
+    """Holds messages back until their event time is due on the wall clock."""
+
+    def __init__(self, speed: float, playback: Playback) -> None:
+        """``speed`` is how many times faster than recorded; 0 holds nothing back."""
+        self._speed = speed
+        self._playback = playback
+        self._clock: Clock | None = None
+        self._event_us = 0
+        self._wall_ns = 0
+        self._late_ns = 0
+        self._last_us = 0
+        self._last_ns = 0
+
+    def anchor(self, start: Message) -> Message:
+        """Let the recording's clock run from now on; return its Start with the clock in it."""
+        header = start.header
+        self._clock = None
+        if self._speed > 0 and isinstance(header, Start) and header.t_first_us is not None:
+            self._set(header.t_first_us)
+            header = msgspec.structs.replace(header, clock=self._clock)
+        return Message(header, start.array)
+
+    def wait(self, due_us: int | None, wait_s: float) -> tuple[bool, bool]:
+        """Wait until due; return whether to go on, and whether the clock was set anew.
+
+        A turn that was held by a pause is due when the pause ends, and the clock runs from there.
+        """
+        held = self._playback.gate()
+        if held and self._playback.stopped:
+            return False, False
+        if self._clock is None or due_us is None:
+            if wait_s > 0 and self._playback.wait(wait_s):
+                self._playback.gate()
+                return not self._playback.stopped, False
+            return True, False
+        while not (held or self._playback.stopped):
+            ahead_ns = self._clock.due_ns(due_us) - time.monotonic_ns()
+            if ahead_ns <= 0 or not self._playback.wait(min(ahead_ns / 1e9, threading.TIMEOUT_MAX)):
+                break
+            held = self._playback.gate()
+        if self._playback.stopped:
+            return False, False
+        if held:
+            self._set(due_us)
+            return True, True
+        now = time.monotonic_ns()
+        self._event_us += due_us - self._last_us
+        self._wall_ns += now - self._last_ns
+        self._late_ns = max(self._late_ns, now - self._clock.due_ns(due_us))
+        self._last_us, self._last_ns = due_us, now
+        return True, False
+
+    def retime(self, recording: Message) -> Message:
+        """Return the message that tells the stages of an open recording its new clock."""
+        header = recording.header
+        return control(Retime(stream=header.stream, epoch=header.epoch, clock=self._clock))
+
+    def report(self) -> Pace | None:
+        """Return how the clock was kept; time under a pause does not count."""
+        if self._speed <= 0:
+            return None
+        return Pace(
+            speed=self._speed,
+            event_s=self._event_us / 1e6,
+            wall_s=self._wall_ns / 1e9,
+            late_max_ms=self._late_ns / 1e6,
+        )
+
+    def _set(self, t_us: int) -> None:
+        self._clock = Clock(t_us, time.monotonic_ns(), self._speed)
+        self._last_us, self._last_ns = self._clock.t_us, self._clock.at_ns
