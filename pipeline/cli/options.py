@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["File", "Json", "Set"]
+__all__ = ["File", "Json", "Set", "Size"]
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="The pipeline's TOML file.")]
 Set: TypeAlias = Annotated[
@@ -17,3 +17,11 @@ Set: TypeAlias = Annotated[
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Size: TypeAlias = Annotated[
+    tuple[int, int] | None,
+    typer.Option(
+        metavar="HEIGHT WIDTH",
+        min=1,
+        help="Size of the sensor in pixels, where the file does not say it.",
+    ),
+]

@@ -1,0 +1,1 @@
+"""What can be done with whole recordings: summed up, pictured, converted."""
