@@ -76,7 +76,7 @@ def decode(
     full = out.shape[0] - ROOM
     made, i = 0, 0
     while i < words.shape[0] and made <= full:
-        word = np.int64(words[i])
+        word = int(np.int64(words[i]))
         kind = word >> 12
         i += 1
         if kind <= 2:

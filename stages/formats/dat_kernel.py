@@ -1,0 +1,41 @@
+"""The Numba kernel of DAT: records of 64 bits to events.
+
+Source: Prophesee's description of the DAT file format, and for version 1 the layout that ATIS
+recordings of the time have. The lower half is the time in µs, the upper half x, y and polarity
+from the lowest bit on.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["decode"]
+
+
+@njit(cache=True, nogil=True)
+def decode(
+    words: NDArray[np.int64],
+    state: NDArray[np.int64],
+    out: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Decode records until they or the room for events end; see `stages.formats.words.Decode`.
+
+    The state is the time of the record before, unrolled, and the bits of x and of y.
+    """
+    t = int(state[0])
+    y_at = int(state[1])
+    p_at = y_at + int(state[2])
+    x_mask, y_mask = (1 << y_at) - 1, (1 << int(state[2])) - 1
+    count = min(words.shape[0], out.shape[0])
+    for i in range(count):
+        word = int(words[i])
+        address = word >> 32
+        step = (word & 0xFFFFFFFF) - (t & 0xFFFFFFFF)
+        t += step + 0x100000000 if step <= -0x80000000 else step
+        out[i, 0] = t
+        out[i, 1] = (
+            address & x_mask | (address >> y_at & y_mask) << 16 | (address >> p_at & 1) << 32
+        )
+    state[0] = t
+    return count, count

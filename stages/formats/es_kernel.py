@@ -1,0 +1,85 @@
+"""The Numba kernels of Event Stream: bytes to events; see `stages.formats.es`."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["SKIPPED", "decode_atis", "decode_dvs"]
+
+SKIPPED = ("reset bytes", "exposure events")
+_BYTES = 5
+
+
+@njit(cache=True, nogil=True)
+def _place(words: NDArray[np.uint8], i: int, height: int) -> int:
+    """The x and y at a byte as an event has them; y is upward in the file."""
+    x = int(np.int64(words[i])) | int(np.int64(words[i + 1])) << 8
+    y = int(np.int64(words[i + 2])) | int(np.int64(words[i + 3])) << 8
+    # What an int16 does not hold is -1, which is outside every sensor.
+    return (x if x < 0x8000 else 0xFFFF) | (height - 1 - y if y < height else 0xFFFF) << 16
+
+
+@njit(cache=True, nogil=True)
+def decode_dvs(
+    words: NDArray[np.uint8],
+    state: NDArray[np.int64],
+    out: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Decode bytes until they or the room for events end; see `stages.formats.words.Decode`.
+
+    The state is the time of the event before, and the sensor's height.
+    """
+    t, height = int(state[0]), int(state[1])
+    made, i = 0, 0
+    while i < words.shape[0] and made < out.shape[0]:
+        first = int(np.int64(words[i]))
+        if first == 0xFF:
+            t += 0x7F
+            i += 1
+        elif first == 0xFE:
+            counts[2] += 1
+            i += 1
+        elif i + _BYTES <= words.shape[0]:
+            t += first >> 1
+            out[made, 0] = t
+            out[made, 1] = _place(words, i + 1, height) | (first & 1) << 32
+            made += 1
+            i += _BYTES
+        else:
+            break
+    state[0] = t
+    return i, made
+
+
+@njit(cache=True, nogil=True)
+def decode_atis(
+    words: NDArray[np.uint8],
+    state: NDArray[np.int64],
+    out: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Decode bytes as `decode_dvs` does; events of exposure measurement are counted only."""
+    t, height = int(state[0]), int(state[1])
+    made, i = 0, 0
+    while i < words.shape[0] and made < out.shape[0]:
+        first = int(np.int64(words[i]))
+        if first == 0xFC:
+            counts[2] += 1
+            i += 1
+        elif first > 0xFC:
+            t += 0x3F * (first & 3)
+            i += 1
+        elif i + _BYTES <= words.shape[0]:
+            t += first >> 2
+            if first & 1:
+                counts[3] += 1
+            else:
+                out[made, 0] = t
+                out[made, 1] = _place(words, i + 1, height) | (first >> 1 & 1) << 32
+                made += 1
+            i += _BYTES
+        else:
+            break
+    state[0] = t
+    return i, made

@@ -1,0 +1,64 @@
+"""The Numba kernel of EVT2: words of 32 bits to events.
+
+Source: Prophesee's description of the EVT 2.0 format. The upper four bits are the kind of word; an
+event has six bits of time, eleven of x and eleven of y, and TIME_HIGH the 28 bits of time above.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["SKIPPED", "decode", "start_state"]
+
+SKIPPED = ("trigger words", "other words")
+"""What `decode` counts behind unknown words and an example of them; OTHERS and CONTINUED words
+are ``other words``."""
+
+# Before the first TIME_HIGH every time is impossible: inspection refuses and counts such events.
+_NO_HIGH = -(1 << 56) - 1
+
+
+def start_state(offset_us: int = 0) -> NDArray[np.int64]:
+    """Return the state before the first word: TIME_HIGH with all wraps, and where it starts.
+
+    Args:
+        offset_us: what is added to all times; a multiple of 2³⁴ µs.
+    """
+    return np.array([_NO_HIGH, offset_us >> 6], np.int64)
+
+
+@njit(cache=True, nogil=True)
+def decode(
+    words: NDArray[np.uint32],
+    state: NDArray[np.int64],
+    out: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Decode words until they or the room for events end; see `stages.formats.words.Decode`."""
+    high = int(state[0])
+    made, i = 0, 0
+    while i < words.shape[0] and made < out.shape[0]:
+        word = int(np.int64(words[i]))
+        kind = word >> 28
+        i += 1
+        if kind <= 1:  # CD_OFF, CD_ON
+            out[made, 0] = high << 6 | (word >> 22) & 0x3F
+            out[made, 1] = (word >> 11) & 0x7FF | (word & 0x7FF) << 16 | kind << 32
+            made += 1
+        elif kind == 8:  # TIME_HIGH
+            step = (word & 0xFFFFFFF) - (high & 0xFFFFFFF)
+            if high == _NO_HIGH:
+                high = int(state[1]) + (word & 0xFFFFFFF)
+            elif step <= -0x8000000:
+                high += step + 0x10000000
+            else:
+                high += step
+        elif kind == 10:  # EXT_TRIGGER
+            counts[2] += 1
+        elif kind >= 14:  # OTHERS, CONTINUED
+            counts[3] += 1
+        else:
+            counts[0] += 1
+            counts[1] = word
+    state[0] = high
+    return i, made
