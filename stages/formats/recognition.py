@@ -46,7 +46,7 @@ def _prophesee(begin: bytes) -> str | None:
     if header is None:
         return None
     lines = header[0]
-    if found := re.search(rb"^% (?:evt |format EVT)(\d)(?:\.(\d))?", lines, re.MULTILINE):
+    if found := re.search(rb"^% (?:evt |format EVT)(\d)(?:\.?(\d))?", lines, re.MULTILINE):
         version = {(b"2", b"0"): "EVT2", (b"2", b"1"): "EVT2.1", (b"3", b"0"): "EVT3"}
         return version.get((found[1], found[2] or b"0"))
     # Text with comments has more text behind them, DAT two bytes of type and size.
