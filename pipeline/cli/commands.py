@@ -8,6 +8,7 @@ import typer
 
 from pipeline import __version__
 from pipeline.cli.check import check
+from pipeline.cli.convert import convert
 from pipeline.cli.info import info
 from pipeline.cli.run import run
 from pipeline.cli.simulate import simulate
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, stages, info, simulate, train):
+for command in (run, check, stages, info, convert, simulate, train):
     app.command()(command)
 
 

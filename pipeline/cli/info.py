@@ -54,9 +54,9 @@ def info(
             _print_json(found)
         summaries.append(found)
     if not json and len(paths) == 1 and summaries:
-        _print_one(summaries[0], summary.describe_quality, console)
+        _print_one(summaries[0], console)
     elif not json and summaries:
-        _print_table(summaries, summary.describe_quality, console)
+        _print_table(summaries, console)
     for earlier in errors[:-1]:
         print(f"error: {earlier}", file=sys.stderr)
     if errors:
@@ -87,15 +87,11 @@ def _print_json(summary: Any) -> None:
     print(msgspec.json.encode(values).decode(), flush=True)
 
 
-def _print_one(
-    summary: Any, describe: Callable[[dict[str, int], dict[str, int]], str], console: "Console"
-) -> None:
+def _print_one(summary: Any, console: "Console") -> None:
     from pipeline.cli.picture import activity_lines, sparkline
 
     camera = f", camera {summary.source}" if summary.source else ""
     sensor = f"{summary.width}×{summary.height}"
-    quality = summary.quality
-    found = describe(quality.refused, quality.flaws)
     rows = {
         "format": f"{summary.format}{camera}",
         "sensor": sensor if summary.size_declared else f"{sensor} (not declared: as far as seen)",
@@ -106,7 +102,7 @@ def _print_one(
         rows["time"] = f"{summary.t_first_us} µs to {summary.t_last_us} µs"
         rows["duration"] = f"{summary.duration_s:.6f} s"
         rows["rate"] = f"mean {_rate(summary.rate_mean)}, peak {_rate(summary.rate_peak)} in 10 ms"
-    rows["quality"] = quality.verdict + (f": {found}" if found else "")
+    rows["quality"] = str(summary.quality)
     console.print(summary.path, markup=False, soft_wrap=True)
     for name, text in rows.items():
         console.print(f"  {name:<9} {text}", markup=False, soft_wrap=True)
@@ -118,11 +114,7 @@ def _print_one(
         console.print(line)
 
 
-def _print_table(
-    summaries: list[Any],
-    describe: Callable[[dict[str, int], dict[str, int]], str],
-    console: "Console",
-) -> None:
+def _print_table(summaries: list[Any], console: "Console") -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -132,7 +124,6 @@ def _print_table(
         right = name in ("events", "duration", "rate")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for one in summaries:
-        found = describe(one.quality.refused, one.quality.flaws)
         table.add_row(
             Text(Path(one.path).name),
             one.format,
@@ -140,7 +131,7 @@ def _print_table(
             f"{one.events:,}",
             "" if one.duration_s is None else f"{one.duration_s:.3f} s",
             _rate(one.rate_mean),
-            one.quality.verdict + (f": {found}" if found else ""),
+            str(one.quality),
         )
     console.print(table)
 

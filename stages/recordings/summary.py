@@ -1,9 +1,8 @@
 """A recording summed up: what is in it, how much, when, and in what state it is."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,26 +10,14 @@ from numpy.typing import NDArray
 
 from stages.formats import Policies, open_recording
 from stages.formats.reader import Packet, Reader
+from stages.recordings.quality import Quality, quality_of
 
-__all__ = ["Quality", "Summary", "describe_quality", "progress_of", "summarise"]
+__all__ = ["Summary", "progress_of", "summarise"]
 
 _PICTURE_COLUMNS, _PICTURE_ROWS = 76, 40
 """The picture's largest extent in pixels; a line of text holds two rows."""
 
 _LENIENT = Policies(on_damage="drop", on_time_back="keep")
-_HARMLESS = ("gaps",)
-"""Findings that are no mistake: nothing moved for a while."""
-
-
-class Quality(msgspec.Struct, frozen=True):
-    """What is wrong with a recording."""
-
-    verdict: Literal["good", "flawed", "damaged"]
-    """``damaged``: a part cannot be read; ``flawed``: all can be read, but not all is right."""
-    refused: dict[str, int]
-    """Events that are not counted, by reason."""
-    flaws: dict[str, int]
-    """What else was found, by kind; see `stages.formats.reader.Reader.quality`."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -99,12 +86,6 @@ def progress_of(reader: Reader, packet: Packet, events: int) -> float:
     return min(1.0, packet.position[1] / reader.file_bytes)
 
 
-def describe_quality(refused: Mapping[str, int], flaws: Mapping[str, int]) -> str:
-    """Put what was found into words."""
-    lost = [f"{count:,} events {reason}" for reason, count in sorted(refused.items())]
-    return ", ".join([*lost, *(f"{kind}: {count:,}" for kind, count in sorted(flaws.items()))])
-
-
 class _Counts:
     """What is known of the events so far."""
 
@@ -146,7 +127,7 @@ class _Counts:
             events=self.events,
             on=on,
             off=off,
-            quality=_quality(reader, self.events),
+            quality=quality_of(reader, self.events),
             picture=self._picture.tolist(),
             **self._times(),
         )
@@ -174,20 +155,3 @@ class _Counts:
 def _rates(counts: NDArray[np.int64], step_us: int) -> list[float]:
     rates: list[float] = (counts / step_us * 1e6).tolist()
     return rates
-
-
-def _quality(reader: Reader, events: int) -> Quality:
-    refused, flaws = Counter(reader.refused), Counter(reader.quality)
-    if reader.event_count is not None:
-        missing = reader.event_count - events - sum(refused.values())
-        if missing > 0 and "damaged bytes" in flaws:
-            refused["in damaged packets"] = missing
-        elif missing:
-            flaws["events other than declared"] = abs(missing)
-    wrong = refused.total() + sum(n for kind, n in flaws.items() if kind not in _HARMLESS)
-    damaged = "damaged places" in flaws
-    return Quality(
-        verdict="damaged" if damaged else "flawed" if wrong else "good",
-        refused=dict(sorted(refused.items())),
-        flaws=dict(sorted(flaws.items())),
-    )

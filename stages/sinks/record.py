@@ -15,16 +15,16 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from pipeline.config import FilePath
-from pipeline.errors import RecordingError, StageError
+from pipeline.errors import StageError
 from pipeline.events import EventArray, concatenate_events
 from pipeline.messages import Events, Message, Start
 from pipeline.ports import EventsPort
-from pipeline.stage import Account, PortError, Sink, StageConfig
-from stages.formats import Policies, create_recording, writer_of
+from pipeline.stage import Account, Sink, StageConfig
+from stages.formats import Policies, create_recording
 from stages.formats.inspection import NO_TIME_US, Inspector
 from stages.formats.writer import Writer
 from stages.record_file import explain
-from stages.sinks.output_file import check_output
+from stages.recordings.target import check_target
 
 __all__ = ["Record", "RecordConfig", "RecordState"]
 
@@ -73,16 +73,7 @@ class Record(Sink[RecordConfig, RecordState]):
 
     def port(self) -> None:
         """Look whether the file may be written, and whether its format can be."""
-        path, compression = self.config.path, self.config.compression
-        check_output(path, self.config.if_exists)
-        try:
-            writer = writer_of(path)
-        except RecordingError as error:
-            raise PortError("path", str(error)) from None
-        if compression is not None and compression not in writer.compressions:
-            can = ", ".join(writer.compressions)
-            must = f"must be one of {can}" if can else "must be left out"
-            raise PortError("compression", f"{must} for {writer.format}, got {compression!r}")
+        check_target(self.config.path, self.config.if_exists, self.config.compression)
 
     def open(self) -> None:
         """Prepare; files are opened as recordings start."""

@@ -1,0 +1,146 @@
+"""A recording converted: read in any format, written in any that can be written."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from pipeline.errors import PipelineError, RecordingError
+from pipeline.events import EventArray
+from stages.formats import Policies, create_recording, open_recording
+from stages.formats.reader import BEGINNING, Reader
+from stages.formats.writer import Writer
+from stages.record_file import explain
+from stages.recordings.quality import Quality, quality_of
+from stages.recordings.summary import progress_of
+
+__all__ = ["Conversion", "Part", "convert"]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Which part of a recording to take, in µs from its first event; ``stop_us`` is not in it."""
+
+    start_us: int = 0
+    stop_us: int | None = None
+    from_zero: bool = False
+    """Whether times count from the part's start; else they stay as they are."""
+
+
+_WHOLE = Part()
+
+
+class Conversion(msgspec.Struct, frozen=True):
+    """What was written."""
+
+    path: str
+    format: str
+    width: int
+    height: int
+    events: int
+    bytes: int
+    quality: Quality
+    """What was found in the part of the recording that was read."""
+
+
+def convert(
+    source: Path,
+    target: Path,
+    policies: Policies,
+    *,
+    size: tuple[int, int] | None = None,
+    part: Part = _WHOLE,
+    compression: str | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Conversion:
+    """Convert a recording; memory does not grow with its length.
+
+    A file that is begun and cannot be finished is kept, complete as far as it goes, if there are
+    events in it; the error says so.
+
+    Args:
+        source: the recording to read.
+        target: the file to write, in the format that its name ends with.
+        policies: what to do about mistakes in the recording; ``on_time_back`` cannot be ``keep``.
+        size: (height, width) of the sensor, where the recording does not say it.
+        part: which part to take.
+        compression: one that the format to write has.
+        on_progress: called again and again with the share that was read.
+
+    Raises:
+        RecordingError: the recording cannot be read, or its events not be written.
+    """
+    with open_recording(source, policies, size=size) as reader:
+        writer = _create(target, reader, compression)
+        try:
+            with writer:
+                events = _copy(reader, writer, part, on_progress)
+        except PipelineError as error:
+            raise RecordingError(f"{error}; {_left(writer)}") from None
+        except BaseException:
+            _left(writer)
+            raise
+        whole = part.start_us == 0 and part.stop_us is None
+        return Conversion(
+            path=str(target),
+            format=writer.format,
+            width=writer.width,
+            height=writer.height,
+            events=events,
+            bytes=target.stat().st_size,
+            quality=quality_of(reader, events, whole),
+        )
+
+
+def _create(target: Path, reader: Reader, compression: str | None) -> Writer:
+    source = "".join(sign for sign in reader.source if sign.isprintable()) or "pipeline"
+    options = {} if compression is None else {"compression": compression}
+    height, width = reader.size
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return create_recording(target, width, height, source=source, options=options)
+    except OSError as error:
+        raise RecordingError(explain(target, error)) from None
+    except ValueError as error:
+        raise RecordingError(f"{target}: cannot be written: {error}") from None
+
+
+def _copy(reader: Reader, writer: Writer, part: Part, on_progress: Callable[[float], None]) -> int:
+    for events, share in _events_of(reader, part):
+        writer.write(events)
+        on_progress(share)
+    return writer.events
+
+
+def _events_of(reader: Reader, part: Part) -> Iterator[tuple[EventArray, float]]:
+    """Yield the events of a part, with the share of the recording that was read."""
+    position, start_us, stop_us, shift_us = BEGINNING, None, None, 0
+    if part.start_us or part.stop_us is not None or part.from_zero:
+        first_us = next((int(p.events["t"][0]) for p in reader.packets() if len(p.events)), 0)
+        start_us = first_us + part.start_us
+        stop_us = None if part.stop_us is None else first_us + part.stop_us
+        shift_us = -start_us if part.from_zero else 0
+        position = reader.position_at(start_us) if part.start_us else BEGINNING
+    count = 0
+    for packet in reader.packets(position):
+        events = packet.events
+        count += len(events)
+        begin = 0 if start_us is None else int(np.searchsorted(events["t"], start_us))
+        end = len(events) if stop_us is None else int(np.searchsorted(events["t"], stop_us))
+        taken = events[begin:end]
+        if shift_us:
+            taken = taken.copy()
+            taken["t"] += shift_us
+        yield taken, progress_of(reader, packet, count)
+        if end < len(events):
+            return
+
+
+def _left(writer: Writer) -> str:
+    """Say what is left of a file that could not be finished; without events it is removed."""
+    if writer.events:
+        return f"{writer.path} holds the {writer.events} events before it"
+    with suppress(OSError):
+        writer.path.unlink()
+    return f"{writer.path} was not written"
