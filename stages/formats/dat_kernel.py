@@ -1,4 +1,4 @@
-"""The Numba kernel of DAT: records of 64 bits to events.
+"""The Numba kernels of DAT: records of 64 bits to events, and back.
 
 Source: Prophesee's description of the DAT file format, and for version 1 the layout that ATIS
 recordings of the time have. The lower half is the time in µs, the upper half x, y and polarity
@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["decode"]
+__all__ = ["decode", "encode"]
 
 
 @njit(cache=True, nogil=True)
@@ -38,4 +38,20 @@ def decode(
             address & x_mask | (address >> y_at & y_mask) << 16 | (address >> p_at & 1) << 32
         )
     state[0] = t
+    return count, count
+
+
+@njit(cache=True, nogil=True)
+def encode(
+    events: NDArray[np.int64], state: NDArray[np.int64], out: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Encode events until they or the room end; see `stages.formats.words_writer.Encode`.
+
+    There is no state. Times lose what 32 bits do not hold.
+    """
+    count = min(events.shape[0], out.shape[0])
+    for i in range(count):
+        t, rest = int(events[i, 0]), int(events[i, 1])
+        address = rest & 0x3FFF | (rest >> 16 & 0x3FFF) << 14 | (rest >> 32 & 1) << 28
+        out[i] = t & 0xFFFFFFFF | address << 32
     return count, count

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from pipeline.errors import RecordingError
 from stages.formats.words import Kernel, WordReader
 
-__all__ = ["HEADER", "EventStreamReader"]
+__all__ = ["DVS", "HEADER", "MAGIC", "EventStreamReader"]
 
 HEADER = struct.Struct("<12s4B2H")
-"""Signature, version, kind, width, height."""
-_DVS, _ATIS = 1, 2
+"""Magic, version, kind of events, width, height."""
+MAGIC = b"Event Stream"
+DVS = 1
+"""Kind of events: change detections."""
+_ATIS = 2
 _REFUSED = {0: "generic", 3: "display", 4: "colour"}
 _LARGEST_SIDE_PX = 1 << 15
 
@@ -49,8 +52,8 @@ class EventStreamReader(WordReader):
                 f"{self.path}: holds {_REFUSED[kind]} events (kind {kind}), which are not those of"
                 " an event camera; name a recording of DVS or ATIS events"
             )
-        if kind not in (_DVS, _ATIS):
-            raise ValueError(f"kind of events must be {_DVS} or {_ATIS}, got {kind}")
+        if kind not in (DVS, _ATIS):
+            raise ValueError(f"kind of events must be {DVS} or {_ATIS}, got {kind}")
         if not (0 < width <= _LARGEST_SIDE_PX and 0 < height <= _LARGEST_SIDE_PX):
             raise ValueError(
                 f"the sensor has {width}×{height} px, must be 1 to {_LARGEST_SIDE_PX} each"
@@ -64,7 +67,7 @@ class EventStreamReader(WordReader):
     def _kernel(self) -> Kernel:
         from stages.formats import es_kernel as kernel
 
-        decode = kernel.decode_dvs if self._kind == _DVS else kernel.decode_atis
+        decode = kernel.decode_dvs if self._kind == DVS else kernel.decode_atis
         return Kernel(decode, skipped=kernel.SKIPPED)
 
     def _start_state(self) -> NDArray[np.int64]:

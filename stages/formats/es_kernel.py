@@ -1,10 +1,10 @@
-"""The Numba kernels of Event Stream: bytes to events; see `stages.formats.es`."""
+"""The Numba kernels of Event Stream: bytes to events, and back; see `stages.formats.es`."""
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["SKIPPED", "decode_atis", "decode_dvs"]
+__all__ = ["SKIPPED", "decode_atis", "decode_dvs", "encode_dvs"]
 
 SKIPPED = ("reset bytes", "exposure events")
 _BYTES = 5
@@ -82,4 +82,33 @@ def decode_atis(
         else:
             break
     state[0] = t
+    return i, made
+
+
+@njit(cache=True, nogil=True)
+def encode_dvs(
+    events: NDArray[np.int64], state: NDArray[np.int64], out: NDArray[np.uint8]
+) -> tuple[int, int]:
+    """Encode events until they or the room end; see `stages.formats.words_writer.Encode`.
+
+    The state is the time of the event before, and the sensor's height.
+    """
+    last, height = int(state[0]), int(state[1])
+    full = out.shape[0] - _BYTES
+    made, i = 0, 0
+    while i < events.shape[0] and made <= full:
+        t, rest = int(events[i, 0]), int(events[i, 1])
+        if t - last >= 0x7F:
+            last += 0x7F
+            out[made] = 0xFF
+            made += 1
+            continue
+        x, y = rest & 0xFFFF, height - 1 - (rest >> 16 & 0xFFFF)
+        out[made] = (t - last) << 1 | (rest >> 32 & 1)
+        out[made + 1], out[made + 2] = x & 0xFF, x >> 8
+        out[made + 3], out[made + 4] = y & 0xFF, y >> 8
+        last = t
+        made += _BYTES
+        i += 1
+    state[0] = last
     return i, made

@@ -1,4 +1,4 @@
-"""The Numba kernel of EVT2: words of 32 bits to events.
+"""The Numba kernels of EVT2: words of 32 bits to events, and back.
 
 Source: Prophesee's description of the EVT 2.0 format. The upper four bits are the kind of word; an
 event has six bits of time, eleven of x and eleven of y, and TIME_HIGH the 28 bits of time above.
@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["SKIPPED", "decode", "start_state"]
+__all__ = ["SKIPPED", "decode", "encode", "start_state"]
 
 SKIPPED = ("trigger words", "other words")
 """What `decode` counts behind unknown words and an example of them; OTHERS and CONTINUED words
@@ -60,5 +60,34 @@ def decode(
         else:
             counts[0] += 1
             counts[1] = word
+    state[0] = high
+    return i, made
+
+
+@njit(cache=True, nogil=True)
+def encode(
+    events: NDArray[np.int64], state: NDArray[np.int64], out: NDArray[np.uint32]
+) -> tuple[int, int]:
+    """Encode events until they or the room end; see `stages.formats.words_writer.Encode`.
+
+    The state is the latest TIME_HIGH, counted on, and the one at which counting starts.
+    """
+    high, start = int(state[0]), int(state[1])
+    full = out.shape[0] - 2
+    made, i = 0, 0
+    while i < events.shape[0] and made <= full:
+        t, rest = int(events[i, 0]), int(events[i, 1])
+        step = (t >> 6) - start - high
+        if step:
+            # A step of half the range would be taken for one back.
+            high += min(step, 0x7FFFFFF)
+            out[made] = 8 << 28 | high & 0xFFFFFFF
+            made += 1
+            if step > 0x7FFFFFF:
+                continue
+        x, y, p = rest & 0x7FF, rest >> 16 & 0x7FF, rest >> 32 & 1
+        out[made] = p << 28 | (t & 0x3F) << 22 | x << 11 | y
+        made += 1
+        i += 1
     state[0] = high
     return i, made

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from stages.formats.raw_header import HEADER_BYTES, read_header
 from stages.formats.words import Kernel, WordReader
 
-__all__ = ["Evt3Reader"]
+__all__ = ["WRAP_US", "Evt3Reader"]
 
-_WRAP_US = 1 << 24
+WRAP_US = 1 << 24
+"""Times start again here."""
 
 
 class Evt3Reader(WordReader):
@@ -27,7 +28,7 @@ class Evt3Reader(WordReader):
     def _open(self, stream: str | None) -> None:
         header = read_header(self._read_at(0, HEADER_BYTES))
         self._begin = header.length
-        self._offset_us = header.time_offset_us(_WRAP_US)
+        self._offset_us = header.time_offset_us(WRAP_US)
         self.declared_size = header.size()
         self.source = header.source()
 

@@ -1,7 +1,7 @@
-"""The Numba kernel of EVT3: words of 16 bits to events, the decoder's state carried along.
+"""The Numba kernels of EVT3: words of 16 bits to events, and back.
 
-It decodes any stretch of a stream of words, so it also serves containers that hold EVT3 in pieces,
-such as the packets of ``event_camera_msgs``::
+`decode` takes any stretch of a stream of words, so it also serves containers that hold EVT3 in
+pieces, such as the packets of ``event_camera_msgs``::
 
     state, counts = start_state(), new_counts()
     while len(words):  # uint16, little endian, contiguous
@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["ROOM", "SKIPPED", "STATE", "decode", "new_counts", "start_state"]
+__all__ = ["ROOM", "SKIPPED", "STATE", "decode", "encode", "new_counts", "start_state"]
 
 ROOM = 12
 """The most events that one word holds."""
@@ -121,4 +121,66 @@ def decode(
             counts[0] += 1
             counts[1] = word
     state[0], state[1], state[2], state[3], state[4] = high, t, row, base, polarity
+    return i, made
+
+
+@njit(cache=True, nogil=True)
+def encode(
+    events: NDArray[np.int64], state: NDArray[np.int64], out: NDArray[np.uint16]
+) -> tuple[int, int]:
+    """Encode events until they or the room end; see `stages.formats.words_writer.Encode`.
+
+    Events of one time, row and polarity whose x rises become vectors where that saves words. The
+    state is the latest TIME_HIGH, counted on, the latest time, row, base of vectors and their
+    polarity (-1 for none of them), and the time at which counting starts.
+    """
+    high, last, row = int(state[0]), int(state[1]), int(state[2])
+    base, base_p, start = int(state[3]), int(state[4]), int(state[5])
+    full = out.shape[0] - 6
+    made, i = 0, 0
+    while i < events.shape[0] and made <= full:
+        t, rest = int(events[i, 0]), int(events[i, 1])
+        now = t - start
+        if now != last:
+            step = (now >> 12) - high
+            if step:
+                # A step of half the range would be taken for one back.
+                high += min(step, 0x7FF)
+                out[made] = 8 << 12 | high & 0xFFF
+                made += 1
+                if step > 0x7FF:
+                    continue
+            out[made] = 6 << 12 | now & 0xFFF
+            made += 1
+            last = now
+        x, y, p = rest & 0x7FF, rest >> 16 & 0x7FF, rest >> 32 & 1
+        if y != row:
+            out[made] = y
+            made += 1
+            row = y
+        going_on = base >= 0 and p == base_p and base <= x < base + 12
+        first_x = base if going_on else x
+        vector, j, next_x = 0, i, x
+        while next_x >= x and next_x < first_x + 12:
+            vector |= 1 << (next_x - first_x)
+            x = next_x + 1
+            j += 1
+            # The upper bytes of an event are padding.
+            if j == events.shape[0] or events[j, 0] != t or (events[j, 1] ^ rest) & 0xFFFFFF0000:
+                break
+            next_x = int(events[j, 1]) & 0x7FF
+        if j - i >= 3 or (going_on and j - i == 2):
+            if not going_on:
+                out[made] = 3 << 12 | p << 11 | first_x
+                made += 1
+            out[made] = 4 << 12 | vector
+            made += 1
+            base, base_p = first_x + 12, p
+            base = base if base <= 0x7FF else -1
+            i = j
+        else:
+            out[made] = 2 << 12 | p << 11 | rest & 0x7FF
+            made += 1
+            i += 1
+    state[0], state[1], state[2], state[3], state[4] = high, last, row, base, base_p
     return i, made

@@ -9,7 +9,7 @@ then the camera is named, and the cameras of the time are known here.
 import re
 from typing import NamedTuple
 
-__all__ = ["HEADER_BYTES", "RawHeader", "encode_header", "read_header"]
+__all__ = ["HEADER_BYTES", "RawHeader", "encode_header", "encode_raw_header", "read_header"]
 
 HEADER_BYTES = 1 << 16
 """No header is longer."""
@@ -70,7 +70,7 @@ class RawHeader(NamedTuple):
         return self.fields.get("source") or (f"Prophesee {number}" if number else "")
 
     def time_offset_us(self, multiple_of: int) -> int:
-        """Return what is to be added to all times; see `encode_header`.
+        """Return what is to be added to all times; our own writers make a header say it.
 
         Raises:
             ValueError: it is no multiple of the time after which the format's own times wrap.
@@ -103,14 +103,39 @@ def read_header(begin: bytes) -> RawHeader:
     return RawHeader(fields, end)
 
 
-def encode_header(fields: dict[str, str], end: bool) -> bytes:
-    """Return the bytes of a header, with a last line ``% end`` or not.
+def encode_header(fields: dict[str, str], last: str = "") -> bytes:
+    """Return the bytes of a header, a line for each field, and ``last``."""
+    lines = []
+    for name, value in fields.items():
+        printable = "".join(sign if sign.isprintable() else " " for sign in value)
+        lines.append(f"% {name} {' '.join(printable.split())}\n")
+    return ("".join(lines) + last).encode()
 
-    Values become one line each. Times that the format has no room for are written less
-    ``time_offset_us``, which other readers ignore.
+
+def encode_raw_header(version: str, width: int, height: int, source: str, offset_us: int) -> bytes:
+    """Return the bytes of a RAW header as Prophesee's software of version 4 understands it.
+
+    Args:
+        version: of the encoding, such as ``3.0``.
+        width: columns of the sensor.
+        height: rows of the sensor.
+        source: the camera's name.
+        offset_us: what other readers do not know and ours adds to all times: words have room for
+            times up to where they wrap only.
     """
-    lines = [f"% {name} {' '.join(value.split())}\n" for name, value in fields.items()]
-    return "".join([*lines, "% end\n" if end else ""]).encode()
+    name = "EVT" + version.removesuffix(".0").replace(".", "")
+    fields = {
+        "evt": version,
+        "format": f"{name};height={height};width={width}",
+        "geometry": f"{width}x{height}",
+        "integrator_name": "Prophesee",
+        "plugin_integrator_name": "Prophesee",
+        "plugin_name": "hal_plugin_prophesee",
+        "source": source,
+    }
+    if offset_us:
+        fields["time_offset_us"] = str(offset_us)
+    return encode_header(fields, "% end\n")
 
 
 def _sides(height: str, width: str) -> tuple[int, int]:

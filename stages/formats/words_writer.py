@@ -1,0 +1,103 @@
+"""Writers of formats that are a header and then words; the readers are `stages.formats.words`."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import RecordingError
+from pipeline.events import EventArray
+from stages.formats.writer import Writer
+from stages.record_file import RecordFile
+
+__all__ = ["Encode", "WordWriter"]
+
+Encode: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[Any]], tuple[int, int]]
+"""(events as (n, 2) int64, state, out) → events used, words made: encodes until events, or room
+for words, end; changes the state."""
+
+
+class WordWriter(Writer):
+    """Writes events as words; what differs is in the class attributes and three methods.
+
+    The header is written with the first events, whose time it depends on, or at the end.
+
+    Args:
+        path: the file; an existing one is replaced.
+        width: columns of the sensor, at most ``largest_px``.
+        height: rows of the sensor, at most ``largest_px``.
+        source: the camera's name, kept where the format has a place for it.
+
+    Raises:
+        RecordingError: the file cannot be written.
+        ValueError: another argument is not what it should be.
+    """
+
+    word: ClassVar[np.dtype[Any]]
+    largest_px: ClassVar[int]
+    """Columns or rows that the format has room for."""
+    longest_us: ClassVar[int] = 1 << 62
+    """The longest silence that can be written."""
+    chunk_words: ClassVar[int] = 1 << 18
+    """Words written at a time, at least a few."""
+
+    def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
+        super().__init__(path, width, height, source)
+        if max(width, height) > self.largest_px:
+            raise ValueError(
+                f"{self.format} has room for {self.largest_px}×{self.largest_px} px, got"
+                f" {width}×{height}; write another format"
+            )
+        self._state: NDArray[np.int64] | None = None
+        try:
+            self._file = RecordFile(self.path)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    @abstractmethod
+    def _header(self, first_us: int) -> bytes:
+        """Return the file's header; ``first_us`` is the first event's time."""
+
+    @abstractmethod
+    def _start_state(self, first_us: int) -> NDArray[np.int64]:
+        """Return the encoder's state before the first event, from whose time silence is counted."""
+
+    @abstractmethod
+    def _kernel(self) -> Encode:
+        """Return the compiled encoder."""
+
+    def _write(self, events: EventArray) -> None:
+        first_us = int(events["t"][0])
+        if self._state is None:
+            state = self._start_state(first_us)
+            self._hold(events["t"], first_us)
+            self._file.append(self._header(first_us))
+            self._state = state
+        else:
+            self._hold(events["t"], self._last_us)
+        words = events.view(np.int64).reshape(-1, 2)
+        out = np.empty(self.chunk_words, self.word)
+        encode = self._kernel()
+        while len(words):
+            used, made = encode(words, self._state, out)
+            words = words[used:]
+            self._file.append(out[:made].tobytes())
+
+    def _hold(self, times: NDArray[np.int64], before_us: int) -> None:
+        """Refuse silences that the format cannot hold; nothing was written then."""
+        longest = int(np.diff(times, prepend=before_us).max())
+        if longest > self.longest_us:
+            raise RecordingError(
+                f"{self.path}: {self.format} cannot hold a silence of {longest / 1e6:.0f} s, only"
+                f" of {self.longest_us / 1e6:.0f}; write another format or cut the recording there"
+            )
+
+    def _finish(self) -> None:
+        try:
+            if self._state is None:
+                self._file.append(self._header(0))
+        finally:
+            self._file.close()
