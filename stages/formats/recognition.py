@@ -49,6 +49,8 @@ def _prophesee(begin: bytes) -> str | None:
     if found := re.search(rb"^% (?:evt |format EVT)(\d)(?:\.?(\d))?", lines, re.MULTILINE):
         version = {(b"2", b"0"): "EVT2", (b"2", b"1"): "EVT2.1", (b"3", b"0"): "EVT3"}
         return version.get((found[1], found[2] or b"0"))
+    if re.search(rb"^% (?:system_ID|plugin_name) ", lines, re.MULTILINE):
+        return "EVT2"  # what there was when headers did not name it
     # Text with comments has more text behind them, DAT two bytes of type and size.
     behind = begin[len(lines) : len(lines) + 2]
     return "DAT" if len(behind) == 2 and behind[1] == 8 else None
