@@ -10,6 +10,7 @@ from pipeline import __version__
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
 from pipeline.cli.info import info
+from pipeline.cli.record import record
 from pipeline.cli.run import run
 from pipeline.cli.simulate import simulate
 from pipeline.cli.stages import stages
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, stages, info, convert, simulate, train):
+for command in (run, check, stages, info, convert, record, simulate, train):
     app.command()(command)
 
 

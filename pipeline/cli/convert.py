@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.options import Json, Size
+from pipeline.cli.options import Json, Replace, Size, refuse_existing
 
 if TYPE_CHECKING:
     from pipeline.stage import StageConfig
@@ -34,7 +34,7 @@ def convert(
     on_gap: Annotated[str | None, typer.Option(help="keep, drop or raise.")] = None,
     on_outside: Annotated[str | None, typer.Option(help="drop, clamp or raise.")] = None,
     on_unknown: Annotated[str | None, typer.Option(help="drop or raise.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over an old OUT.")] = False,
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Convert a recording to another format, and say what was left out or changed.
@@ -96,8 +96,7 @@ def _check(source: Path, target: Path, compression: str | None, replace: bool) -
 
     if source.exists() and target.exists() and source.samefile(target):
         raise ConfigError(f"{target}: is the recording to be read; name another file to write")
-    if target.exists() and not target.is_dir() and not replace:
-        raise ConfigError(f"{target}: exists already; remove it or give --replace")
+    refuse_existing(target, replace)
     try:
         import_module("stages.recordings.target").check_target(target, "replace", compression)
     except PortError as error:

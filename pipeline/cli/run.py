@@ -9,7 +9,7 @@ from pipeline.cli.options import File, Json, Set
 if TYPE_CHECKING:
     from pipeline.runner import Outcome
 
-__all__ = ["run"]
+__all__ = ["conclude", "run"]
 
 
 def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False) -> None:
@@ -20,21 +20,37 @@ def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False
     """
     from pipeline.config import read_config
     from pipeline.graph import build_graph
-    from pipeline.ledger import check_ledger
-    from pipeline.runner import StageFailure, run_pipeline
+    from pipeline.runner import run_pipeline
 
     overrides = set_ or []
     config = read_config(file, overrides)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
-    outcome = run_pipeline(config, build_graph(config), overrides, prints_to)
+    conclude(run_pipeline(config, build_graph(config), overrides, prints_to), json)
+
+
+def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> None:
+    """Show the ledger of a run, and end the program as the run ended.
+
+    Args:
+        outcome: what became of the run.
+        json: whether to print it as JSON.
+        stopping_is_done: whether Ctrl-C is the proper end of what was run.
+
+    Raises:
+        StageFailure: a source failed.
+        LedgerError: not everything is accounted for.
+    """
+    from pipeline.ledger import check_ledger
+    from pipeline.runner import StageFailure
+
     _show(outcome, json)
     for report in outcome.reports:
         if report.failure is not None:
             raise StageFailure(report.name, report.failure)
     if outcome.drained and outcome.reports:
         check_ledger(outcome.reports)
-    if outcome.interrupted:
+    if outcome.interrupted and not (stopping_is_done and outcome.started and outcome.drained):
         if not outcome.started:
             print("stopped before it had started", file=sys.stderr)
         elif not outcome.drained:

@@ -9,6 +9,7 @@ the same to the byte, its packets are not as small as a camera's, and a crash lo
 """
 
 import itertools
+import os
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -88,11 +89,13 @@ class Record(Sink[RecordConfig, RecordState]):
         """Begin the recording's file."""
         self.close()
         path, chosen = self._path(header.epoch), self.config.compression
+        # Of a recording that is replayed only the name: the folder says something about its user.
+        source = os.path.basename(header.source) if os.path.isabs(header.source) else header.source
         options = {} if chosen is None else {"compression": chosen}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = create_recording(
-                path, header.width, header.height, source=header.stream, options=options
+                path, header.width, header.height, source=source, options=options
             )
         except OSError as error:
             raise StageError(explain(path, error)) from None

@@ -36,7 +36,7 @@ def stream(events: EventArray, cuts: Sequence[int] = (), epoch: int = 0) -> Iter
 
 def read(path: Path) -> EventArray:
     with open_recording(path) as reader:
-        assert (reader.width, reader.height, reader.source) == (SIZE, SIZE, "cam")
+        assert (reader.width, reader.height, reader.source) == (SIZE, SIZE, "test")
         return concatenate_events([packet.events for packet in reader.packets()])
 
 
