@@ -4,6 +4,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from command_line import CommandLine
 from shared import SHARED
 
 # Machines are shared and the first call compiles: time is no property of the code. The examples
@@ -24,3 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder of real recordings beside the checkout."""
     return SHARED
+
+
+@pytest.fixture
+def command_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> CommandLine:
+    """``pipeline`` and its arguments, within the test's process."""
+    return CommandLine(capsys, monkeypatch)

@@ -1,0 +1,140 @@
+"""``pipeline info``: what it prints of good, damaged, several and no recordings."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from command_line import CommandLine
+from rich.console import Console
+
+from pipeline.cli.picture import activity_lines, sparkline
+from pipeline.cli.progress import progress_bar
+from recordings import some_events, write_recording
+
+KEYS = {"format", "width", "height", "events", "t_first_us", "t_last_us", "on", "off", "quality"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_recording(tmp_path / "some.aedat4", some_events())
+
+
+def test_json_is_one_object_a_line(command_line: CommandLine, path: Path) -> None:
+    ended = command_line("info", path, path, "--json")
+    first, second = map(json.loads, ended.out.splitlines())
+    assert first == second
+    assert set(first) >= KEYS | {"path", "source", "duration_s", "rate_mean", "rate_peak"}
+    events = some_events()
+    assert {key: first[key] for key in KEYS} == {
+        "format": "AEDAT4",
+        "width": 128,
+        "height": 128,
+        "events": len(events),
+        "t_first_us": int(events["t"][0]),
+        "t_last_us": int(events["t"][-1]),
+        "on": int(events["p"].sum()),
+        "off": int((events["p"] == 0).sum()),
+        "quality": {"verdict": "good", "refused": {}, "flaws": {}},
+    }
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_one_recording_is_described_and_drawn(command_line: CommandLine, path: Path) -> None:
+    code, out, _ = command_line("info", path)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == str(path)
+    assert re.fullmatch(r"  format    AEDAT4, camera test", lines[1])
+    on, t = some_events()["p"].mean(), some_events()["t"]
+    assert lines[2] == "  sensor    128×128"
+    assert lines[3] == f"  events    5,000, {on:.1%} ON, {5_000 * (1 - on):,.0f} OFF"
+    assert lines[4] == f"  time      {t[0]} µs to {t[-1]} µs"
+    assert lines[7] == "  quality   good"
+    drawn = lines[9:]
+    assert len(drawn) == 16
+    assert all(len(line) == 2 + 32 and set(line[2:]) <= set("░▒▓█") for line in drawn)
+    assert max(map(len, lines[1:])) <= 80
+
+
+def test_several_are_a_table_and_a_folder_means_what_is_in_it(
+    command_line: CommandLine, path: Path
+) -> None:
+    damaged = path.with_name("cut.aedat4")
+    damaged.write_bytes(path.read_bytes()[:20_000])
+    (path.parent / "notes.md").write_text("no recording")
+    code, out, err = command_line("info", path.parent)
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines() if "aedat4" in line]
+    assert [row[0] for row in rows] == ["cut.aedat4", "some.aedat4"]
+    assert [row[-1] for row in rows][1] == "good"
+    assert "damaged: damaged bytes:" in " ".join(rows[0])
+
+
+def test_what_is_no_recording_is_said_and_the_others_are_shown(
+    command_line: CommandLine, path: Path
+) -> None:
+    text, missing = path.with_name("notes.md"), path.with_name("missing.raw")
+    text.write_text("no recording")
+    code, out, err = command_line("info", text, path, missing, "--json")
+    assert code == 1
+    assert json.loads(out)["events"] == 5_000
+    assert re.findall("^error: (.*?): (?:is of no known format|no such file)", err, re.M) == [
+        str(text),
+        str(missing),
+    ]
+    code, out, err = command_line("info", text)
+    assert (code, out, err.count("error: ")) == (1, "", 1)
+
+
+def test_an_empty_recording_has_no_times(command_line: CommandLine, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "none.aedat4", some_events(0))
+    assert command_line("info", path).out.splitlines()[1:] == [
+        "  format    AEDAT4, camera test",
+        "  sensor    128×128",
+        "  events    0",
+        "  quality   good",
+    ]
+    found = json.loads(command_line("info", path, "--json").out)
+    assert found["t_first_us"] is None
+    assert len(command_line("info", path, path).out.splitlines()) > 3
+
+
+def test_a_size_is_two_whole_numbers(command_line: CommandLine, path: Path) -> None:
+    assert "64×128" not in command_line("info", path).out
+    assert "128×64" in command_line("info", path, "--size", 64, 128).out
+    assert command_line("info", path, "--size", 0, 128).code == 2
+
+
+def test_the_picture_shows_polarity_in_colour_and_amount_in_shades() -> None:
+    picture = [[[9, 0], [0, 0], [4, 0]], [[0, 9], [0, 0], [4, 0]]]
+    (top, bottom) = activity_lines(picture, colour=True)
+    assert (top.plain, bottom.plain) == ("▀▀", "▀ ")
+    colours = [span.style.color.triplet for span in top.spans]
+    assert colours[0].red > colours[0].blue
+    assert colours[1].blue > colours[1].red
+    shades = [line.plain for line in activity_lines(picture, colour=False)]
+    assert shades == ["▒▒", "▒ "]
+
+
+def test_a_sparkline_shows_zero_as_blank_and_the_least_as_something() -> None:
+    assert sparkline([0, 0.001, 1, 2, 4]) == " ▁▂▄█"
+    assert sparkline([]) == ""
+    assert sparkline([0, 0]) == "  "
+
+
+def test_progress_is_shown_only_where_it_takes_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(
+        "rich.console.Console", lambda **_: Console(file=terminal, force_terminal=True)
+    )
+    now_s = 0.0
+    monkeypatch.setattr("pipeline.cli.progress.time.monotonic", lambda: now_s)
+    with progress_bar("quick [1]") as show:
+        show(0.5)
+        assert terminal.getvalue() == ""
+        now_s = 2.0
+        show(0.7)
+    assert "quick [1]" in terminal.getvalue()
+    assert "70%" in terminal.getvalue()
