@@ -1,0 +1,163 @@
+"""What others do with the same file; runs in an interpreter that has them installed.
+
+Usage: PYTHON peers.py list FORMAT | PYTHON peers.py read NAME FORMAT PATH RUNS. It prints JSON:
+the names of peers that read a format, or how many events were read and the seconds that it took.
+Apart from NumPy it needs nothing but the peers, each of which may be missing.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["PEERS", "main"]
+
+
+def dv_processing(path: str) -> int:
+    import dv_processing as dv
+
+    recording, count = dv.io.MonoCameraRecording(path), 0
+    while recording.isRunning():
+        batch = recording.getNextEventBatch()
+        if batch is not None:
+            count += len(batch.numpy())
+    return count
+
+
+def faery(path: str) -> int:
+    import faery
+
+    return sum(len(events) for events in faery.events_stream_from_file(path))
+
+
+def faery_csv(path: str) -> int:
+    import faery
+    from faery.file_decoder import CsvProperties
+
+    columns = {"t_index": 0, "x_index": 1, "y_index": 2, "on_index": 3, "t_scale": 0.0}
+    marks = {"on_value": b"1", "off_value": b"0", "skip_errors": False}
+    properties = CsvProperties(has_header=True, separator=b",", **columns, **marks)
+    stream = faery.events_stream_from_file(path, csv_properties=properties)
+    return sum(len(events) for events in stream)
+
+
+def aedat(path: str) -> int:
+    import aedat
+
+    return sum(len(packet["events"]) for packet in aedat.Decoder(path) if "events" in packet)
+
+
+def aestream(path: str) -> int:
+    import aestream
+
+    return len(aestream.FileInput(path, (1280, 720)).load())
+
+
+def tonic_aedat4(path: str) -> int:
+    import tonic
+
+    return len(tonic.io.read_aedat4(path))
+
+
+def tonic_aedat2(path: str) -> int:
+    import tonic
+
+    return len(tonic.io.read_davis_346(path)[1])
+
+
+def evutils_aedat2(path: str) -> int:
+    import evutils
+
+    reader, count = evutils.io.EventReader(path), 0
+    for events in reader:
+        count += len(events)
+    return count
+
+
+def expelliarmus(encoding: str) -> Callable[[str], int]:
+    def read(path: str) -> int:
+        from expelliarmus import Wizard
+
+        return len(Wizard(encoding=encoding).read(path))
+
+    return read
+
+
+def evlib(path: str) -> int:
+    import evlib
+
+    return len(evlib.load_events(path).collect())
+
+
+def evt3(path: str) -> int:
+    import evt3
+
+    return len(evt3.decode_file(path))
+
+
+def h5py_plain(path: str) -> int:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return min(len(file["events"][name][:]) for name in "txyp")
+
+
+def numpy_load(path: str) -> int:
+    import numpy
+
+    loaded: Any = numpy.load(path)
+    if isinstance(loaded, numpy.ndarray):
+        return len(loaded.copy())
+    return min(len(loaded[name]) for name in "txyp")
+
+
+def numpy_loadtxt(path: str) -> int:
+    import numpy
+
+    return len(numpy.loadtxt(path, delimiter=",", skiprows=1, dtype=numpy.int64))
+
+
+PEERS: dict[str, dict[str, Callable[[str], int]]] = {
+    "AEDAT4": {
+        "dv-processing": dv_processing,
+        "faery": faery,
+        "aedat": aedat,
+        "aestream": aestream,
+        "tonic": tonic_aedat4,
+    },
+    "AEDAT 2.0": {"evutils": evutils_aedat2, "tonic": tonic_aedat2},
+    "EVT2": {"expelliarmus": expelliarmus("evt2"), "faery": faery, "evlib": evlib},
+    "EVT3": {"expelliarmus": expelliarmus("evt3"), "faery": faery, "evlib": evlib, "evt3": evt3},
+    "DAT": {"expelliarmus": expelliarmus("dat"), "faery": faery},
+    "ES": {"faery": faery},
+    "HDF5": {"h5py, whole columns": h5py_plain, "evlib": evlib},
+    "NPY": {"numpy.load": numpy_load},
+    "NPZ": {"numpy.load": numpy_load},
+    "CSV": {"faery": faery_csv, "numpy.loadtxt": numpy_loadtxt},
+}
+"""For each format, by our name of it, who reads it."""
+
+
+def main(arguments: list[str]) -> None:
+    """Print what was asked for as JSON."""
+    if arguments[0] == "list":
+        print(json.dumps(list(PEERS.get(arguments[1], {}))))
+        return
+    _, name, form, path, runs = arguments
+    read = PEERS[form][name]
+    try:
+        events = read(path)
+        seconds = []
+        for _ in range(int(runs)):
+            started = time.perf_counter()
+            read(path)
+            seconds.append(time.perf_counter() - started)
+    except BaseException as error:  # a peer written in Rust may panic
+        print(json.dumps({"failed": f"{type(error).__name__}: {error}"}))
+        return
+    print(json.dumps({"events": events, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
