@@ -16,8 +16,13 @@ __all__ = ["options_of", "own_texts", "texts_of", "toml_text", "type_text"]
 
 
 def options_of(config: type[BaseModel]) -> list[dict[str, Any]]:
-    """Return name, type, default and help of each option; the help is the text below the field."""
+    """Return name, type, default and help of each option; the help is the text below the field.
+
+    Those that a configuration inherits come behind its own.
+    """
     texts = texts_of(config)
+    own = inspect.get_annotations(config)
+    fields = sorted(config.model_fields.items(), key=lambda item: item[0] not in own)
     return [
         {
             "name": field.alias or name,
@@ -25,7 +30,7 @@ def options_of(config: type[BaseModel]) -> list[dict[str, Any]]:
             "default": "required" if field.is_required() else toml_text(field.get_default()),
             "help": texts.get(name, ""),
         }
-        for name, field in config.model_fields.items()
+        for name, field in fields
     ]
 
 
