@@ -187,14 +187,17 @@ def _check_groups(config: PipelineConfig, tables: dict[str, StageTable]) -> None
 def _check_files(path: Path, nodes: Iterable[Node]) -> None:
     """Refuse a file that one stage writes and another reads or writes too."""
     named = [
-        (os.path.realpath(value), node.name, key, key in node.stage.writes)
+        (os.path.realpath(file), node.name, key, key in node.stage.writes)
         for node in nodes
         for key, value in dict(node.stage.config).items()
-        if isinstance(value, Path)
+        for file in (value if isinstance(value, list) else [value])
+        if isinstance(file, Path)
     ]
     for file, name, key, written in named:
         for other_file, other, other_key, _ in named:
-            if written and file == other_file and (name, key) != (other, other_key):
+            # A folder may be named whose files are read.
+            both = other_file in (file, os.path.dirname(file))
+            if written and both and (name, key) != (other, other_key):
                 raise ConfigError(
                     f"{path}: stage.{name}.{key}: would be written over {file}, which is"
                     f" stage.{other}.{other_key}; name another file"

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import RecordingError
+from pipeline.config import parse_config
+from pipeline.errors import ConfigError, RecordingError
 from pipeline.events import EventArray, concatenate_events, empty_events, events_from_columns
+from pipeline.graph import build_graph
 from pipeline.messages import EndRecording, Events, Message, Start
 from pipeline.stage import Account, PortError
 from recordings import START_US, some_events, write_recording
@@ -285,3 +287,14 @@ def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none here\n")
     with pytest.raises(PortError, match="holds no recording of a known format"):
         replay(tmp_path).port()
+
+
+@pytest.mark.parametrize("path", ["one.aedat4", ["other.aedat4", "one.aedat4"], "."])
+def test_what_is_played_cannot_be_written_over(path: Any, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_recording(tmp_path / f"{name}.aedat4", some_events(10))
+    camera = {"name": "camera", "use": "replay", "path": path}
+    record = {"name": "copy", "use": "record", "path": "one.aedat4"}
+    config = parse_config({"stage": [camera, record]}, tmp_path / "p.toml")
+    with pytest.raises(ConfigError, match="would be written over .*one.aedat4, which is stage.cam"):
+        build_graph(config)
