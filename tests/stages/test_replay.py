@@ -294,7 +294,7 @@ def test_what_is_played_cannot_be_written_over(path: Any, tmp_path: Path) -> Non
     for name in ("one", "other"):
         write_recording(tmp_path / f"{name}.aedat4", some_events(10))
     camera = {"name": "camera", "use": "replay", "path": path}
-    record = {"name": "copy", "use": "record", "path": "one.aedat4"}
+    record = {"name": "copy", "use": "record", "path": "one.aedat4", "if_exists": "replace"}
     config = parse_config({"stage": [camera, record]}, tmp_path / "p.toml")
-    with pytest.raises(ConfigError, match="would be written over .*one.aedat4, which is stage.cam"):
+    with pytest.raises(ConfigError, match="which is stage.camera.path; name"):
         build_graph(config)
