@@ -296,5 +296,5 @@ def test_what_is_played_cannot_be_written_over(path: Any, tmp_path: Path) -> Non
     camera = {"name": "camera", "use": "replay", "path": path}
     record = {"name": "copy", "use": "record", "path": "one.aedat4", "if_exists": "replace"}
     config = parse_config({"stage": [camera, record]}, tmp_path / "p.toml")
-    with pytest.raises(ConfigError, match="which is stage.camera.path; name"):
+    with pytest.raises(ConfigError, match=r"which is stage\.camera\.path; name"):
         build_graph(config)
