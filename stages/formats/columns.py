@@ -29,6 +29,7 @@ __all__ = [
     "order_of_columns",
     "sensor_size",
     "time_unit",
+    "times_us",
     "unit_of_name",
 ]
 
@@ -149,14 +150,19 @@ def events_of_columns(
         unit: a key of `UNITS_PER_S`.
     """
     events = empty_events(len(t))
-    events["t"] = _times_us(t, unit)
+    events["t"] = times_us(t, unit)
     events["x"], events["y"] = _coordinates(x), _coordinates(y)
     events["p"] = _polarities(p)
     return events
 
 
-def _times_us(times: NDArray[Any], unit: str) -> NDArray[Any]:
-    """In µs; what is beyond all limits becomes `TIME_LIMIT_US`, which inspection refuses."""
+def times_us(times: NDArray[Any], unit: str) -> NDArray[Any]:
+    """Return times in µs; what is beyond all limits becomes `TIME_LIMIT_US` or more.
+
+    Args:
+        times: (n,) numbers of any dtype.
+        unit: a key of `UNITS_PER_S`.
+    """
     per_s = UNITS_PER_S[unit]
     if times.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):

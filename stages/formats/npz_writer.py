@@ -63,7 +63,9 @@ class NpzWriter(Writer):
         try:
             self._columns = {
                 name: self._open.enter_context(
-                    tempfile.TemporaryFile(dir=self.path.parent, buffering=0)
+                    tempfile.TemporaryFile(  # noqa: SIM115, the stack closes it
+                        dir=self.path.parent, buffering=0
+                    )
                 )
                 for name in _COLUMNS
             }
