@@ -6,6 +6,7 @@ header ourselves because NumPy's own functions for it differ by version and one 
 
 import ast
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -91,8 +92,11 @@ def read_npy_header(begin: bytes) -> NpyArray:
     if not begin.startswith(_MAGIC) or len(text) < length:
         raise ValueError("it is cut, or no header of an array")
     try:
-        found = ast.literal_eval(text.decode("utf-8" if begin[6] >= 3 else "latin-1").strip())
-        dtype = np.lib.format.descr_to_dtype(found["descr"])
+        with warnings.catch_warnings():
+            # What damage makes of it may look like code, or like names that NumPy used to have.
+            warnings.simplefilter("ignore")
+            found = ast.literal_eval(text.decode("utf-8" if begin[6] >= 3 else "latin-1").strip())
+            dtype = np.lib.format.descr_to_dtype(found["descr"])
         fortran = bool(found["fortran_order"])
         shape = tuple(int(side) for side in found["shape"])
     except (
@@ -101,6 +105,7 @@ def read_npy_header(begin: bytes) -> NpyArray:
         KeyError,
         IndexError,
         AttributeError,
+        OverflowError,
         SyntaxError,
         RecursionError,
         MemoryError,
