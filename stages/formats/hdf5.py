@@ -213,7 +213,8 @@ def _stored_rows(dataset: "h5py.Dataset") -> int:
         stored = dataset.id.get_num_chunks() * math.prod(dataset.chunks)
     else:
         stored = dataset.id.get_storage_size() // max(dataset.dtype.itemsize, 1)
-    return min(length, stored // max(per_row, 1))
+    rows: int = min(length, stored // max(per_row, 1))
+    return rows
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,237 @@
+"""The Numba kernels of `stages.formats.csv_text`: lines of numbers to events, and back.
+
+Events are (n, 2) int64 words as they are in memory: time, and x | y << 16 | p << 32.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pipeline.events import TIME_LIMIT_US
+
+__all__ = ["LONGEST_ROW", "format_rows", "parse_rows"]
+
+LONGEST_ROW = 48
+"""The most bytes of a row that `format_rows` writes."""
+
+_TIME, _X, _Y, _P = 0, 1, 2, 3
+_LF, _CR, _TAB, _SPACE = 10, 13, 9, 32
+_COMMA, _SEMICOLON, _HASH, _PERCENT = 44, 59, 35, 37
+_PLUS, _MINUS, _POINT, _ZERO, _E = 43, 45, 46, 48, 101
+_DIGITS = 17
+_IMPOSSIBLE = TIME_LIMIT_US
+_TENS = np.array([10**k for k in range(19)], np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _rounded(digits: int, exponent: int) -> int:
+    """Digits × 10^exponent as a whole number, half to even; `_IMPOSSIBLE` beyond all limits."""
+    if exponent >= 0:
+        if digits == 0:
+            return 0
+        if exponent > 18 or digits > _IMPOSSIBLE // _TENS[exponent]:
+            return _IMPOSSIBLE
+        return int(digits * _TENS[exponent])
+    if exponent < -18:
+        return 0
+    unit = int(_TENS[-exponent])
+    whole = digits // unit
+    rest = digits - whole * unit
+    half = unit // 2
+    if rest > half or (rest == half and whole & 1):
+        whole += 1
+    return whole
+
+
+@njit(cache=True, nogil=True)
+def _word(text: NDArray[np.uint8], i: int, end: int) -> tuple[int, int]:
+    """``true`` and ``false`` in any case: 1 or 0, and where they end; -1 for anything else."""
+    first = text[i] | 32
+    length = 4 if first == 116 else 5
+    if i + length > end:
+        return -1, i
+    letters = (116, 114, 117, 101, 0) if first == 116 else (102, 97, 108, 115, 101)
+    for k in range(length):
+        if text[i + k] | 32 != letters[k]:
+            return -1, i
+    return (1 if first == 116 else 0), i + length
+
+
+@njit(cache=True, nogil=True)
+def _skip_blanks(text: NDArray[np.uint8], i: int) -> int:
+    while i < text.shape[0] and (text[i] == _SPACE or text[i] == _TAB or text[i] == _CR):
+        i += 1
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _skip_separator(text: NDArray[np.uint8], i: int) -> int:
+    """Blanks, and at most one comma or semicolon among them."""
+    i = _skip_blanks(text, i)
+    if i < text.shape[0] and (text[i] == _COMMA or text[i] == _SEMICOLON):
+        i = _skip_blanks(text, i + 1)
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _number(text: NDArray[np.uint8], i: int) -> tuple[bool, int, int, int]:
+    """A number without its sign: whether there is one, digits and exponent, and where it ends."""
+    size = text.shape[0]
+    digits, exponent, cut = 0, 0, 0
+    point, seen = False, False
+    while i < size:
+        digit = int(np.int64(text[i])) - _ZERO
+        if 0 <= digit <= 9:
+            seen = True
+            if digits < _TENS[_DIGITS]:
+                digits = digits * 10 + digit
+                exponent -= point
+            else:
+                cut |= digit
+                exponent += not point
+        elif text[i] == _POINT and not point:
+            point = True
+        else:
+            break
+        i += 1
+    if cut and digits < 9 * _TENS[_DIGITS]:
+        # One more digit, so that what was cut off is not taken for exactly a half.
+        digits, exponent = digits * 10 + 1, exponent - 1
+    if seen and i < size and (text[i] | 32) == _E:
+        i += 1
+        below = i < size and text[i] == _MINUS
+        if i < size and (below or text[i] == _PLUS):
+            i += 1
+        power, seen = 0, False
+        while i < size and _ZERO <= text[i] <= _ZERO + 9:
+            power = min(power * 10 + int(np.int64(text[i])) - _ZERO, 1000)
+            seen = True
+            i += 1
+        exponent += -power if below else power
+    return seen, digits, exponent, i
+
+
+@njit(cache=True, nogil=True)
+def _whole(digits: int, exponent: int) -> int:
+    """Digits × 10^exponent, `_IMPOSSIBLE` where that is no whole number."""
+    if exponent >= 0 or digits == 0:
+        return _rounded(digits, exponent)
+    number = _rounded(digits, exponent)
+    fits = exponent >= -18 and number * _TENS[-exponent] == digits
+    return number if fits else _IMPOSSIBLE
+
+
+@njit(cache=True, nogil=True)
+def parse_rows(
+    text: NDArray[np.uint8],
+    roles: NDArray[np.int64],
+    scale: int,
+    stop: bool,
+    out: NDArray[np.int64],
+) -> tuple[int, int, int, int]:
+    """Parse whole lines until they or the room for events end.
+
+    Empty lines and those that begin with # or % are passed over.
+
+    Args:
+        text: (n,) uint8; what is behind its last line feed is not looked at.
+        roles: (columns,) what each column is: 0 time, 1 x, 2 y, 3 polarity, -1 nothing.
+        scale: times are multiplied by 10^scale to be µs.
+        stop: whether to stop behind the first line that means nothing.
+        out: (m, 2) int64, the events.
+
+    Returns:
+        How many events were made, where the line behind them begins, how many lines mean nothing,
+        and where the last of those begins.
+    """
+    columns, size = roles.shape[0], text.shape[0]
+    made, odd, odd_at, start = 0, 0, -1, 0
+    while made < out.shape[0] and not (stop and odd):
+        i = _skip_blanks(text, start)
+        if i == size:
+            break
+        comment = text[i] == _LF or text[i] == _HASH or text[i] == _PERCENT
+        t, x, y, p = 0, 0, 0, 0
+        column, good = 0, not comment
+        while good and i < size and text[i] != _LF:
+            negative = text[i] == _MINUS
+            i += negative or text[i] == _PLUS
+            good, digits, exponent, behind = _number(text, i)
+            if not good and behind == i and i < size and not negative:
+                digits, behind = _word(text, i, size)
+                good, exponent = digits >= 0, 0
+            i = _skip_separator(text, behind)
+            good = good and column < columns and (i > behind or i == size or text[i] == _LF)
+            if not good:
+                break
+            role = roles[column]
+            column += 1
+            if role == _TIME:
+                t = _rounded(digits, exponent + scale)
+                t = -t if negative else t
+            elif role >= 0:
+                number = _whole(digits, exponent)
+                number = -number if negative else number
+                if role == _P:
+                    # 1 is ON, 0 and -1 are OFF, others are unknown.
+                    p = number if 0 <= number <= 1 else 2 * (number != -1)
+                    continue
+                if number < -32768 or number > 32767:
+                    number = -1
+                if role == _X:
+                    x = number
+                else:
+                    y = number
+        while i < size and text[i] != _LF:
+            i += 1
+        if i == size:
+            break
+        if good and column == columns:
+            out[made, 0] = t
+            out[made, 1] = x & 0xFFFF | (y & 0xFFFF) << 16 | p << 32
+            made += 1
+        elif not comment:
+            odd += 1
+            odd_at = start
+        start = i + 1
+    return made, start, odd, odd_at
+
+
+@njit(cache=True, nogil=True)
+def _put(number: int, out: NDArray[np.uint8], at: int) -> int:
+    """Write a whole number; return where it ends."""
+    if number < 0:
+        out[at] = _MINUS
+        at += 1
+        number = -number
+    count = 1
+    while count < 19 and number >= _TENS[count]:
+        count += 1
+    for k in range(at + count - 1, at - 1, -1):
+        next_number = number // 10
+        out[k] = _ZERO + (number - next_number * 10)
+        number = next_number
+    return at + count
+
+
+@njit(cache=True, nogil=True)
+def format_rows(words: NDArray[np.int64], out: NDArray[np.uint8]) -> int:
+    """Write events as lines ``t,x,y,p``; return how many bytes they take.
+
+    Args:
+        words: (n, 2) events, their coordinates not below zero.
+        out: (n * LONGEST_ROW,) the text.
+    """
+    at = 0
+    for i in range(words.shape[0]):
+        rest = words[i, 1]
+        at = _put(words[i, 0], out, at)
+        out[at] = _COMMA
+        at = _put(rest & 0xFFFF, out, at + 1)
+        out[at] = _COMMA
+        at = _put((rest >> 16) & 0xFFFF, out, at + 1)
+        out[at] = _COMMA
+        out[at + 1] = _ZERO + ((rest >> 32) & 0xFF)
+        out[at + 2] = _LF
+        at += 3
+    return at
