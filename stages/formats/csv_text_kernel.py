@@ -59,7 +59,7 @@ def _word(text: NDArray[np.uint8], i: int, end: int) -> tuple[int, int]:
 
 @njit(cache=True, nogil=True)
 def _skip_blanks(text: NDArray[np.uint8], i: int) -> int:
-    while i < text.shape[0] and (text[i] == _SPACE or text[i] == _TAB or text[i] == _CR):
+    while text[i] == _SPACE or text[i] == _TAB or text[i] == _CR:
         i += 1
     return i
 
@@ -67,19 +67,32 @@ def _skip_blanks(text: NDArray[np.uint8], i: int) -> int:
 @njit(cache=True, nogil=True)
 def _skip_separator(text: NDArray[np.uint8], i: int) -> int:
     """Blanks, and at most one comma or semicolon among them."""
+    if text[i] == _LF:
+        return i
     i = _skip_blanks(text, i)
-    if i < text.shape[0] and (text[i] == _COMMA or text[i] == _SEMICOLON):
+    if text[i] == _COMMA or text[i] == _SEMICOLON:
         i = _skip_blanks(text, i + 1)
     return i
 
 
 @njit(cache=True, nogil=True)
+def _plain(text: NDArray[np.uint8], i: int) -> tuple[int, int]:
+    """Digits and nothing else, as nearly all numbers are, and where they end."""
+    digits = 0
+    digit = int(np.int64(text[i])) - _ZERO
+    while 0 <= digit <= 9:
+        digits = digits * 10 + digit
+        i += 1
+        digit = int(np.int64(text[i])) - _ZERO
+    return digits, i
+
+
+@njit(cache=True, nogil=True)
 def _number(text: NDArray[np.uint8], i: int) -> tuple[bool, int, int, int]:
     """A number without its sign: whether there is one, digits and exponent, and where it ends."""
-    size = text.shape[0]
     digits, exponent, cut = 0, 0, 0
     point, seen = False, False
-    while i < size:
+    while True:
         digit = int(np.int64(text[i])) - _ZERO
         if 0 <= digit <= 9:
             seen = True
@@ -97,13 +110,13 @@ def _number(text: NDArray[np.uint8], i: int) -> tuple[bool, int, int, int]:
     if cut and digits < 9 * _TENS[_DIGITS]:
         # One more digit, so that what was cut off is not taken for exactly a half.
         digits, exponent = digits * 10 + 1, exponent - 1
-    if seen and i < size and (text[i] | 32) == _E:
+    if seen and (text[i] | 32) == _E:
         i += 1
-        below = i < size and text[i] == _MINUS
-        if i < size and (below or text[i] == _PLUS):
+        below = text[i] == _MINUS
+        if below or text[i] == _PLUS:
             i += 1
         power, seen = 0, False
-        while i < size and _ZERO <= text[i] <= _ZERO + 9:
+        while _ZERO <= text[i] <= _ZERO + 9:
             power = min(power * 10 + int(np.int64(text[i])) - _ZERO, 1000)
             seen = True
             i += 1
@@ -145,32 +158,37 @@ def parse_rows(
         and where the last of those begins.
     """
     columns, size = roles.shape[0], text.shape[0]
+    # Whatever is read stops at a line feed, so only the last one needs to be looked for.
+    while size and text[size - 1] != _LF:
+        size -= 1
     made, odd, odd_at, start = 0, 0, -1, 0
-    while made < out.shape[0] and not (stop and odd):
+    while start < size and made < out.shape[0] and not (stop and odd):
         i = _skip_blanks(text, start)
-        if i == size:
-            break
         comment = text[i] == _LF or text[i] == _HASH or text[i] == _PERCENT
         t, x, y, p = 0, 0, 0, 0
         column, good = 0, not comment
-        while good and i < size and text[i] != _LF:
+        while good and text[i] != _LF:
             negative = text[i] == _MINUS
             i += negative or text[i] == _PLUS
-            good, digits, exponent, behind = _number(text, i)
-            if not good and behind == i and i < size and not negative:
-                digits, behind = _word(text, i, size)
-                good, exponent = digits >= 0, 0
+            exponent = 0
+            digits, behind = _plain(text, i)
+            end = text[behind]
+            if behind == i or behind - i > _DIGITS or end == _POINT or (end | 32) == _E:
+                good, digits, exponent, behind = _number(text, i)
+                if not good and behind == i and not negative:
+                    digits, behind = _word(text, i, size)
+                    good, exponent = digits >= 0, 0
             i = _skip_separator(text, behind)
-            good = good and column < columns and (i > behind or i == size or text[i] == _LF)
+            good = good and column < columns and (i > behind or text[i] == _LF)
             if not good:
                 break
             role = roles[column]
             column += 1
             if role == _TIME:
-                t = _rounded(digits, exponent + scale)
+                t = _rounded(digits, exponent + scale) if exponent + scale else digits
                 t = -t if negative else t
             elif role >= 0:
-                number = _whole(digits, exponent)
+                number = _whole(digits, exponent) if exponent else digits
                 number = -number if negative else number
                 if role == _P:
                     # 1 is ON, 0 and -1 are OFF, others are unknown.
@@ -182,10 +200,8 @@ def parse_rows(
                     x = number
                 else:
                     y = number
-        while i < size and text[i] != _LF:
+        while text[i] != _LF:
             i += 1
-        if i == size:
-            break
         if good and column == columns:
             out[made, 0] = t
             out[made, 1] = x & 0xFFFF | (y & 0xFFFF) << 16 | p << 32
