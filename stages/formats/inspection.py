@@ -60,6 +60,11 @@ class Inspector:
     def inspect(self, events: EventArray) -> EventArray:
         """Return the events that stay, read-only; after a violation only those before it."""
         words = events.view(np.int64).reshape(-1, 2)
+        gap_us, width, height = self._policies.gap_us, self._width, self._height
+        if self._kernel.is_clean(words, self.last_us, gap_us, width, height):
+            self.last_us = int(words[-1, 0])
+            events.setflags(write=False)
+            return events
         steady, gaps, x, y, p, last_us = self._kernel.survey(
             words, self.last_us, self._policies.gap_us
         )

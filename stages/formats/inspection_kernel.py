@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 
 from pipeline.events import TIME_LIMIT_US
 
-__all__ = ["GAP", "OUTSIDE", "POLARITY", "REASONS", "RESET", "STEP_LIMIT_US", "inspect", "survey"]
+__all__ = [
+    "GAP",
+    "OUTSIDE",
+    "POLARITY",
+    "REASONS",
+    "RESET",
+    "STEP_LIMIT_US",
+    "inspect",
+    "is_clean",
+    "survey",
+]
 
 CLAMP, DROP, RAISE = 1, 2, 3
 # What can be wrong with an event, as an index into the counts.
@@ -17,6 +27,38 @@ IMPOSSIBLE, POLARITY, OUTSIDE, BACK, RESET, GAP = range(6)
 REASONS = 6
 STEP_LIMIT_US = 1_000_000
 """A step back in time of this length or more is a clock that was reset."""
+
+
+@njit(cache=True, nogil=True)
+def is_clean(words: NDArray[np.int64], last_us: int, gap_us: int, width: int, height: int) -> bool:
+    """Return whether there is at least one event and nothing is wrong with any.
+
+    This is what `survey` finds, at a quarter of its time: no comparison, only sign bits that are
+    gathered, of steps of time and of x, y and p, 16 bits each, in one subtraction. Times and places
+    alternate, and both are worked out for either and masked: so the loop runs over neighbours in
+    memory, eight at a time.
+    """
+    if not words.shape[0]:
+        return False
+    signs = 0x8000_8000_8000
+    largest_x, largest_y = min(width, 0x8000) - 1, min(height, 0x8000) - 1
+    largest = signs | largest_x | largest_y << 16 | 1 << 32
+    first_us, first = int(words[0, 0]), int(words[0, 1]) & 0xFF_FFFF_FFFF
+    step = first_us - last_us if last_us != -TIME_LIMIT_US else 0
+    wrong_time = step | gap_us - step | (first_us ^ first_us << 1)
+    wrong_place = ~(largest - first) | first
+    before = words.reshape(-1)
+    after = before[2:]
+    for i in range(after.shape[0]):
+        is_time = (i & 1) - 1
+        value = after[i]
+        step = value - before[i]
+        # The two upper bits differ where a time is beyond ±2⁶².
+        wrong_time |= (step | gap_us - step | (value ^ value << 1)) & is_time
+        place = value & 0xFF_FFFF_FFFF
+        wrong_place |= (~(largest - place) | place) & ~is_time
+    possible = first_us > -TIME_LIMIT_US and words[-1, 0] < TIME_LIMIT_US
+    return possible and wrong_time >= 0 and not wrong_place & signs
 
 
 @njit(cache=True, nogil=True)

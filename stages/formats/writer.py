@@ -41,9 +41,9 @@ class Writer(ABC):
             if not 0 < side <= _LARGEST_SIDE_PX:
                 raise ValueError(f"width and height must be 1 to {_LARGEST_SIDE_PX} px, got {side}")
         # Here, so that a writer can be asked what it offers without Numba.
-        from stages.formats.inspection_kernel import survey
+        from stages.formats.inspection_kernel import is_clean
 
-        self._survey = survey
+        self._is_clean = is_clean
         self.path = Path(path)
         self.width, self.height, self.source = width, height, source
         self.events = 0
@@ -121,8 +121,8 @@ class Writer(ABC):
                 " them with pipeline.events, numpy.concatenate packs their records"
             )
         words = np.ascontiguousarray(events).view(np.int64).reshape(-1, 2)
-        steady, _, x, y, p, _ = self._survey(words, self._last_us, TIME_LIMIT_US)
-        if not (steady and x < self.width and y < self.height and p <= 1):
+        no_gap = np.iinfo(np.int64).max
+        if len(words) and not self._is_clean(words, self._last_us, no_gap, self.width, self.height):
             self._refuse(events)
 
     def _refuse(self, events: EventArray) -> None:
