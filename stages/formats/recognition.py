@@ -21,7 +21,7 @@ _MAGIC = [
     (b"PK\x03\x04", "NPZ"),
     (b"\x89HDF\r\n\x1a\n", "HDF5"),
     (b"MATLAB 5.0 MAT-file", "MAT"),
-    (b"MATLAB 7.3 MAT-file", "MAT"),
+    (b"MATLAB 7.3 MAT-file", "HDF5"),
 ]
 
 
