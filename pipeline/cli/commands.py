@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
+from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
 from pipeline.cli.info import info
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, stages, info, convert, record, simulate, train):
+for command in (run, check, stages, cameras, info, convert, record, simulate, train):
     app.command()(command)
 
 

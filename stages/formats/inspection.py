@@ -21,11 +21,16 @@ _POLICY = {"keep": 0, "clamp": 1, "drop": 2, "raise": 3}
 
 
 class Violation(ValueError):
-    """An event violates what its policy says must not be; ``number`` counts within its batch."""
+    """An event violates what its policy says must not be; ``number`` counts within its batch.
 
-    def __init__(self, text: str, number: int) -> None:
+    ``reset`` says that it is a clock that was set back, which begins a new recording where events
+    come from a camera.
+    """
+
+    def __init__(self, text: str, number: int, reset: bool = False) -> None:
         super().__init__(text)
         self.number = number
+        self.reset = reset
 
 
 class Inspector:
@@ -100,7 +105,8 @@ class Inspector:
         )
         self._count(*counts.tolist())
         if why >= 0:
-            self.violation = Violation(self._explain(events[stopped], why), stopped)
+            text = self._explain(events[stopped], why)
+            self.violation = Violation(text, stopped, why == self._kernel.RESET)
         return kept[:count]
 
     def _count(

@@ -1,0 +1,191 @@
+"""Capture: the thread that takes events from a device into the ring, and brings a lost one back.
+
+It does nothing else, so that the device never waits: what is slow happens on the other side of the
+ring. What a device is, and how it is lost, is here too.
+"""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+from pipeline.errors import DeviceError
+from pipeline.events import EventArray
+from stages.sources.ring import Ring, Session
+
+__all__ = ["Capture", "Device", "Lost", "Status"]
+
+_FIRST_RETRY_S = 0.1
+_LONGEST_RETRY_S = 5.0
+_CLOSE_S = 1.0
+
+
+class Lost(Exception):
+    """A device is gone: unplugged, or its connection closed; the text says which."""
+
+
+class Device(ABC):
+    """An open camera or connection. It belongs to the capture thread once it is open.
+
+    Attributes:
+        width: columns of the sensor.
+        height: rows of the sensor.
+        source: the camera's name, or where the events come from.
+        interval_us: how often it hands events over; they are so old at most when they come.
+        notes: counts of what else it reports, such as its own overflows.
+    """
+
+    width: int
+    height: int
+    source: str
+    interval_us: int = 10_000
+
+    def __init__(self) -> None:
+        self.notes: Counter[str] = Counter()
+
+    @abstractmethod
+    def read(self) -> EventArray | None:
+        """Return what has come in, of dtype `EVENT`; None after a few ms without anything.
+
+        Padding must be zero; coordinates that are no int16 must be -1. The array may be used again
+        by the next call.
+
+        Raises:
+            Lost: the device is gone.
+            DeviceError: what it sends cannot be used, and connecting again would not help.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the device, also of one that was lost."""
+
+
+class Status(NamedTuple):
+    """What the capture thread knows; it is replaced as a whole.
+
+    All that arrived before ``looked_ns``, and all of any session but this one, is in the ring.
+    """
+
+    session: Session | None
+    """None while there is no device."""
+    looked_ns: int
+    """When the device was last found to have nothing."""
+    over: bool = False
+    """No event will come any more."""
+
+
+class Capture:
+    """Reads a device into a ring until it is closed.
+
+    Args:
+        connect: opens the device; raises `DeviceError` when it is not there.
+        ring: where the events go.
+        on_lost: what to do when the device is gone, see `LiveConfig`.
+        give_up_s: how long to try again before that is an error, None for ever.
+
+    Attributes:
+        status: what is known; read it before looking into the ring.
+        failure: why the capture ended before its time.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Device],
+        ring: Ring,
+        on_lost: Literal["retry", "end"] = "retry",
+        give_up_s: float | None = None,
+    ) -> None:
+        self.status = Status(None, time.monotonic_ns())
+        self.failure: Exception | None = None
+        self._connect = connect
+        self._ring = ring
+        self._on_lost = on_lost
+        self._give_up_s = give_up_s
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._device: Device | None = None
+        self._sessions = 0
+        self._notes: Counter[str] = Counter()
+
+    def start(self, wait: bool) -> None:
+        """Connect and begin to read; with ``wait`` the device may come later.
+
+        Raises:
+            DeviceError: the device is not there.
+        """
+        self._device = None if wait else self._connect()
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading and let go of the device."""
+        self._stop.set()
+        if self._thread is not None:
+            # It may still be about to connect, and is then left behind.
+            self._thread.join(_CLOSE_S)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What all devices so far reported, and how often one was lost and came back."""
+        device, notes = self._device, Counter(self._notes)
+        if device is not None:
+            notes.update(dict(device.notes))
+        notes["reconnections"] = max(0, self._sessions - 1)
+        return dict(notes)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._device = self._device or self._connected()
+                if self._device is None or (self._read(self._device) and self._on_lost == "end"):
+                    break
+        except Exception as error:
+            self.failure = error
+        finally:
+            with suppress(Exception):
+                self._let_go()
+            self.status = Status(None, self.status.looked_ns, over=True)
+
+    def _read(self, device: Device) -> bool:
+        """Read a device until it is lost or the capture is closed; return whether it is lost."""
+        session = Session(
+            self._sessions, device.width, device.height, device.source, device.interval_us
+        )
+        self._sessions += 1
+        self.status = Status(session, time.monotonic_ns())
+        try:
+            while not self._stop.is_set():
+                looked_ns = time.monotonic_ns()
+                events = device.read()
+                if events is None:
+                    self.status = Status(session, looked_ns)
+                else:
+                    self._ring.put(events, session, time.monotonic_ns())
+        except Lost:
+            self._let_go()
+            self.status = Status(None, time.monotonic_ns())
+            return True
+        return False
+
+    def _connected(self) -> Device | None:
+        """Try to connect until it works; None when the capture is closed before."""
+        began = time.monotonic()
+        pause_s = _FIRST_RETRY_S if self._sessions else 0.0
+        while not self._stop.wait(pause_s):
+            try:
+                return self._connect()
+            except DeviceError as error:
+                tried_s = time.monotonic() - began
+                if self._give_up_s is not None and tried_s >= self._give_up_s:
+                    raise DeviceError(f"{error}; gave up after {tried_s:.1f} s") from None
+            pause_s = min(max(2 * pause_s, _FIRST_RETRY_S), _LONGEST_RETRY_S)
+        return None
+
+    def _let_go(self) -> None:
+        device, self._device = self._device, None
+        if device is not None:
+            device.close()
+            self._notes.update(device.notes)

@@ -1,0 +1,121 @@
+"""The bounded ring between a device and the pipeline: it never makes the device wait.
+
+One thread puts events in, another takes them out. When the ring is full the oldest events make room
+for the new ones and are counted, so that what leaves it is always the latest that there is. It is
+the only place of a live source where events are lost.
+"""
+
+import threading
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.events import EventArray, empty_events
+
+__all__ = ["Ring", "RingCount", "Session", "Taken"]
+
+
+class Session(NamedTuple):
+    """One connection to a device, from plugging it in to its loss."""
+
+    number: int
+    width: int
+    height: int
+    source: str
+    """The camera, or where the events come from."""
+    interval_us: int
+    """How often the device hands its events over, so how old they are at most when they come."""
+
+
+class Taken(NamedTuple):
+    """Events of one session, in the order in which they were put in."""
+
+    events: EventArray
+    session: Session
+    arrived_ns: int
+    """Monotonic time at which the latest events in the ring had arrived."""
+
+
+class RingCount(NamedTuple):
+    """Events at one moment; ``put == dropped + taken + held``."""
+
+    put: int
+    dropped: int
+    taken: int
+    held: int
+
+
+class Ring:
+    """A circular buffer of events.
+
+    Args:
+        capacity: how many events it holds, at 16 bytes each.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._words = empty_events(capacity).view(np.int64).reshape(-1, 2)
+        self._lock = threading.Lock()
+        self._begin = 0
+        """Where in the buffer the oldest event is."""
+        self._first = 0
+        """How many events had been put in before the oldest."""
+        self._put = 0
+        self._dropped = 0
+        self._taken = 0
+        self._arrived_ns = 0
+        self._sessions: deque[tuple[int, Session]] = deque()
+        """Sessions, each with the number of events put in before its first."""
+
+    def put(self, events: EventArray, session: Session, arrived_ns: int) -> None:
+        """Put events in, at the cost of the oldest; they are copied."""
+        words = events.view(np.int64).reshape(-1, 2)
+        count = len(words)
+        if not count:
+            return
+        with self._lock:
+            if not self._sessions or self._sessions[-1][1] != session:
+                self._sessions.append((self._put, session))
+            self._put += count
+            self._arrived_ns = arrived_ns
+            surplus = max(0, self._put - self._first - self._capacity)
+            self._dropped += surplus
+            self._advance(surplus)
+            if self._first == self._put - count:
+                # Empty: staying at the front keeps the memory in use, and the cache, small.
+                self._begin = 0
+            words = words[-self._capacity :]
+            place = (self._begin + self._put - len(words) - self._first) % self._capacity
+            whole = min(len(words), self._capacity - place)
+            self._words[place : place + whole] = words[:whole]
+            self._words[: len(words) - whole] = words[whole:]
+
+    def take(self, most: int) -> Taken | None:
+        """Take up to ``most`` of the oldest events, None if there are none; never waits."""
+        with self._lock:
+            end = self._sessions[1][0] if len(self._sessions) > 1 else self._put
+            count = min(most, end - self._first)
+            if not count:
+                return None
+            whole = min(count, self._capacity - self._begin)
+            events = empty_events(count)
+            words = events.view(np.int64).reshape(-1, 2)
+            words[:whole] = self._words[self._begin : self._begin + whole]
+            words[whole:] = self._words[: count - whole]
+            taken = Taken(events, self._sessions[0][1], self._arrived_ns)
+            self._taken += count
+            self._advance(count)
+            return taken
+
+    def count(self) -> RingCount:
+        """Return the counts, all of the same moment."""
+        with self._lock:
+            return RingCount(self._put, self._dropped, self._taken, self._put - self._first)
+
+    def _advance(self, count: int) -> None:
+        """Let go of the oldest events, and of the sessions that have none left."""
+        self._begin = (self._begin + count) % self._capacity
+        self._first += count
+        while len(self._sessions) > 1 and self._sessions[1][0] <= self._first:
+            self._sessions.popleft()
