@@ -18,8 +18,8 @@ class Aedat1Reader(Aedat2Reader):
     format = "AEDAT 1.0"
     word_bytes = 6
 
-    def _as_words(self, data: bytes) -> NDArray[np.int64]:
+    def _as_words(self, data: bytes) -> NDArray[np.uint32]:
         short = np.frombuffer(data, np.uint8, len(data) // 6 * 6).reshape(-1, 6)
         words = np.zeros((len(short), 8), np.uint8)
         words[:, 2:] = short
-        return words.view(np.int64)[:, 0]
+        return words.view(np.uint32)

@@ -59,7 +59,7 @@ class Aedat2Reader(Reader):
             found = find_chip(self.path, chip)
             self._layout = found.layout
             self.declared_size = found.height, found.width
-        elif np.any(self._words(self._start).view(">u4")[::2] & 0x7FFF0000):
+        elif np.any(self._words(self._start).view(">u4")[:, 0] & 0x7FFF0000):
             self._layout = DAVIS
         else:
             self._layout = DVS128
@@ -69,21 +69,22 @@ class Aedat2Reader(Reader):
         from stages.formats import aedat2_kernel as kernel
 
         offset, turn_us, last = self._checked(place)
+        strict = self.policies.on_unknown == "raise"
         while len(words := self._words(offset)):
-            # Not empty_events: zeros would be written twice.
+            # Not empty_events, whose zeros would only be overwritten.
             events = np.empty(len(words), EVENT)
+            rows = events.view(np.int64)
             counts = np.zeros(kernel.KINDS, np.int64)
-            count, used, turn_us, last = kernel.decode(
-                words,
-                self._layout,
-                self._origin_us,
-                turn_us,
-                last,
-                self.policies.on_unknown == "raise",
-                events.view(np.int64).reshape(-1, 2),
-                counts,
-            )
+            count = used = len(words)
+            before = last if last >= 0 else _time(words[0])
+            flat = words.reshape(-1)
+            if not kernel.unpack(flat, self._layout, turn_us, before, rows):
+                origin_us = self._origin_us
+                count, used, turn_us = kernel.settle(
+                    flat, self._layout, origin_us, turn_us, before, strict, rows, counts
+                )
             offset += used * self.word_bytes
+            last = _time(words[used - 1]) if used else last
             self._count(*counts.tolist())
             yield Decoded(events[:count], (offset, turn_us, last))
             self._unknown(int(used < len(words)), _STRANGE)
@@ -95,12 +96,12 @@ class Aedat2Reader(Reader):
         self._quality.update({kind: count for kind, count in found.items() if count})
         self._unknown(unknown, _STRANGE)
 
-    def _words(self, offset: int) -> NDArray[np.int64]:
-        """Read up to a chunk of whole words."""
+    def _words(self, offset: int) -> NDArray[np.uint32]:
+        """Read up to a chunk of whole words: (n, 2), address and time, big endian."""
         return self._as_words(self._read_at(offset, _CHUNK_WORDS * self.word_bytes))
 
-    def _as_words(self, data: bytes) -> NDArray[np.int64]:
-        return np.frombuffer(data, np.int64, len(data) // self.word_bytes)
+    def _as_words(self, data: bytes) -> NDArray[np.uint32]:
+        return np.frombuffer(data, np.uint32, len(data) // 8 * 2).reshape(-1, 2)
 
     def _checked(self, place: Place) -> tuple[int, int, int]:
         offset, turn_us, last = place if len(place) == 3 else (self._start, self._origin_us, -1)
@@ -113,6 +114,10 @@ class Aedat2Reader(Reader):
         ):
             raise self._no_such_place(place)
         return offset, turn_us, last
+
+
+def _time(word: NDArray[np.uint32]) -> int:
+    return int(word[1].byteswap())
 
 
 def _time_offset(text: str) -> int:

@@ -53,11 +53,9 @@ class Aedat2Writer(Writer):
             self._begin(last_us)
         for begin in range(0, len(events), _CHUNK_EVENTS):
             part = events[begin : begin + _CHUNK_EVENTS]
-            words = np.empty(len(part), np.int64)
-            rows = part.view(np.int64).reshape(-1, 2)
-            stopped = kernel.encode(rows, self._chip.layout, last_us, words)
-            if stopped >= 0:
-                self._refuse_silence(part, stopped, last_us)
+            words = np.empty(2 * len(part), np.uint32)
+            if kernel.encode(part.view(np.int64), self._chip.layout, last_us, words):
+                self._check_silences(part, last_us)
             self._file.append(words.tobytes())
             last_us = int(part["t"][-1])
 
@@ -97,11 +95,17 @@ class Aedat2Writer(Writer):
             f" {sizes}; write AEDAT4 (.aedat4) or AEDAT 3.1 (.aedat3)"
         )
 
-    def _refuse_silence(self, events: EventArray, number: int, last_us: int) -> None:
-        if number:
-            last_us = int(events["t"][number - 1])
-        silence_s = (int(events["t"][number]) - last_us) / 1e6
-        raise RecordingError(
-            f"{self.path}: AEDAT 2.0 cannot hold a silence of {silence_s:.0f} s behind {last_us}"
-            " µs, as its clock of 32 bits wraps within; write AEDAT4 (.aedat4) or AEDAT 3.1 (.aedat3)"
-        )
+    def _check_silences(self, events: EventArray, last_us: int) -> None:
+        """Refuse those over which a reader would unroll the clock wrongly."""
+        times = np.concatenate([[last_us], events["t"]])
+        silences = np.diff(times)
+        wraps = np.diff(times // kernel.TURN_US) > 0
+        wrong = (silences >= kernel.LONGEST_US) & wraps
+        wrong |= silences > kernel.TURN_US - kernel.LONGEST_US
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise RecordingError(
+                f"{self.path}: AEDAT 2.0 cannot hold a silence of {silences[first] / 1e6:.0f} s"
+                f" behind {times[first]} µs, within which its clock of 32 bits wraps; write AEDAT4"
+                " (.aedat4) or AEDAT 3.1 (.aedat3)"
+            )
