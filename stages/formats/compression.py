@@ -1,6 +1,8 @@
 """Decompression of one packet, never into more memory than a packet may take."""
 
 from collections.abc import Callable
+from functools import cache
+from itertools import product
 from typing import Any
 
 __all__ = ["LARGEST_PACKET", "NAMES", "compressor", "decompressor"]
@@ -33,6 +35,16 @@ def compressor(name: str) -> Callable[[Any], bytes]:
     import zstandard
 
     return zstandard.ZstdCompressor(level=19 if name.endswith("high") else 3).compress
+
+
+@cache
+def frame_headers() -> list[int]:
+    """Return the LZ4 frame headers that the fast decoder takes, as `lz4_kernel` wants them."""
+    import lz4.frame
+
+    kinds = product(range(4, 8), (True, False))
+    frames = [lz4.frame.LZ4FrameCompressor(block_size=a, block_linked=b) for a, b in kinds]
+    return [int.from_bytes(frame.begin(), "little") for frame in frames]
 
 
 def _lz4(payload: bytes) -> bytes:

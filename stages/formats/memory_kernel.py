@@ -1,0 +1,76 @@
+"""Numbers at any byte of an array, for Numba kernels: one unaligned load or store each.
+
+Numba's own indexing reaches a byte at a time, and asks at each whether its index counts from the
+end; both cost more than all the rest of a decoder. Nothing here checks a bound: the kernel does.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+__all__ = ["copy8", "copy16", "load8", "load16", "load32", "load64", "store64"]
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, at: Any, item: Any) -> Any:
+    place = builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+    return builder.bitcast(place, item.as_pointer())
+
+
+def _load(bits: int) -> Any:
+    @intrinsic
+    def load(typing: Any, array: Any, at: Any) -> Any:
+        """Return the unsigned number at a byte of an array of bytes, as int64."""
+
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            item = ir.IntType(bits)
+            number = builder.load(
+                _place(context, builder, signature.args[0], values[0], values[1], item)
+            )
+            number.align = 1
+            return number if bits == 64 else builder.zext(number, ir.IntType(64))
+
+        return types.int64(array, types.intp), code
+
+    return load
+
+
+def _copy(bits: int) -> Any:
+    @intrinsic
+    def copy(typing: Any, target: Any, to: Any, source: Any, begin: Any) -> Any:
+        """Copy so many bits from a byte of one array to a byte of another."""
+
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            item = ir.VectorType(ir.IntType(64), bits // 64)
+            kinds = signature.args
+            number = builder.load(_place(context, builder, kinds[2], values[2], values[3], item))
+            number.align = 1
+            place = _place(context, builder, kinds[0], values[0], values[1], item)
+            builder.store(number, place).align = 1
+            return context.get_dummy_value()
+
+        return types.void(target, types.intp, source, types.intp), code
+
+    return copy
+
+
+def _store() -> Any:
+    @intrinsic
+    def store(typing: Any, array: Any, at: Any, number: Any) -> Any:
+        """Put an int64 at a byte of an array of bytes."""
+
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            item = ir.IntType(64)
+            place = _place(context, builder, signature.args[0], values[0], values[1], item)
+            builder.store(values[2], place).align = 1
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, types.int64), code
+
+    return store
+
+
+load8, load16, load32, load64 = (_load(bits) for bits in (8, 16, 32, 64))
+copy8, copy16 = _copy(64), _copy(128)
+store64 = _store()
