@@ -13,7 +13,6 @@ from stages.formats.aedat2_chips import Layout
 
 __all__ = ["KINDS", "LONGEST_US", "TURN_US", "encode", "settle", "unpack"]
 
-# What a word can be that is no event, as an index into the counts.
 APS, IMU, SPECIAL, UNKNOWN = range(4)
 KINDS = 4
 
@@ -67,7 +66,8 @@ def unpack(
         p = np.int64(((address >> p_shift) & np.uint32(1)) ^ inverted)
         out[2 * i] = turn_us + time
         out[2 * i + 1] = (x & 0xFFFF) | y << 16 | p << 32
-    return bool(strange == 0) and least >= LONGEST_US - TURN_US and largest <= TURN_US - LONGEST_US
+    steady = least >= LONGEST_US - TURN_US and largest <= TURN_US - LONGEST_US
+    return bool(steady and strange == 0)
 
 
 @njit(cache=True, nogil=True)
@@ -103,13 +103,14 @@ def settle(
     no_event, special = np.uint32(layout.no_event), np.uint32(layout.special)
     samples = np.uint32(layout.samples)
     kept = 0
+    previous = np.int64(last)
     for i in range(words.shape[0] // 2):
         address, time = _swap(words[2 * i]), np.int64(_swap(words[2 * i + 1]))
         strange = address & no_event
         if strange and stop_at_unknown and not address & (special | samples):
             return kept, i, turn_us
-        step = time - last
-        last = time
+        step = time - previous
+        previous = time
         if step < LONGEST_US - TURN_US:
             turn_us += TURN_US
         elif step > TURN_US - LONGEST_US and turn_us > origin_us:

@@ -75,7 +75,8 @@ class Aedat3Reader(Reader):
 
         offset, left, turns = self._checked(place)
         while True:
-            block = np.frombuffer(self._read_at(offset, _BLOCK_BYTES), np.uint8)
+            data = self._read_at(offset, _BLOCK_BYTES)
+            block = np.frombuffer(data, np.uint32, len(data) // 4)
             events = np.empty(_BLOCK_EVENTS, EVENT)
             counts = np.zeros(kernel.KINDS, np.int64)
             used, left, turns, count, why = kernel.decode(
@@ -84,7 +85,7 @@ class Aedat3Reader(Reader):
                 self._source,
                 left,
                 turns,
-                events.view(np.int64).reshape(-1, 2),
+                events.view(np.int64),
                 counts,
             )
             offset += used

@@ -1,6 +1,7 @@
 """The Numba kernels of AEDAT 3.1: packets and the polarity events in them.
 
-Events are (n, 2) int64: time, and x | y << 16 | p << 32.
+Files are passed as uint32, little endian. An event is two of them there, and two int64 in memory:
+time, and x | y << 16 | p << 32. Arrays are flat, as only loops over those are vectorised.
 """
 
 import numpy as np
@@ -30,19 +31,36 @@ KINDS = 6
 HEADER_BYTES = 28
 EVENT_BYTES = 8
 POLARITY = 1
+_HEADER_WORDS = 7
 _COMPRESSED_BIT = 0x8000
 
 
+@njit(cache=True, nogil=True)
+def _unpack(packed: NDArray[np.uint32], turn_us: int, out: NDArray[np.int64]) -> bool:
+    """Unpack events; return whether all are valid."""
+    valid = np.uint32(1)
+    for i in range(packed.shape[0] // 2):
+        bits = packed[2 * i]
+        valid &= bits
+        x, y, p = np.int64(bits >> 17), np.int64(bits >> 2) & 0x7FFF, np.int64(bits >> 1) & 1
+        out[2 * i] = turn_us + np.int64(np.int32(packed[2 * i + 1]))
+        out[2 * i + 1] = x | y << 16 | p << 32
+    return bool(valid == 1)
+
+
+@njit(cache=True, nogil=True)
+def _without_invalid(packed: NDArray[np.uint32], out: NDArray[np.int64]) -> int:
+    """Move the valid ones of unpacked events to the beginning; return how many there are."""
+    kept = 0
+    for i in range(packed.shape[0] // 2):
+        out[2 * kept], out[2 * kept + 1] = out[2 * i], out[2 * i + 1]
+        kept += int(packed[2 * i] & 1)
+    return kept
+
+
 @njit(inline="always")
-def _number(data, at):  # type: ignore[no-untyped-def]
-    """Read a little-endian int32; the compiler makes one load of it."""
-    bits = (
-        np.uint32(data[at])
-        | np.uint32(data[at + 1]) << np.uint32(8)
-        | np.uint32(data[at + 2]) << np.uint32(16)
-        | np.uint32(data[at + 3]) << np.uint32(24)
-    )
-    return np.int64(np.int32(bits))
+def _signed(word):  # type: ignore[no-untyped-def]
+    return np.int64(np.int32(word))
 
 
 @njit(inline="always")
@@ -59,7 +77,7 @@ def _what(kind):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def decode(
-    data: NDArray[np.uint8],
+    data: NDArray[np.uint32],
     rest: int,
     source: int,
     left: int,
@@ -70,12 +88,12 @@ def decode(
     """Decode packets until the bytes or the room for events are used up.
 
     Args:
-        data: bytes of the file.
-        rest: how many bytes the file has from the first of them on.
+        data: a part of the file that begins with a packet, or with an event in one.
+        rest: how many bytes the file has from there on.
         source: number of the source to read, -1 for any.
         left: events of the present packet that are still to come.
         turns: how often the packet's clock of 31 bits had wrapped.
-        out: (n, 2) the events.
+        out: (2 n,) the events.
         counts: (KINDS,) what is left out is added here.
 
     Returns:
@@ -85,58 +103,56 @@ def decode(
     at = kept = 0
     while True:
         if left == 0:
-            if at + HEADER_BYTES > data.shape[0]:
-                return at, left, turns, kept, MORE
-            first = _number(data, at)
-            kind, sender = first & 0xFFFF, (first >> 16) & 0xFFFF
-            size, time_at = _number(data, at + 4), _number(data, at + 8)
-            capacity, number = _number(data, at + 16), _number(data, at + 20)
-            valid = _number(data, at + 24)
+            if at + _HEADER_WORDS > data.shape[0]:
+                return 4 * at, left, turns, kept, MORE
+            kind, sender = np.int64(data[at]) & 0xFFFF, np.int64(data[at]) >> 16
+            size, time_at = _signed(data[at + 1]), _signed(data[at + 2])
+            capacity, number = _signed(data[at + 4]), _signed(data[at + 5])
+            valid = _signed(data[at + 6])
             compressed = kind & _COMPRESSED_BIT != 0
             kind &= _COMPRESSED_BIT - 1
-            wrong = size <= 0 or number < 0 or valid < 0 or valid > number or capacity < 0
+            wrong = size <= 0 or valid < 0 or valid > number or capacity < 0
             wrong |= not compressed and capacity < number
             wrong |= kind == POLARITY and (size != EVENT_BYTES or time_at != 4)
             if wrong:
-                return at, left, turns, kept, DAMAGED
-            length = capacity if compressed else size * number
-            if at + HEADER_BYTES + length > rest:
-                return at, left, turns, kept, CUT
+                return 4 * at, left, turns, kept, DAMAGED
+            # A compressed packet gives its bytes where others give their capacity.
+            length = HEADER_BYTES + (capacity if compressed else size * number)
+            if 4 * at + length > rest:
+                return 4 * at, left, turns, kept, CUT
             if kind != POLARITY or (source >= 0 and sender != source):
                 counts[_what(kind)] += number
-                at += HEADER_BYTES + length
+                if length % 4 or 4 * at + length > 4 * data.shape[0]:
+                    return 4 * at + length, left, turns, kept, MORE
+                at += length // 4
                 continue
             if compressed:
-                return at, left, turns, kept, COMPRESSED
-            left, turns = number, _number(data, at + 12)
-            at += HEADER_BYTES
-        count = min(left, (data.shape[0] - at) // EVENT_BYTES, out.shape[0] - kept)
-        if count <= 0 and left:
-            return at, left, turns, kept, MORE
-        invalid = 0
-        for i in range(count):
-            bits = _number(data, at + EVENT_BYTES * i)
-            out[kept, 0] = (turns << 31) + _number(data, at + EVENT_BYTES * i + 4)
-            out[kept, 1] = (
-                ((bits >> 17) & 0x7FFF) | ((bits >> 2) & 0x7FFF) << 16 | ((bits >> 1) & 1) << 32
-            )
-            # An invalid event is overwritten by the next.
-            kept += bits & 1
-            invalid += 1 - (bits & 1)
-        counts[INVALID] += invalid
+                return 4 * at, left, turns, kept, COMPRESSED
+            left, turns = number, _signed(data[at + 3])
+            at += _HEADER_WORDS
+        count = min(left, (data.shape[0] - at) // 2, out.shape[0] // 2 - kept)
+        if count == 0 and left:
+            return 4 * at, left, turns, kept, MORE
+        packed = data[at : at + 2 * count]
+        valid = count
+        if not _unpack(packed, turns << 31, out[2 * kept :]):
+            valid = _without_invalid(packed, out[2 * kept :])
+            counts[INVALID] += count - valid
+        kept += valid
         left -= count
-        at += EVENT_BYTES * count
+        at += 2 * count
 
 
 @njit(cache=True, nogil=True)
-def encode(events: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
+def encode(events: NDArray[np.int64], out: NDArray[np.uint32]) -> None:
     """Encode events of one turn of the clock.
 
     Args:
-        events: (n, 2).
-        out: (n,) the events as they stand in the file, little endian.
+        events: (2 n,) the events.
+        out: (2 n,) the events as they stand in the file.
     """
-    for i in range(events.shape[0]):
-        t, rest = events[i, 0], events[i, 1]
-        bits = 1 | ((rest >> 32) & 1) << 1 | ((rest >> 16) & 0x7FFF) << 2 | (rest & 0x7FFF) << 17
-        out[i] = bits | (t & 0x7FFFFFFF) << 32
+    for i in range(events.shape[0] // 2):
+        t, rest = events[2 * i], events[2 * i + 1]
+        x, y, p = rest & 0x7FFF, (rest >> 16) & 0x7FFF, (rest >> 32) & 1
+        out[2 * i] = np.uint32(x << 17 | y << 2 | p << 1 | 1)
+        out[2 * i + 1] = np.uint32(t & 0x7FFFFFFF)

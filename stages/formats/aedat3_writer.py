@@ -81,8 +81,8 @@ class Aedat3Writer(Writer):
 
 def _packet(events: EventArray, turn: int) -> bytes:
     count = len(events)
-    payload = np.empty(count, np.uint64)
-    kernel.encode(events.view(np.int64).reshape(-1, 2), payload)
+    payload = np.empty(2 * count, np.uint32)
+    kernel.encode(events.view(np.int64), payload)
     header = _PACKET_HEADER.pack(
         kernel.POLARITY, _SOURCE, kernel.EVENT_BYTES, 4, turn, count, count, count
     )

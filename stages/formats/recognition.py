@@ -35,6 +35,9 @@ def recognise(begin: bytes, file_bytes: int) -> str | None:
     for magic, name in _MAGIC:
         if begin.startswith(magic):
             return name
+    if begin.startswith(b"#") and b" raw AE data file" in begin[:128]:
+        # The line of the version is missing, as it is where jAER is older than it.
+        return "AEDAT 2.0" if b"int32 address" in begin[:512] else "AEDAT 1.0"
     if begin.startswith(b"%"):
         return _prophesee(begin) or _text(begin)
     return _text(begin) or _words_of_40_bits(begin, file_bytes)
