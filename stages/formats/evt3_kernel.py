@@ -130,7 +130,8 @@ def encode(
 ) -> tuple[int, int]:
     """Encode events until they or the room end; see `stages.formats.words_writer.Encode`.
 
-    Events of one time, row and polarity whose x rises become vectors where that saves words. The
+    Events of one time, row and polarity whose x rises become vectors where that saves words. Only
+    the very next word goes on from a vector's base: readers differ in what else changes it. The
     state is the latest TIME_HIGH, counted on, the latest time, row, base of vectors and their
     polarity (-1 for none of them), and the time at which counting starts.
     """
@@ -152,12 +153,12 @@ def encode(
                     continue
             out[made] = 6 << 12 | now & 0xFFF
             made += 1
-            last = now
+            last, base = now, -1
         x, y, p = rest & 0x7FF, rest >> 16 & 0x7FF, rest >> 32 & 1
         if y != row:
             out[made] = y
             made += 1
-            row = y
+            row, base = y, -1
         going_on = base >= 0 and p == base_p and base <= x < base + 12
         first_x = base if going_on else x
         vector, j, next_x = 0, i, x
@@ -181,6 +182,7 @@ def encode(
         else:
             out[made] = 2 << 12 | p << 11 | rest & 0x7FF
             made += 1
+            base = -1
             i += 1
     state[0], state[1], state[2], state[3], state[4] = high, last, row, base, base_p
     return i, made
