@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.events import TIME_LIMIT_US
 from pipeline.messages import Message, Reset, Start
 from pipeline.ports import EventsPort
 from pipeline.stage import PortError, StageConfig
@@ -41,7 +42,8 @@ class Interval(NamedTuple):
     """The open interval; the arrays are written in place."""
 
     numbers: NDArray[np.int64]
-    """(5,) its start, events seen, candidates held, earliest time, and largest key."""
+    """(6,) its start, events seen, candidates held, earliest time and largest key; and the latest
+    time of all events so far."""
     held: NDArray[np.int64]
     """(2·allowed, 2) the candidates, in the order in which they came."""
     keys: NDArray[np.int64]
@@ -99,8 +101,10 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
     ) -> Generator[Message, None, FilterState[Interval]]:
         """Yield the events of the intervals that a message's events or its watermark close."""
         state = yield from super().process(state, message)
-        end_us = int(state.memory.numbers[self._kernel.START]) + self.config.interval_us
-        if _held(state.memory) and state.watermark_us >= end_us:
+        numbers, kernel = state.memory.numbers, self._kernel
+        end_us = int(numbers[kernel.START]) + self.config.interval_us
+        # Where a clock was set back the watermark is still that of the old one, and says nothing.
+        if _held(state.memory) and int(numbers[kernel.LATEST]) < end_us <= state.watermark_us:
             state = yield from self._release(state)
         return state
 
@@ -111,6 +115,10 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
         if _held(state.memory):
             state = yield from self._release(state)
         return state
+
+    def reset(self, state: FilterState[Interval]) -> FilterState[Interval]:
+        """Forget how far time has come; `step` has sent what was held."""
+        return state._replace(memory=_nothing_held(self._allowed))
 
     def step(
         self, state: FilterState[Interval] | None, message: Message
@@ -150,7 +158,7 @@ def _held(memory: Interval) -> int:
 
 def _nothing_held(allowed: int) -> Interval:
     return Interval(
-        numbers=np.zeros(5, dtype=np.int64),
+        numbers=np.array([0, 0, 0, 0, 0, -TIME_LIMIT_US], dtype=np.int64),
         held=np.empty((2 * allowed, 2), dtype=np.int64),
         keys=np.empty(2 * allowed, dtype=np.int64),
     )

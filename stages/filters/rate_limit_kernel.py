@@ -19,6 +19,7 @@ __all__ = [
     "HELD",
     "IMPOSSIBLE",
     "KEY",
+    "LATEST",
     "SEEN",
     "START",
     "close",
@@ -28,9 +29,10 @@ __all__ = [
 IMPOSSIBLE, ABOVE = range(2)
 """What the counts hold."""
 
-START, SEEN, HELD, FIRST, KEY = range(5)
+START, SEEN, HELD, FIRST, KEY, LATEST = range(6)
 """What is known of the open interval: its start, the events seen in it, the candidates held, the
-earliest time among the events seen, and the key that a further candidate must be below."""
+earliest time among the events seen, and the key that a further candidate must be below; and the
+latest time of all events so far."""
 
 BACK_US = 1_000_000
 """An event this far before the open interval is of a clock that was reset, and opens its own."""
@@ -111,7 +113,7 @@ def limit(
         words: (n, 2) events.
         interval_us: length of an interval.
         allowed: events that may pass in each.
-        interval: (5,) the open interval; updated.
+        interval: (6,) the open interval; updated.
         held: (2·allowed, 2) its candidates; updated.
         keys: (2·allowed,) their keys; updated.
         out: (n + candidates, 2) the events that pass.
@@ -137,6 +139,7 @@ def limit(
         key = _mix(interval[SEEN] ^ salt)
         interval[SEEN] += 1
         interval[FIRST] = min(interval[FIRST], t)
+        interval[LATEST] = max(interval[LATEST], t)
         if key >= interval[KEY]:
             refused[ABOVE] += 1
             continue

@@ -57,7 +57,10 @@ class TimeShift(EventFilter[TimeShiftConfig, Shift]):
         config = self.config
         if config.start_us is None:
             return Shift(config.shift_us)
-        return Shift(None if header.t_first_us is None else config.start_us - header.t_first_us)
+        first_us = header.t_first_us
+        if first_us is None or abs(first_us) >= TIME_LIMIT_US:
+            return Shift(None)
+        return Shift(config.start_us - first_us)
 
     def select(
         self, words: Words, memory: Shift, refused: NDArray[np.int64]
@@ -93,8 +96,8 @@ class TimeShift(EventFilter[TimeShiftConfig, Shift]):
         """Return the Start with its first time and its clock shifted."""
         shift_us = self.remember(header).us
         first_us = header.t_first_us
-        if first_us is not None and shift_us is not None:
-            first_us = _shift(first_us, shift_us)
+        if first_us is not None:
+            first_us = None if shift_us is None else _shift(first_us, shift_us)
         return msgspec.structs.replace(
             header, t_first_us=first_us, clock=_shift_clock(header.clock, shift_us)
         )
