@@ -13,6 +13,7 @@ import time
 import dv_processing as dv
 
 PACKET_US = 10_000
+PATIENCE_S = 60
 
 
 def batches(path: str, repeat: int) -> "list[dv.EventStore]":
@@ -52,7 +53,10 @@ def main() -> None:
         writer = dv.io.NetworkWriter("127.0.0.1", options.port, stream)
     packets = batches(options.recording, options.repeat)
     print("listening", flush=True)
+    given_up = time.monotonic() + PATIENCE_S
     while not writer.getClientCount():
+        if time.monotonic() > given_up:
+            sys.exit("nobody has connected")
         time.sleep(0.002)
     sent, began = 0, time.monotonic()
     for number, packet in enumerate(packets, start=1):
