@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import RecordingError
 from stages.formats.policies import Policies
-from stages.formats.recognition import LOOKED_AT_BYTES, recognise
+from stages.formats.recognition import LOOKED_AT_BYTES, ROS_FOLDER, recognise
 
 if TYPE_CHECKING:
     from stages.formats.reader import Reader
@@ -183,6 +183,8 @@ def _begin(path: Path) -> tuple[bytes, int]:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
+            if (path / "metadata.yaml").is_file():
+                return ROS_FOLDER, 0
             raise RecordingError(f"{path}: is a folder; name a recording in it")
         if not stat.S_ISREG(status.st_mode):
             raise RecordingError(f"{path}: is a device or a pipe; name a file")

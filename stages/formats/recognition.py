@@ -3,10 +3,13 @@
 import itertools
 import re
 
-__all__ = ["LOOKED_AT_BYTES", "recognise"]
+__all__ = ["LOOKED_AT_BYTES", "ROS_FOLDER", "recognise"]
 
 LOOKED_AT_BYTES = 1 << 16
 """How much of a file recognition looks at."""
+
+ROS_FOLDER = b"rosbag2_bagfile_information"
+"""Stands for the first bytes of a folder that is a bag of ROS 2."""
 
 _MAGIC = [
     (b"#!AER-DAT4", "AEDAT4"),
@@ -15,6 +18,7 @@ _MAGIC = [
     (b"#!AER-DAT1", "AEDAT 1.0"),
     (b"Event Stream", "ES"),
     (b"#ROSBAG V2.0\n", "ROS bag"),
+    (ROS_FOLDER, "ROS bag 2"),
     (b"SQLite format 3\0", "ROS bag 2"),
     (b"\x89MCAP0\r\n", "ROS bag 2"),
     (b"\x93NUMPY", "NPY"),
