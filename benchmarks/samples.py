@@ -6,7 +6,9 @@ here, made from the format's description.
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,8 @@ def samples(name: str, folder: Path) -> Iterator[bytes]:
     """Yield valid recordings of a format, one for each way to compress it."""
     ending = FORMATS[name].endings[0] if FORMATS[name].endings else None
     if ending is None:
-        yield _ENCODERS[name](sample_events(side_px=34))
+        for encode in _ENCODERS[name]:
+            yield encode(sample_events(side_px=34))
         return
     path = folder / f"sample{ending}"
     for compression in writer_of(path).compressions or (None,):
@@ -83,9 +86,59 @@ def _mat(events: EventArray) -> bytes:
     return file.getvalue()
 
 
-_ENCODERS: dict[str, Callable[[EventArray], bytes]] = {
-    "AEDAT 1.0": _aedat1,
-    "EVT2.1": _evt21,
-    "N-MNIST": _nmnist,
-    "MAT": _mat,
+def _rosbag(events: EventArray, compression: str | None = None) -> bytes:
+    """A bag of ROS 1 with dvs_msgs/EventArray: packed records of x, y, s, ns and polarity."""
+    from rosbags.rosbag1 import Writer
+
+    record = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "?")])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.bag"
+        bag = Writer(path)
+        if compression is not None:
+            bag.set_compression(Writer.CompressionFormat[compression])
+        with bag:
+            kind = "dvs_msgs/msg/EventArray"
+            topic = bag.add_connection("/events", kind, msgdef="uint8 any", md5sum="0" * 32)
+            for number, part in enumerate(np.array_split(events, 4)):
+                records = np.zeros(len(part), record)
+                records["x"], records["y"], records["p"] = part["x"], part["y"], part["p"]
+                records["ns"] = part["t"] * 1_000
+                head = struct.pack("<IIIIII", number, 0, 0, 0, 34, 34)
+                message = head + struct.pack("<I", len(part)) + records.tobytes()
+                bag.write(topic, int(part["t"][0]) * 1_000, message)
+        return path.read_bytes()
+
+
+def _rosbag2(events: EventArray, plugin: str = "SQLITE3") -> bytes:
+    """A bag of ROS 2 with event_camera_msgs/EventPacket of encoding "mono", in CDR."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample"
+        with Writer(path, version=9, storage_plugin=StoragePlugin[plugin]) as bag:
+            kind = "event_camera_msgs/msg/EventPacket"
+            topic = bag.add_connection("/events", kind, msgdef="uint8 any", rihs01="RIHS01_0")
+            for number, part in enumerate(np.array_split(events, 4)):
+                base_us = int(part["t"][0])
+                words = (part["t"].astype(np.uint64) - np.uint64(base_us)) * np.uint64(1_000)
+                for axis, bit in (("x", 32), ("y", 48), ("p", 63)):
+                    words |= part[axis].astype(np.uint64) << np.uint64(bit)
+                # Each field is aligned to its size, counted from behind the first four bytes.
+                message = struct.pack("<IIIIBxxxII", 1 << 8, 0, 0, 1, 0, 34, 34)
+                message += bytes(-(len(message) - 4) % 8)
+                message += struct.pack("<QQI5sB", number, base_us * 1_000, 5, b"mono", 0)
+                message += bytes(-len(message) % 4)
+                message += struct.pack("<I", words.nbytes) + words.tobytes()
+                bag.write(topic, base_us * 1_000, message)
+        (file,) = (file for file in path.iterdir() if file.suffix != ".yaml")
+        return file.read_bytes()
+
+
+_ENCODERS: dict[str, Sequence[Callable[[EventArray], bytes]]] = {
+    "AEDAT 1.0": [_aedat1],
+    "EVT2.1": [_evt21],
+    "N-MNIST": [_nmnist],
+    "MAT": [_mat],
+    "ROS bag": [_rosbag, partial(_rosbag, compression="LZ4"), partial(_rosbag, compression="BZ2")],
+    "ROS bag 2": [_rosbag2, partial(_rosbag2, plugin="MCAP")],
 }

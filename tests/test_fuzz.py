@@ -34,7 +34,7 @@ def test_a_sample_is_a_whole_recording(name: str, tmp_path: Path) -> None:
         path = tmp_path / "sample"
         path.write_bytes(content)
         with open_recording(path) as reader:
-            assert reader.format == name
+            assert name.startswith(reader.format)  # "ROS bag" is that of ROS 2 as well
             events = concatenate_events([packet.events for packet in reader.packets()])
             assert (dict(reader.refused), dict(reader.quality)) == ({}, {})
         if name == "MAT":  # a tactile array, not a camera
