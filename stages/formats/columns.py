@@ -12,7 +12,7 @@ is known about them is here:
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,14 +77,18 @@ def _split_unit(name: str) -> tuple[str, str | None]:
     return plain, None
 
 
-def time_unit(name: str, sample: NDArray[Any]) -> str:
+def time_unit(name: str, dtype: np.dtype[Any], sample: Callable[[], NDArray[Any]]) -> str:
     """Return the unit of a column of times, from its name or else its content.
 
     Args:
         name: the column's; may be empty.
-        sample: (n,) its first times.
+        dtype: of its numbers; only where they may have fractions, the sample is asked for.
+        sample: returns (n,) its first times.
     """
-    return unit_of_name(name) or ("s" if _has_fractions(sample) else "us")
+    named = unit_of_name(name)
+    if named is not None:
+        return named
+    return "s" if dtype.kind == "f" and _has_fractions(sample()) else "us"
 
 
 def _has_fractions(values: NDArray[Any]) -> bool:

@@ -87,7 +87,7 @@ class Hdf5Reader(TableReader):
         columns, first = self._layout.columns, self._layout.datasets[0]
         count = min(self._rows, SAMPLE_ROWS)
         if columns is not None:
-            self._unit = time_unit(columns["t"], _rows_of(first, 0, count))
+            self._unit = time_unit(columns["t"], first.dtype, lambda: _rows_of(first, 0, count))
             return partial(events_of_columns, unit=self._unit)
         self._unit = "us"
         table = NpyArray(first.dtype, first.shape, fortran=False, begin=0)

@@ -43,6 +43,7 @@ _COMPRESSED = 15
 _PIECE = 1 << 16
 _TAXELS = 10
 _DAMAGE = (
+    OSError,
     ValueError,
     TypeError,
     KeyError,
@@ -145,7 +146,8 @@ class MatReader(TableReader):
             raise RecordingError(f"{self.path}: its columns t, x, y, p are no plain numbers")
         if len(p) and p.max() == 2 and p.min() >= 1:
             x, y, p = (column.astype(np.float64) - 1 for column in (x, y, p))
-        return events_of_columns(t, x, y, p, time_unit(names["t"], t[:SAMPLE_ROWS]))
+        unit = time_unit(names["t"], t.dtype, lambda: t[:SAMPLE_ROWS])
+        return events_of_columns(t, x, y, p, unit)
 
     def _ordered(self, rows: NDArray[Any]) -> EventArray:
         try:
@@ -155,7 +157,7 @@ class MatReader(TableReader):
                 f"{self.path}: {error}; save them as variables t, x, y and p"
             ) from None
         t, x, y, p = (rows[:, column] for column in order)
-        return events_of_columns(t, x, y, p, time_unit("", t[:SAMPLE_ROWS]))
+        return events_of_columns(t, x, y, p, time_unit("", t.dtype, lambda: t[:SAMPLE_ROWS]))
 
     def _tactile(self, train: NDArray[Any]) -> EventArray:
         self.declared_size = (_TAXELS, _TAXELS)

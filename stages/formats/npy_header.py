@@ -22,7 +22,14 @@ from stages.formats.columns import (
     time_unit,
 )
 
-__all__ = ["HEADER_BYTES", "NpyArray", "converter", "encode_npy_header", "read_npy_header"]
+__all__ = [
+    "HEADER_BYTES",
+    "NpyArray",
+    "converter",
+    "encode_npy_header",
+    "npy_header_bytes",
+    "read_npy_header",
+]
 
 HEADER_BYTES = 1 << 16
 """Headers are no longer than this; NumPy's are 128 bytes."""
@@ -77,6 +84,12 @@ class NpyArray:
         return found.reshape(-1, 4) if self.wide else found
 
 
+def npy_header_bytes(begin: bytes) -> int:
+    """Return how long a header is, from its first 12 bytes; never more than `HEADER_BYTES`."""
+    size = 2 if begin[6:7] == b"\x01" else 4
+    return min(8 + size + int.from_bytes(begin[8 : 8 + size], "little"), HEADER_BYTES)
+
+
 def read_npy_header(begin: bytes) -> NpyArray:
     """Read a header.
 
@@ -87,9 +100,9 @@ def read_npy_header(begin: bytes) -> NpyArray:
         ValueError: it is damaged.
     """
     size = 2 if begin[6:7] == b"\x01" else 4
-    length = int.from_bytes(begin[8 : 8 + size], "little")
-    text = begin[8 + size : 8 + size + length]
-    if not begin.startswith(_MAGIC) or len(text) < length:
+    length = npy_header_bytes(begin)
+    text = begin[8 + size : length]
+    if not begin.startswith(_MAGIC) or len(begin) < length:
         raise ValueError("it is cut, or no header of an array")
     try:
         with warnings.catch_warnings():
@@ -113,7 +126,7 @@ def read_npy_header(begin: bytes) -> NpyArray:
         raise ValueError(f"it cannot be understood ({type(error).__name__})") from None
     if any(side < 0 for side in shape) or dtype.itemsize > _LARGEST_RECORD:
         raise ValueError(f"it claims the shape {shape} of {dtype.itemsize} bytes")
-    return NpyArray(dtype, shape, fortran, 8 + size + length)
+    return NpyArray(dtype, shape, fortran, length)
 
 
 def encode_npy_header(dtype: np.dtype[Any], rows: int) -> bytes:
@@ -152,7 +165,8 @@ def converter(
     if _is_event(dtype, columns):
         signed = dtype[columns["p"]].kind == "i"
         return lambda rows: _viewed(rows, signed)
-    unit = time_unit(columns["t"], sample()[columns["t"]].ravel())
+    time = columns["t"]
+    unit = time_unit(time, dtype[time], lambda: sample()[time].ravel())
 
     def convert(rows: NDArray[Any]) -> EventArray:
         t, x, y, p = (rows[columns[column]] for column in "txyp")
@@ -175,7 +189,7 @@ def _of_numbers(
         t, x, y, p = order_of_columns(first)
     except ValueError as error:
         raise ValueError(f"{error}; save it as an array with fields t, x, y and p") from None
-    unit = time_unit("", first[:, t])
+    unit = time_unit("", array.dtype, lambda: first[:, t])
     return lambda rows: events_of_columns(rows[:, t], rows[:, x], rows[:, y], rows[:, p], unit)
 
 

@@ -25,7 +25,7 @@ from stages.formats.columns import (
     sensor_size,
     time_unit,
 )
-from stages.formats.npy_header import HEADER_BYTES, NpyArray, converter, read_npy_header
+from stages.formats.npy_header import NpyArray, converter, npy_header_bytes, read_npy_header
 from stages.formats.reader import Decoded, Reader
 from stages.formats.table import SLICE_ROWS, TableReader
 
@@ -34,6 +34,7 @@ __all__ = ["NpzReader"]
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """What `zipfile` raises at damage, encryption and compressions that it does not know."""
 _VALUE_BYTES = 4096
+_FIXED_BYTES = 12
 
 
 class NpzReader(TableReader):
@@ -70,9 +71,8 @@ class NpzReader(TableReader):
             forms = ", ".join(str(array.dtype) for array in arrays)
             raise RecordingError(f"{self.path}: its columns are no plain numbers but {forms}")
         self._rows = lengths[0]
-        count = min(self._rows, SAMPLE_ROWS)
-        with self._archive.open(f"{self._members[0]}.npy") as member:
-            unit = time_unit(self._members[0], _take(member, arrays[0], 0, count))
+        name, first = self._members[0], arrays[0]
+        unit = time_unit(name, first.dtype, lambda: self._sample(name, first))
         self._convert: Callable[..., EventArray] = partial(events_of_columns, unit=unit)
 
     def _by_table(self, names: list[str], stream: str | None) -> None:
@@ -92,15 +92,17 @@ class NpzReader(TableReader):
                 " read as a stream; save it as n×4 numbers in C order"
             )
         self._rows = array.rows
-
-        def sample() -> NDArray[Any]:
-            with self._archive.open(f"{stream}.npy") as member:
-                return _take(member, array, 0, min(self._rows, SAMPLE_ROWS))
-
         try:
-            self._convert = converter(array, sample)
+            self._convert = converter(array, partial(self._sample, stream, array))
         except ValueError as error:
             raise RecordingError(f"{self.path}: its array {stream} {error}") from None
+
+    def _sample(self, name: str, array: NpyArray) -> NDArray[Any]:
+        try:
+            with self._archive.open(f"{name}.npy") as member:
+                return _take(member, array, 0, min(array.rows, SAMPLE_ROWS))
+        except _DAMAGE as error:
+            raise ValueError(f"{name}: {error}") from None
 
     def _is_table(self, name: str) -> bool:
         array = self._header(name)
@@ -138,7 +140,9 @@ class NpzReader(TableReader):
     def _header(self, name: str) -> NpyArray:
         try:
             with self._archive.open(f"{name}.npy") as member:
-                return read_npy_header(member.read(HEADER_BYTES))
+                # No more than it is: at the end of a member its checksum is held against it.
+                begin = member.read(_FIXED_BYTES)
+                return read_npy_header(begin + member.read(npy_header_bytes(begin) - len(begin)))
         except _DAMAGE as error:
             raise ValueError(f"{name}: {error}") from None
 
