@@ -9,8 +9,16 @@ from stages.formats.reader import Reader
 
 __all__ = ["Quality", "quality_of"]
 
-_HARMLESS = ("gaps",)
-"""Findings that are no mistake: nothing moved for a while."""
+_MISTAKES = (
+    "damaged places",
+    "events other than declared",
+    "lost messages",
+    "not closed",
+    "outside the sensor",
+    "time going back",
+    "unknown words",
+)
+"""Kinds of findings that are; others are what a good recording may hold, such as triggers."""
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -21,7 +29,8 @@ class Quality(msgspec.Struct, frozen=True):
     refused: dict[str, int]
     """Events that were left out, by reason."""
     flaws: dict[str, int]
-    """What else was found, by kind; see `stages.formats.reader.Reader.quality`."""
+    """What else was found, by kind, see `stages.formats.reader.Reader.quality`; not all of it is a
+    mistake."""
 
     def __str__(self) -> str:
         lost = [f"{count:,} events {reason}" for reason, count in self.refused.items()]
@@ -45,7 +54,7 @@ def quality_of(reader: Reader, events: int, whole: bool = True) -> Quality:
             refused["in damaged packets"] = missing
         elif missing:
             flaws["events other than declared"] = abs(missing)
-    wrong = refused.total() + sum(n for kind, n in flaws.items() if kind not in _HARMLESS)
+    wrong = refused or any(flaws[kind] for kind in _MISTAKES)
     return Quality(
         verdict="damaged" if "damaged places" in flaws else "flawed" if wrong else "good",
         refused=dict(sorted(refused.items())),
