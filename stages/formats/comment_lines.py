@@ -1,5 +1,6 @@
 """The header of AEDAT 1 to 3 files: lines that begin with "#", before binary data."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ class CommentLine(NamedTuple):
     """A line of a header."""
 
     text: str
-    """Without the "#" and the end of the line; what is not ASCII is replaced."""
+    """Without the "#" and the end of the line; what cannot be printed is replaced by "?"."""
     end: int
     """The byte behind it."""
 
@@ -22,9 +23,9 @@ def comment_lines(read_at: Callable[[int, int], bytes]) -> Iterator[CommentLine]
     """Yield the lines at the beginning of a file, in memory that does not depend on their number.
 
     A line ends with a line feed, and a carriage return before it is left out. Data behind a header
-    without a closing line may begin with the byte of "#" by chance, as every fiftieth recording of
-    a DAVIS240 does. jAER takes it for a further line. We do not where it holds a zero byte before
-    its line feed, as the address of every DAVIS event does and no line of a header.
+    without a closing line may begin with the byte of "#" by chance, as one recording of a DAVIS240
+    in 45 does. jAER takes it for a further line. We do not where it holds a zero byte before its
+    line feed, as the address of every DAVIS event does and no line of a header.
 
     Args:
         read_at: returns up to a count of bytes (second argument) from an offset (first) on.
@@ -32,21 +33,19 @@ def comment_lines(read_at: Callable[[int, int], bytes]) -> Iterator[CommentLine]
     Raises:
         ValueError: the header does not end; the text says how.
     """
-    begin = offset = 0
-    piece = read_at(0, _PIECE_BYTES)
-    while piece[offset - begin : offset - begin + 1] == b"#" or offset - begin == len(piece):
+    piece, begin, offset = b"", 0, 0
+    while True:
         end = piece.find(b"\n", offset - begin)
-        if end < 0 and begin != offset:
-            begin, piece = offset, read_at(offset, _PIECE_BYTES)
-            if not piece:
-                return
-            continue
-        line = piece[offset - begin : end if end >= 0 else len(piece)]
-        if b"\0" in line:
-            return
         if end < 0:
-            if len(piece) < _PIECE_BYTES:
-                raise ValueError(f"the file ends within it, after {offset + len(piece)} bytes")
+            begin, piece = offset, read_at(offset, _PIECE_BYTES)
+            end = piece.find(b"\n")
+        line = piece[offset - begin : end if end >= 0 else len(piece)]
+        if not line.startswith(b"#") or b"\0" in line:
+            return
+        if end < 0 and len(piece) < _PIECE_BYTES:
+            raise ValueError(f"the file ends within it, after {begin + len(piece)} bytes")
+        if end < 0:
             raise ValueError(f"a line of it is longer than {_PIECE_BYTES} bytes")
         offset = begin + end + 1
-        yield CommentLine(line[1:].removesuffix(b"\r").decode("ascii", "replace"), offset)
+        text = re.sub(rb"[^\t -~]", b"?", line[1:].removesuffix(b"\r"))
+        yield CommentLine(text.decode("ascii"), offset)
