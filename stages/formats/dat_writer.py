@@ -18,7 +18,7 @@ class DatWriter(WordWriter):
     format = "DAT"
     word = np.dtype("<i8")
     largest_px = 1 << 14
-    longest_us = WRAP_US // 2 - 1
+    longest_us = WRAP_US // 2
 
     def _header(self, first_us: int) -> bytes:
         offset_us = first_us // WRAP_US * WRAP_US
