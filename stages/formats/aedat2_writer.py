@@ -6,7 +6,6 @@ import numpy as np
 
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray
-from stages.formats import aedat2_kernel as kernel
 from stages.formats.aedat2 import END_OF_HEADER, TIME_OFFSET
 from stages.formats.aedat2_chips import CHIPS, Chip
 from stages.formats.writer import Writer
@@ -40,6 +39,10 @@ class Aedat2Writer(Writer):
         super().__init__(path, width, height, source)
         if not source.isprintable():
             raise ValueError(f"source must be a name on one line, got {source!r}")
+        # Here, so that a writer can be asked what it offers without Numba.
+        from stages.formats import aedat2_kernel
+
+        self._kernel = aedat2_kernel
         self._chip = self._find_chip()
         try:
             self._file = RecordFile(self.path)
@@ -54,7 +57,7 @@ class Aedat2Writer(Writer):
         for begin in range(0, len(events), _CHUNK_EVENTS):
             part = events[begin : begin + _CHUNK_EVENTS]
             words = np.empty(2 * len(part), np.uint32)
-            if kernel.encode(part.view(np.int64), self._chip.layout, last_us, words):
+            if self._kernel.encode(part.view(np.int64), self._chip.layout, last_us, words):
                 self._check_silences(part, last_us)
             self._file.append(words.tobytes())
             last_us = int(part["t"][-1])
@@ -68,7 +71,7 @@ class Aedat2Writer(Writer):
 
     def _begin(self, first_us: int) -> None:
         """Write the header; not before the first event, whose time it depends on."""
-        offset_us = first_us // kernel.TURN_US * kernel.TURN_US
+        offset_us = first_us // self._kernel.TURN_US * self._kernel.TURN_US
         lines = [
             "!AER-DAT2.0",
             " This is a raw AE data file - do not edit",
@@ -97,11 +100,12 @@ class Aedat2Writer(Writer):
 
     def _check_silences(self, events: EventArray, last_us: int) -> None:
         """Refuse those over which a reader would unroll the clock wrongly."""
+        longest_us, turn_us = self._kernel.LONGEST_US, self._kernel.TURN_US
         times = np.concatenate([[last_us], events["t"]])
         silences = np.diff(times)
-        wraps = np.diff(times // kernel.TURN_US) > 0
-        wrong = (silences >= kernel.LONGEST_US) & wraps
-        wrong |= silences > kernel.TURN_US - kernel.LONGEST_US
+        wraps = np.diff(times // turn_us) > 0
+        wrong = (silences >= longest_us) & wraps
+        wrong |= silences > turn_us - longest_us
         if wrong.any():
             first = int(wrong.argmax())
             raise RecordingError(

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.events import EventArray
-from stages.formats import aedat3_kernel as kernel
 from stages.formats.aedat3_header import SIZES, describe_sizes
 from stages.formats.writer import Writer
 from stages.record_file import RecordFile
@@ -80,6 +79,9 @@ class Aedat3Writer(Writer):
 
 
 def _packet(events: EventArray, turn: int) -> bytes:
+    # Here, so that a writer can be asked what it offers without Numba.
+    from stages.formats import aedat3_kernel as kernel
+
     count = len(events)
     payload = np.empty(2 * count, np.uint32)
     kernel.encode(events.view(np.int64), payload)

@@ -15,6 +15,7 @@ from stages.formats.writer import Writer
 from stages.record_file import explain
 from stages.recordings.quality import Quality, quality_of
 from stages.recordings.summary import progress_of
+from stages.recordings.target import camera_name
 
 __all__ = ["Conversion", "Part", "convert"]
 
@@ -94,7 +95,7 @@ def convert(
 
 
 def _create(target: Path, reader: Reader, compression: str | None) -> Writer:
-    source = "".join(sign for sign in reader.source if sign.isprintable()) or "pipeline"
+    source = camera_name(reader.source)
     options = {} if compression is None else {"compression": compression}
     height, width = reader.size
     try:

@@ -1,5 +1,6 @@
 """The recording that is to be written, looked at before any work is done."""
 
+import os
 from pathlib import Path
 
 from pipeline.errors import RecordingError
@@ -7,7 +8,7 @@ from pipeline.stage import PortError
 from stages.formats import writer_of
 from stages.sinks.output_file import check_output
 
-__all__ = ["check_target"]
+__all__ = ["camera_name", "check_target"]
 
 
 def check_target(path: Path, if_exists: str, compression: str | None) -> None:
@@ -30,3 +31,12 @@ def check_target(path: Path, if_exists: str, compression: str | None) -> None:
         can = ", ".join(writer.compressions)
         must = f"must be one of {can}" if can else "must be left out"
         raise PortError("compression", f"{must} for {writer.format}, got {compression!r}")
+
+
+def camera_name(text: str) -> str:
+    """Return a source's name as every format can hold it: on one line, and not empty.
+
+    Of the path of a recording only its own name is left: folders say something about their user.
+    """
+    name = os.path.basename(text) if os.path.isabs(text) else text
+    return "".join(sign for sign in name if sign.isprintable()).strip() or "pipeline"

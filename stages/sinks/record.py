@@ -9,7 +9,6 @@ the same to the byte, its packets are not as small as a camera's, and a crash lo
 """
 
 import itertools
-import os
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -25,7 +24,7 @@ from stages.formats import Policies, create_recording
 from stages.formats.inspection import NO_TIME_US, Inspector
 from stages.formats.writer import Writer
 from stages.record_file import explain
-from stages.recordings.target import check_target
+from stages.recordings.target import camera_name, check_target
 
 __all__ = ["Record", "RecordConfig", "RecordState"]
 
@@ -89,8 +88,7 @@ class Record(Sink[RecordConfig, RecordState]):
         """Begin the recording's file."""
         self.close()
         path, chosen = self._path(header.epoch), self.config.compression
-        # Of a recording that is replayed only the name: the folder says something about its user.
-        source = os.path.basename(header.source) if os.path.isabs(header.source) else header.source
+        source = camera_name(header.source)
         options = {} if chosen is None else {"compression": chosen}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
