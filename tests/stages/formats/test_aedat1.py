@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from jaer import JAER, dvs128, header, read, words
+
 from pipeline.errors import RecordingError
 from pipeline.events import events_from_columns
 from stages.formats import Policies, open_recording

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from jaer import DAVIS, END, JAER, davis, dvs128, header, read, words
+
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray, events_from_columns
 from stages.formats import Policies, open_recording
@@ -36,7 +36,9 @@ def test_a_dvs128_counts_x_from_the_right_and_0_is_on(tmp_path: Path) -> None:
 
 
 def test_a_davis_is_passed_on_as_it_is_stored(tmp_path: Path) -> None:
-    path = make(tmp_path / "a", words([(7, 0x2CC_EF800), (8, 5 << 22 | 3 << 12)]), f"{DAVIS}.DAVIS240C")
+    path = make(
+        tmp_path / "a", words([(7, 0x2CC_EF800), (8, 5 << 22 | 3 << 12)]), f"{DAVIS}.DAVIS240C"
+    )
     with open_recording(path) as reader:
         assert reader.size == (180, 240)
         np.testing.assert_array_equal(read(reader), rows((7, 239, 179, 1), (8, 3, 5, 0)))
@@ -72,8 +74,8 @@ CHIPS = {
     " tones and not pixels; name a recording of a camera",
     "ch.unizh.ini.jaer.chip.retina.DVS128andCochleaAMS1b": "DVS128andCochleaAMS1b, a silicon"
     " cochlea: its events are tones and not pixels; name a recording of a camera",
-    "a.b.Strange": "the chip 'Strange', whose addresses are not known; known are DVS128, Tmpdiff128,"
-    " DVS240, DVS640 and DAVIS of 128, 208, 240, 320, 346 and 640 columns: convert it in jAER",
+    "a.b.Strange": "the chip 'Strange', whose addresses are not known; known are DVS128,"
+    " Tmpdiff128, DVS240, DVS640 and DAVIS of 128, 208, 240, 320, 346 and 640 columns: convert it in jAER",
 }
 
 
@@ -174,7 +176,7 @@ def test_a_clock_that_was_reset_has_not_wrapped(tmp_path: Path) -> None:
 
 @st.composite
 def mixed(draw: st.DrawFn) -> list[tuple[int, int, int, int, int]]:
-    """Words of a DAVIS with the times of a clock that may wrap: t, address, x, y, p (p -1: none)."""
+    """Words of a DAVIS whose clock may wrap: t, address, x, y, p; p is -1 for no event."""
     t, found = draw(st.integers(0, TURN_US - 1)), []
     for _ in range(draw(st.integers(0, 40))):
         t += draw(st.sampled_from([0, 1, 1000, TURN_US // 4 - 1]))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaer import read
 from shared import SHARED
 
-from jaer import read
 from stages.formats import open_recording
 
 RECORDINGS = sorted((SHARED / "recordings").rglob("*.aedat")) if SHARED.is_dir() else []

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from jaer import JAER, davis, dvs128, read, words
+
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray, empty_events, events_from_columns
 from recordings import some_events
@@ -152,6 +152,6 @@ def test_a_name_of_two_lines_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_another_writes_is_refused(tmp_path: Path) -> None:
-    with Aedat2Writer(tmp_path / "a.aedat", 128, 128):
-        with pytest.raises(RecordingError, match="is being written by another run or stage"):
-            Aedat2Writer(tmp_path / "a.aedat", 128, 128)
+    path, text = tmp_path / "a.aedat", "is being written by another run or stage"
+    with Aedat2Writer(path, 128, 128), pytest.raises(RecordingError, match=text):
+        Aedat2Writer(path, 128, 128)
