@@ -150,8 +150,8 @@ class _Connection(Device):
             raise DeviceError(
                 f"{where}: accepts connections and sends nothing; check host and port, and tls"
             ) from None
-        except (Lost, OSError) as error:
-            raise DeviceError(f"{where}: the connection was closed at once: {error}") from None
+        except Lost as lost:
+            raise DeviceError(f"{lost}, at once; check host and port, and tls") from None
         self.width, self.height = stream.width, stream.height
         self.source = stream.source or where
         self._stream = stream.number
@@ -160,23 +160,16 @@ class _Connection(Device):
 
     def read(self) -> EventArray | None:
         """Return the events of all packets that are complete."""
-        try:
-            self._receive()
-        except TimeoutError:
-            return None
-        except OSError as error:
-            raise Lost(f"{self._where}: {_reason(error)}") from None
-        parts = []
-        while (packet := self._packet()) is not None:
-            number, payload = packet
-            if number != self._stream:
-                continue
+        # The first may have come together with the header.
+        parts = self._complete()
+        if not parts:
             try:
-                parts.append(_events(self._decompress(payload)))
-            except ValueError as error:
-                self._damaged(str(error))
+                self._receive()
+            except TimeoutError:
+                return None
+            parts = self._complete()
         # Even where there is none yet: what has come of a packet is not nothing.
-        return concatenate_events(parts) if parts else empty_events()
+        return concatenate_events(parts)
 
     def close(self) -> None:
         """Close the connection."""
@@ -209,10 +202,30 @@ class _Connection(Device):
 
     def _receive(self) -> None:
         """Wait for bytes."""
-        received = self._socket.recv(_READ_BYTES)
+        how = "the sender closed the connection"
+        try:
+            received = self._socket.recv(_READ_BYTES)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            received, how = b"", _reason(error)
         if not received:
-            raise Lost(f"{self._where}: the sender closed the connection")
+            self.notes["packets cut off"] += bool(self._pending)
+            raise Lost(f"{self._where}: {how}")
         self._pending += received
+
+    def _complete(self) -> list[EventArray]:
+        """Take the events of all complete packets off what was received."""
+        parts = []
+        while (packet := self._packet()) is not None:
+            number, payload = packet
+            if number != self._stream:
+                continue
+            try:
+                parts.append(_events(self._decompress(payload)))
+            except ValueError as error:
+                self._damaged(str(error))
+        return parts
 
     def _packet(self) -> tuple[int, bytes] | None:
         """Take a complete packet off what was received."""

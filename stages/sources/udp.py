@@ -92,8 +92,7 @@ class _Listener(Device):
 
         self._kernel = udp_kernel
         self._last_us = udp_kernel.NO_TIME_YET
-        self._decode([4], [0])
-        self.notes.clear()
+        self._decode([], [])
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -138,8 +137,8 @@ class _Listener(Device):
         events = empty_events(len(words))
         count, self._last_us, malformed = self._kernel.decode(
             words,
-            np.array(lengths),
-            np.array(arrived_us),
+            np.array(lengths, np.int64),
+            np.array(arrived_us, np.int64),
             self._last_us,
             events.view(np.int64).reshape(-1, 2),
         )

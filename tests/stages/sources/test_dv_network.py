@@ -1,0 +1,225 @@
+"""DV over the network: what dv-processing's own writer sends, from another process, arrives."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live import Playing, kinds
+
+from pipeline.errors import DeviceError
+from pipeline.messages import Start
+from pipeline.stage import PortError
+from recordings import some_events, write_recording
+from stages.sources import dv_network
+from stages.sources.dv_network import DvNetwork, DvNetworkConfig
+
+SELF_SIGNED = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+SENDER = Path(__file__).parents[2] / "support" / "dv_sender.py"
+
+
+def network(**options: Any) -> DvNetwork:
+    return DvNetwork("camera", DvNetworkConfig(**options))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def sender(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
+    """A process that sends a recording; it listens when this begins, and is killed at the end."""
+    command = [sys.executable, str(SENDER), *map(str, arguments)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "listening\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recording(tmp_path_factory.mktemp("network") / "some.aedat4", some_events())
+
+
+@pytest.mark.parametrize("compression", ["NONE", "LZ4", "ZSTD"])
+def test_every_event_arrives_over_tcp(recording: Path, compression: str) -> None:
+    port = free_port()
+    arguments = ["--port", port, "--speed", 0, "--compression", compression]
+    with (
+        sender(recording, *arguments),
+        Playing(network(port=port, on_lost="end")) as playing,
+    ):
+        playing.until_over()
+        start = playing.headers[0]
+        assert isinstance(start, Start)
+        assert (start.width, start.height, start.source) == (128, 128, "test")
+        assert playing.events.tobytes() == some_events().tobytes()
+        assert (playing.account.taken, playing.account.refused) == (5000, {})
+
+
+def test_every_event_arrives_over_a_unix_socket(recording: Path, tmp_path: Path) -> None:
+    path = tmp_path / "camera.sock"
+    with (
+        sender(recording, "--path", path, "--speed", 0),
+        Playing(network(path=path, on_lost="end")) as playing,
+    ):
+        playing.until_over()
+        assert playing.events.tobytes() == some_events().tobytes()
+
+
+def test_a_sender_that_is_killed_and_started_again_is_survived(recording: Path) -> None:
+    port = free_port()
+    with Playing(network(port=port, wait=True)) as playing:
+        with sender(recording, "--port", port, "--speed", 0, "--stay") as process:
+            playing.until_events(5000)
+            process.kill()
+        playing.until(lambda playing: kinds(playing.messages).endswith("E0"))
+        with sender(recording, "--port", port, "--speed", 0, "--stay"):
+            playing.until_events(10_000)
+        assert playing.account.notes["reconnections"] == 1
+        starts = [header.epoch for header in playing.headers if isinstance(header, Start)]
+        assert starts == [0, 1]
+        assert playing.events.tobytes() == 2 * some_events().tobytes()
+
+
+def certificates(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate that signs itself, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    subprocess.run(
+        [*f"{openssl} {SELF_SIGNED}".split(), "-keyout", str(key), "-out", str(chain)],
+        check=True,
+        capture_output=True,
+    )
+    return chain, key
+
+
+def test_every_event_arrives_over_tls(recording: Path, tmp_path: Path) -> None:
+    chain, key = certificates(tmp_path)
+    port = free_port()
+    options = {"port": port, "tls": True, "certificate": chain, "key": key, "authority": chain}
+    with (
+        sender(recording, "--port", port, "--speed", 0, "--tls", chain, key, chain),
+        Playing(network(on_lost="end", **options)) as playing,
+    ):
+        playing.until_over()
+        assert playing.events.tobytes() == some_events().tobytes()
+
+
+def test_nobody_there_is_one_clear_error() -> None:
+    port = free_port()
+    with pytest.raises(DeviceError) as caught:
+        network(port=port).open()
+    assert str(caught.value) == (
+        f"127.0.0.1:{port}: no connection: Connection refused; start the sender, or set wait = true"
+    )
+
+
+def test_no_socket_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"none: no connection: No such file or directory; start"):
+        network(path=tmp_path / "none").open()
+
+
+@contextmanager
+def server(*says: bytes) -> Iterator[int]:
+    """Something else that listens: it says its words to whoever connects, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as connection:
+                for words in says:
+                    connection.sendall(words)
+                if not says:
+                    connection.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not send what DV does: it begins with b'HTTP"),
+        (b"\x10\0\0\0\0\0\0\0NOPE........", "does not send what DV does: is marked b'NOPE'"),
+        (b"\x10\0\0", "the sender closed the connection, at once; check host and port, and tls"),
+    ],
+)
+def test_another_server_is_refused(says: bytes, message: str) -> None:
+    with server(says) as port, pytest.raises(DeviceError, match=message):
+        network(port=port).open()
+
+
+def test_a_silent_server_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dv_network, "_CONNECT_S", 0.05)
+    with server() as port, pytest.raises(DeviceError, match="accepts connections and sends noth"):
+        network(port=port).open()
+
+
+def heading(recording: Path) -> bytes:
+    """What a sender says first: the header of a recording, without its magic."""
+    content = recording.read_bytes()[14:]
+    return content[: 4 + int.from_bytes(content[:4], "little")]
+
+
+@pytest.mark.parametrize("on_damage", ["drop", "raise"])
+def test_a_damaged_packet_is_left_out_and_counted(recording: Path, on_damage: str) -> None:
+    packet = b"\0\0\0\0" + b"\x08\0\0\0" + b"nonsense"
+    with server(heading(recording), packet, packet) as port:
+        options = {"port": port, "on_lost": "end", "on_damage": on_damage}
+        with Playing(network(**options)) as playing:
+            if on_damage == "raise":
+                with pytest.raises(DeviceError, match=r"sent damaged data: .*; set on_damage"):
+                    playing.until_over()
+            else:
+                playing.until_over()
+                assert playing.account.notes == {"damaged packets": 2}
+
+
+def test_where_the_next_packet_begins_must_be_known(recording: Path) -> None:
+    with (
+        server(heading(recording), b"\0\0\0\0\xff\xff\xff\xff") as port,
+        Playing(network(port=port, on_lost="end")) as playing,
+    ):
+        playing.until_over()
+        assert playing.account.notes == {"damaged packets": 1}
+
+
+def test_a_packet_that_is_cut_off_is_told(recording: Path) -> None:
+    with (
+        server(heading(recording), b"\0\0\0\0\x40\0\0\0half") as port,
+        Playing(network(port=port, on_lost="end")) as playing,
+    ):
+        playing.until_over()
+        assert playing.account.notes == {"packets cut off": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "either port or path must be given, and not both"),
+        ({"port": 1, "path": Path("x")}, "either port or path must be given, and not both"),
+        ({"port": 1, "tls": True, "key": Path("x")}, "certificate and key must be given together"),
+        ({"port": 1, "authority": Path("x")}, "must be true for a certificate or an authority"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PortError, match=message):
+        network(**options).port()
