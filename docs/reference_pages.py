@@ -235,8 +235,30 @@ def _errors_page() -> str:
     )
 
 
+def _formats_page() -> str:
+    from importlib import import_module
+
+    from stages.formats import FORMATS
+
+    parts = [
+        "Recordings are recognised by their content. New ones get the format that their name ends"
+        " with. See [Use recordings](../how-to/recordings.md).",
+    ]
+    rows = []
+    texts: dict[str, list[str]] = {}
+    for name, form in FORMATS.items():
+        endings = ", ".join(f"`{ending}`" for ending in form.endings)
+        rows.append((name, endings or "-"))
+        texts.setdefault(form.reader.partition(":")[0], []).append(name)
+    parts.append(_table(("format", "written as"), rows))
+    for module, names in texts.items():
+        parts += [f"## {', '.join(names)}", _text(import_module(module))]
+    return _page("Formats of recordings", *parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "stages": _stages_page,
+    "formats": _formats_page,
     "cli": _cli_page,
     "messages": _messages_page,
     "errors": _errors_page,

@@ -24,6 +24,7 @@ def stages(
         print(msgspec.json.encode(found).decode())
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.padding import Padding
     from rich.table import Table
 
@@ -31,11 +32,13 @@ def stages(
     for stage in found:
         takes = " or ".join(stage["takes"]) or "nothing: a source"
         console.print(f"[bold]{stage['name']}[/bold] (takes {takes})")
-        console.print(Padding(stage["summary"], (0, 0, 0, 4)))
+        console.print(Padding(escape(stage["summary"]), (0, 0, 0, 4)))
         options = Table.grid(padding=(0, 2, 0, 0))
         for option in stage["options"]:
             options.add_row(
-                f"[cyan]{option['name']}[/cyan]", f"[dim]{option['default']}[/dim]", option["help"]
+                f"[cyan]{option['name']}[/cyan]",
+                f"[dim]{escape(option['default'])}[/dim]",
+                escape(option["help"]),
             )
         console.print(Padding(options, (0, 0, 1, 4)))
 
