@@ -75,7 +75,8 @@ CHIPS = {
     "ch.unizh.ini.jaer.chip.retina.DVS128andCochleaAMS1b": "DVS128andCochleaAMS1b, a silicon"
     " cochlea: its events are tones and not pixels; name a recording of a camera",
     "a.b.Strange": "the chip 'Strange', whose addresses are not known; known are DVS128,"
-    " Tmpdiff128, DVS240, DVS640 and DAVIS of 128, 208, 240, 320, 346 and 640 columns: convert it in jAER",
+    " Tmpdiff128, DVS240, DVS640 and DAVIS of 128, 208, 240, 320, 346 and 640 columns:"
+    " convert it in jAER",
 }
 
 
