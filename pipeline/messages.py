@@ -67,9 +67,11 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Windows(msgspec.Struct, frozen=True, array_like=True):
-    """A run of consecutive windows of one grid.
+    """A run of consecutive windows.
 
-    Window ``first + k`` covers ``[start_us + k·step_us, start_us + k·step_us + length_us)``.
+    Those of a grid of time follow each other regularly: window ``first + k`` covers
+    ``[start_us + k·step_us, start_us + k·step_us + length_us)``. Those that form no grid have their
+    spans told one by one, and their length and step are 0.
     """
 
     first: int
@@ -80,12 +82,16 @@ class Windows(msgspec.Struct, frozen=True, array_like=True):
     """For each window the time of its last event, or None where it is empty."""
     partial: bool = False
     """The last window of the run was closed by the end of the recording."""
+    spans_us: tuple[tuple[int, int], ...] | None = None
+    """Start and end of each window; None where they form a grid."""
 
     def __len__(self) -> int:
         return len(self.last_event_us)
 
     def span_us(self, k: int) -> tuple[int, int]:
         """Return start and end of the k-th window of the run, in µs."""
+        if self.spans_us is not None:
+            return self.spans_us[k]
         start = self.start_us + k * self.step_us
         return start, start + self.length_us
 
@@ -128,9 +134,10 @@ class Events(Data, frozen=True, array_like=True, kw_only=True, tag="events/1"):
 
 
 class Frames(Data, frozen=True, array_like=True, kw_only=True, tag="frames/1"):
-    """Event counts per window; shape (windows, 2, height, width), channel 1 holds ON events.
+    """What events make of each window; shape (windows, channels, height, width).
 
-    The dtype is the smallest unsigned integer that holds the counts of this message.
+    Where polarities have channels of their own, channel 1 holds ON events. Counts are of the
+    smallest integer dtype that holds those of this message; values that fade are float32.
     """
 
     windows: Windows
@@ -231,7 +238,10 @@ _NOTHING.setflags(write=False)
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "event": EVENT,
-    **{name: np.dtype("<" + name) for name in ("u1", "u2", "u4", "i8", "f2", "f4", "f8")},
+    **{
+        name: np.dtype("<" + name)
+        for name in ("u1", "u2", "u4", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
+    },
 }
 _AXES: dict[type[Data], int] = {Events: 1, Frames: 4, Outputs: 2, Predictions: 2}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
@@ -320,6 +330,10 @@ def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
     rows = _rows(header)
     if rows is not None and rows != header.shape[0]:
         raise WireError(f"{rows} windows or spans announced for {header.shape[0]} rows")
+    if isinstance(header, Frames | Outputs) and header.windows.spans_us is not None:
+        spans = len(header.windows.spans_us)
+        if spans != rows:
+            raise WireError(f"{spans} spans announced for {rows} windows")
     size = dtype.itemsize * math.prod(header.shape)
     # Numpy bounds the other extents even where one of them is 0.
     if dtype.itemsize * math.prod(extent or 1 for extent in header.shape) > MAX_BUFFER_BYTES:

@@ -26,18 +26,28 @@ class EventsPort:
 
 @dataclass(frozen=True)
 class FramesPort:
-    """Frames of event counts, (windows, channels, height, width)."""
+    """Frames made of events, (windows, channels, height, width).
+
+    ``frame`` says what they hold, as the option of the stages that make them does. Windows of a
+    number of events have neither length nor step in time.
+    """
 
     kind: ClassVar[str] = "frames"
     channels: int
     height: int | None
     width: int | None
-    window_us: int
-    step_us: int
+    window_us: int | None
+    step_us: int | None
+    frame: str = "counts"
 
     def __str__(self) -> str:
         height, width = ("?" if size is None else size for size in (self.height, self.width))
-        return f"frames (n, {self.channels}, {height}, {width}) of {self.window_us / 1000:g} ms"
+        kind = "frames" if self.frame == "counts" else f"{self.frame} frames"
+        shape = f"{kind} (n, {self.channels}, {height}, {width})"
+        if self.window_us is None or self.step_us is None:
+            return f"{shape} by count of events"
+        step = "" if self.step_us == self.window_us else f" every {self.step_us / 1000:g} ms"
+        return f"{shape} of {self.window_us / 1000:g} ms{step}"
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ class OutputsPort:
     kind: ClassVar[str] = "outputs"
     features: int
     classes: tuple[str, ...]
-    window_us: int
-    step_us: int
+    window_us: int | None
+    step_us: int | None
     trained_steps: int | None = None
     """Time steps over which the network was trained to be aggregated."""
 

@@ -31,6 +31,7 @@ BUILT_IN: dict[str, str] = {
     "time_shift": "stages.filters.time_shift:TimeShift",
     "undistort": "stages.filters.undistort:Undistort",
     "time_bin": "stages.binning.time_bin:TimeBin",
+    "count_bin": "stages.binning.count_bin:CountBin",
     "snn": "stages.inference.snn:Snn",
     "aggregate": "stages.aggregation.aggregate:Aggregate",
     "console": "stages.sinks.console:Console",

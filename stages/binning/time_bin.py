@@ -1,13 +1,16 @@
-"""Time bins: events counted per pixel and polarity in the windows of a fixed grid.
+"""Time bins: events drawn into frames, window by window of a fixed grid of event time.
 
-Window k is ``[origin + k·window_us, origin + (k+1)·window_us)`` in event time. It closes for ever
-when an event or the watermark reaches its end, or when the recording ends, and then it is marked
-partial. An event of a closed window is late: refused and counted. A window without events is a
-window like any other.
+Window k is ``[origin + k·step_us, origin + k·step_us + window_us)``. It closes for ever when an
+event or the watermark reaches its end. The end of the recording closes the earliest open window,
+marked partial, if it holds an event that no window sent before does. An event is late when a window
+it belongs to has closed: refused and counted. A window without events is a window like any other.
+
+Windows overlap when step_us is shorter than window_us: an event is drawn into each of its windows
+and counts once. When step_us is longer, events between windows are refused and counted.
 """
 
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +20,40 @@ from pipeline.errors import StageError
 from pipeline.events import TIME_LIMIT_US, empty_events
 from pipeline.messages import Events, Frames, Message, Start, Windows, data
 from pipeline.ports import EventsPort, FramesPort
-from pipeline.stage import Account, PortError, StageConfig, Transform
+from pipeline.stage import Account, Transform
+from stages.binning.canvas import (
+    BETWEEN,
+    CLOCK,
+    CLOSED,
+    CUT,
+    FIRST,
+    LAST,
+    LATE,
+    LIMIT,
+    NEVER_US,
+    OPENED,
+    OUTSIDE,
+    OVERFLOW,
+    REACHED,
+    START,
+    TALLY,
+    Clock,
+    event_words,
+)
+from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
+from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen
 
 __all__ = ["TimeBin", "TimeBinConfig", "TimeBinState"]
 
-_STACK_BYTES = 8 << 20
-_STACK_WINDOWS = 64
 
-
-class TimeBinConfig(StageConfig):
+class TimeBinConfig(FrameOptions):
     """Options of `time_bin`."""
 
     window_us: int = Field(gt=0, le=3_600_000_000)
     """Length of a window in µs."""
-    size: tuple[int, int] | None = None
-    """(height, width) of a frame; the sensor's own size when left out."""
+    step_us: int | None = Field(None, gt=0, le=3_600_000_000)
+    """From the start of a window to that of the next in µs; ``window_us`` when left out. A shorter
+    step makes windows overlap, a longer one leaves gaps between them."""
     origin_us: int | None = Field(None, gt=-TIME_LIMIT_US, lt=TIME_LIMIT_US)
     """Event time at which window 0 starts; the recording's first event when left out."""
     max_gap_us: int = Field(3_600_000_000, gt=0, le=TIME_LIMIT_US // 2)
@@ -39,32 +61,28 @@ class TimeBinConfig(StageConfig):
 
 
 class TimeBinState(NamedTuple):
-    """The grid and the windows that are not sent yet; ``stack`` is written to in place."""
+    """The grid and the windows that are not sent yet; ``clock`` and ``strip`` are written to."""
 
     stream: str
     epoch: int
-    columns: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    stack: NDArray[np.uint16]
-    """(windows, 2, height, width); all but the first are zero between messages."""
-    origin_us: int | None
-    window_start_us: int
-    """Start of the open window, which is the first of the stack."""
-    last_event_us: NDArray[np.int64]
-    has_event: NDArray[np.bool_]
+    channels: int
+    height: int
+    width: int
+    clock: Clock
+    strip: Strip
+    """Slot 0 is the earliest window that is not sent."""
     tally: NDArray[np.int64]
+    origin_us: int | None
     taken: int
     sent: int
     """Windows sent."""
-    limit_us: int
-    """No event may be later: the end of the window of the event before it, and max_gap_us."""
-    latest_event_us: int | None
-    """Time of the latest event in the windows sent."""
+    last_event_us: int | None
+    """Time of the last event in the windows sent."""
     watermark_us: int
 
 
 class TimeBin(Transform[TimeBinConfig, TimeBinState]):
-    """Count events per pixel and polarity in fixed windows of event time."""
+    """Draw events into frames, in windows of event time."""
 
     Config = TimeBinConfig
     takes = (EventsPort,)
@@ -73,117 +91,83 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         """Return the frames' shape, from the size asked for or from the sensor."""
         (events,) = self.inputs
         assert isinstance(events, EventsPort)
-        size = self.config.size
-        height, width = (events.height, events.width) if size is None else size
-        for name, target, sensor in (
-            ("height", height, events.height),
-            ("width", width, events.width),
-        ):
-            if target is not None and target < 1:
-                raise PortError("size", f"{name} must be > 0, got {target}")
-            if target is not None and sensor is not None and target > sensor:
-                raise PortError(
-                    "size",
-                    f"{name} must be <= {sensor}, the sensor's, got {target};"
-                    " bins can only be made coarser than the sensor",
-                )
-        window_us = self.config.window_us
-        return FramesPort(2, height, width, window_us, window_us)
+        return frames_port(self.config, events, self._length_us, self._step_us, self._room)
 
     def open(self) -> None:
         """Compile the kernel, or load it from Numba's cache."""
         from stages.binning import kernel
 
         self._kernel = kernel
-        warm = self.start(Start(stream="", width=1, height=1, source=""), size=(1, 1))
-        self._count(warm._replace(origin_us=0), _no_events(), 0)
+        header = Start(stream="", width=1, height=1, source="")
+        warm = self._begin(self.start(header, size=(1, 1)), 0)
+        self._draw(warm, event_words(empty_events()), 0)
+        self._close_until(warm, 0)
 
     def start(self, header: Start, size: tuple[int, int] | None = None) -> TimeBinState:
         """Return the state in front of a recording's first event."""
-        height, width = size or self.config.size or (header.height, header.width)
-        if height > header.height or width > header.width:
-            raise StageError(
-                f"size ({height}, {width}) is finer than the sensor ({header.height},"
-                f" {header.width}) of {header.source}; bins can only be made coarser"
-            )
-        frame_bytes = 2 * height * width * 2
-        windows = max(2, min(_STACK_WINDOWS, _STACK_BYTES // frame_bytes))
-        return TimeBinState(
+        size = size or self.config.size or (header.height, header.width)
+        options = self.config.model_copy(update={"size": size})
+        state = TimeBinState(
             stream=header.stream,
             epoch=header.epoch,
-            columns=self._kernel.scaling_table(header.width, width),
-            rows=self._kernel.scaling_table(header.height, height),
-            stack=np.zeros((windows, 2, height, width), dtype=np.uint16),
-            origin_us=self.config.origin_us,
-            window_start_us=self.config.origin_us or 0,
-            last_event_us=np.zeros(windows, dtype=np.int64),
-            has_event=np.zeros(windows, dtype=np.bool_),
-            tally=np.zeros(4, dtype=np.int64),
+            channels=options.channels,
+            height=size[0],
+            width=size[1],
+            clock=np.zeros(CLOCK, dtype=np.int64),
+            strip=new_strip(make_canvas(options, header, self._room), self._room),
+            tally=np.zeros(TALLY, dtype=np.int64),
+            origin_us=None,
             taken=0,
             sent=0,
-            limit_us=(self.config.origin_us or 0) + self._reach_us,
-            latest_event_us=None,
-            watermark_us=np.iinfo(np.int64).min,
+            last_event_us=None,
+            watermark_us=NEVER_US,
         )
+        return state if options.origin_us is None else self._begin(state, options.origin_us)
+
+    def reset(self, state: TimeBinState) -> TimeBinState:
+        """Forget what a time surface or a decay remembers; the grid goes on."""
+        forget(state.strip.canvas)
+        return state
 
     def process(
         self, state: TimeBinState, message: Message
     ) -> Generator[Message, None, TimeBinState]:
-        """Count the events of a message; yield the windows that they close."""
-        header, events = message.header, message.array
+        """Draw the events of a message; yield the windows that they close."""
+        header, words = message.header, event_words(message.array)
         assert isinstance(header, Events)
-        state = state._replace(taken=state.taken + len(events))
+        state = state._replace(taken=state.taken + len(words))
         done = 0
-        while done < len(events):
-            if state.origin_us is None:
-                first_us = int(events["t"][done])
-                if abs(first_us) >= TIME_LIMIT_US:
-                    state.tally[self._kernel.OVERFLOW] += 1
-                    done += 1
-                    continue
-                state = state._replace(
-                    origin_us=first_us,
-                    window_start_us=first_us,
-                    limit_us=first_us + self._reach_us,
-                )
-            done, used, start_us, why = self._count(state, events, done)
-            if used:
-                yield self._frames(state, used)
-                state = self._advance(state, used)
-            if state.has_event[0]:
-                state = state._replace(limit_us=state.window_start_us + self._reach_us)
-            if why == self._kernel.GAP:
-                raise StageError(self._gap(int(events["t"][done]), start_us))
+        if state.origin_us is None:
+            state, done = self._find_origin(state, words)
+        while done < len(words):
+            done, why = self._draw(state, words, done)
+            if why == self._kernel.CROWDED:
+                state = state._replace(strip=widen(state.strip, int(state.clock[OPENED])))
+            elif why:
+                state = yield from self._send(state)
+                if why == self._kernel.GAP:
+                    raise self._gap(state, int(words[done, 0]))
         if state.origin_us is not None:
-            state = state._replace(watermark_us=max(state.watermark_us, header.watermark_us))
-            if not self._live and header.watermark_us > state.limit_us:
-                raise StageError(self._gap(header.watermark_us, state.window_start_us))
-            while state.window_start_us + self.config.window_us <= header.watermark_us:
-                behind_us = header.watermark_us - state.window_start_us
-                used = min(behind_us // self.config.window_us, len(state.stack) - 1)
-                yield self._frames(state, used)
-                state = self._advance(state, used)
-            if self._live:
-                # A live source that is idle keeps its clock; a recording has none of its own.
-                reach_us = state.window_start_us + self._reach_us
-                state = state._replace(limit_us=max(state.limit_us, reach_us))
+            state = yield from self._pass_watermark(state, header.watermark_us)
         return state
 
     def finish(self, state: TimeBinState) -> Generator[Message, None, TimeBinState]:
-        """Close the window that holds the last event and mark it partial."""
-        if state.origin_us is not None and state.has_event[0]:
-            yield self._frames(state, 1, partial=True)
-            state = self._advance(state, 1)
+        """Close the earliest open window, if it holds what no other does, and mark it partial."""
+        slots, clock = state.strip.slots, state.clock
+        if clock[OPENED] and slots.last_event_us[0] >= clock[CLOSED]:
+            self._close_until(state, int(slots.ends_us[0]))
+            state = yield from self._send(state, partial=True)
         return state
 
     def account(self, state: TimeBinState) -> Account:
         """Return events binned and refused, and windows sent and due."""
-        kernel = self._kernel
         refused = {
-            "late": int(state.tally[kernel.LATE]),
-            "outside the sensor": int(state.tally[kernel.OUTSIDE]),
-            "of impossible time": int(state.tally[kernel.OVERFLOW]),
+            "late": int(state.tally[LATE]),
+            "outside the sensor": int(state.tally[OUTSIDE]),
+            "of impossible time": int(state.tally[OVERFLOW]),
         }
+        if self._step_us > self._length_us:
+            refused["between windows"] = int(state.tally[BETWEEN])
         return Account(
             taken=state.taken,
             used=state.taken - sum(refused.values()),
@@ -192,96 +176,142 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             unit_out="windows",
             refused=refused,
             due=self._due(state),
-            notes={"counts cut at 65535": int(state.tally[kernel.SATURATED])},
+            notes=cut_counts(self.config, int(state.tally[CUT])),
         )
 
     @property
-    def _reach_us(self) -> int:
-        """How far behind the start of an event's window the next event may be."""
-        return self.config.window_us + self.config.max_gap_us
+    def _length_us(self) -> int:
+        return self.config.window_us
+
+    @property
+    def _step_us(self) -> int:
+        return self.config.step_us or self.config.window_us
+
+    @property
+    def _room(self) -> int:
+        """How many windows are open at a time, at most."""
+        return -(-self._length_us // self._step_us)
 
     @property
     def _live(self) -> bool:
         (events,) = self.inputs
         return isinstance(events, EventsPort) and events.live
 
-    def _due(self, state: TimeBinState) -> int:
-        """Return how many windows the grid has up to the last event, or up to the watermark."""
-        if state.origin_us is None:
-            return 0
-        window_us = self.config.window_us
-        by_watermark = max(0, (state.watermark_us - state.origin_us) // window_us)
-        if state.latest_event_us is None:
-            return by_watermark
-        return max(by_watermark, (state.latest_event_us - state.origin_us) // window_us + 1)
+    def _begin(self, state: TimeBinState, origin_us: int) -> TimeBinState:
+        """Anchor the grid."""
+        clock = state.clock
+        clock[[START, CLOSED]] = origin_us
+        clock[REACHED] = NEVER_US
+        clock[LIMIT] = origin_us + self._length_us + self.config.max_gap_us
+        return state._replace(origin_us=origin_us)
 
-    def _count(
-        self, state: TimeBinState, events: NDArray[Any], begin: int
-    ) -> tuple[int, int, int, int]:
+    def _find_origin(
+        self, state: TimeBinState, words: NDArray[np.int64]
+    ) -> tuple[TimeBinState, int]:
+        """Anchor the grid at the first event of a possible time; return how many came before."""
+        (possible,) = np.nonzero((words[:, 0] < TIME_LIMIT_US) & (words[:, 0] > -TIME_LIMIT_US))
+        before = int(possible[0]) if len(possible) else len(words)
+        state.tally[OVERFLOW] += before
+        if before < len(words):
+            state = self._begin(state, int(words[before, 0]))
+        return state, before
+
+    def _draw(self, state: TimeBinState, words: NDArray[np.int64], begin: int) -> tuple[int, int]:
         """Run the kernel from event ``begin`` on."""
-        result: tuple[int, int, int, int] = self._kernel.count_events(
-            events,
+        result: tuple[int, int] = self._kernel.bin_by_time(
+            words,
             begin,
-            state.window_start_us,
-            self.config.window_us,
+            self._length_us,
+            self._step_us,
             self.config.max_gap_us,
-            state.limit_us,
-            state.columns,
-            state.rows,
-            state.stack,
-            0,
-            state.last_event_us,
-            state.has_event,
+            state.clock,
+            *state.strip,
             state.tally,
         )
         return result
 
-    def _frames(self, state: TimeBinState, used: int, partial: bool = False) -> Message:
-        """Make a message of the first ``used`` windows of the stack."""
-        window_us = self.config.window_us
-        last = state.last_event_us[:used].tolist()
-        has = state.has_event[:used].tolist()
+    def _close_until(self, state: TimeBinState, t_us: int) -> bool:
+        closed: bool = self._kernel.close_until(
+            t_us, self._length_us, self._step_us, state.clock, *state.strip
+        )
+        return closed
+
+    def _pass_watermark(
+        self, state: TimeBinState, watermark_us: int
+    ) -> Generator[Message, None, TimeBinState]:
+        """Close the windows that the watermark has passed and send all that are closed."""
+        clock = state.clock
+        if not self._live and watermark_us > clock[LIMIT]:
+            state = yield from self._send(state)
+            raise self._gap(state, watermark_us)
+        while self._first_end_us(clock) <= watermark_us and not self._close_until(
+            state, watermark_us
+        ):
+            state = yield from self._send(state)
+        state = yield from self._send(state)
+        if self._live:
+            # A live source that is idle keeps its clock; a recording has none of its own.
+            clock[LIMIT] = max(
+                int(clock[LIMIT]), self._first_end_us(clock) + self.config.max_gap_us
+            )
+        return state._replace(watermark_us=max(state.watermark_us, watermark_us))
+
+    def _first_end_us(self, clock: Clock) -> int:
+        """Return the end of the earliest window that is not closed."""
+        return int(clock[START]) + int(clock[FIRST]) * self._step_us + self._length_us
+
+    def _send(
+        self, state: TimeBinState, partial: bool = False
+    ) -> Generator[Message, None, TimeBinState]:
+        """Send the closed windows, if there are any, and drop them from the strip."""
+        clock, (slots, canvas) = state.clock, state.strip
+        used, opened = int(clock[FIRST]), int(clock[OPENED])
+        if not used:
+            return state
+        last = [None if t == NEVER_US else t for t in slots.last_event_us[:used].tolist()]
         windows = Windows(
             first=state.sent,
-            start_us=state.window_start_us,
-            length_us=window_us,
-            step_us=window_us,
-            last_event_us=tuple(t if held else None for t, held in zip(last, has, strict=True)),
+            start_us=int(clock[START]),
+            length_us=self._length_us,
+            step_us=self._step_us,
+            last_event_us=tuple(last),
             partial=partial,
         )
-        return data(
+        frames = smallest(canvas.frames[:used])
+        yield data(
             Frames,
-            self._kernel.narrow(state.stack[:used]),
+            frames.reshape(used, state.channels, state.height, state.width),
             stream=state.stream,
             epoch=state.epoch,
             t_first_us=windows.start_us,
             t_last_us=windows.span_us(used - 1)[1],
             windows=windows,
         )
-
-    def _advance(self, state: TimeBinState, used: int) -> TimeBinState:
-        """Drop the first ``used`` windows; the open one moves to the front."""
-        latest_us = state.latest_event_us
-        if state.has_event[:used].any():
-            latest_us = int(state.last_event_us[:used][state.has_event[:used]][-1])
-        for array in (state.stack, state.last_event_us, state.has_event):
-            array[0] = array[used]
-            array[1 : used + 1] = 0
+        clock[FIRST] = 0
+        clock[OPENED] -= used
+        clock[LAST] -= used
+        clock[START] += used * self._step_us
         return state._replace(
-            window_start_us=state.window_start_us + used * self.config.window_us,
+            strip=cut_off(state.strip, used, opened, self._room),
             sent=state.sent + used,
-            latest_event_us=latest_us,
+            last_event_us=next((t for t in reversed(last) if t is not None), state.last_event_us),
         )
 
-    def _gap(self, t_us: int, window_start_us: int) -> str:
-        gap_s = (t_us - window_start_us) / 1e6
-        return (
+    def _due(self, state: TimeBinState) -> int:
+        """Return how many windows the grid has up to the last event, or up to the watermark."""
+        if state.origin_us is None:
+            return 0
+        length_us, step_us, origin_us = self._length_us, self._step_us, state.origin_us
+        last_us = NEVER_US if state.last_event_us is None else state.last_event_us
+        reached_us = max(state.watermark_us, last_us, int(state.clock[REACHED]))
+        full = max(0, (reached_us - origin_us - length_us) // step_us + 1)
+        begun_us = origin_us + full * step_us
+        closed_us = origin_us if not full else begun_us - step_us + length_us
+        return full + (last_us >= max(begun_us, closed_us))
+
+    def _gap(self, state: TimeBinState, t_us: int) -> StageError:
+        gap_s = (t_us - int(state.clock[START])) / 1e6
+        return StageError(
             f"event time jumps to {t_us} µs, {gap_s:.0f} s ahead; a gap must not exceed"
             f" max_gap_us = {self.config.max_gap_us}: raise it, or repair the recording's clock"
         )
-
-
-def _no_events() -> NDArray[Any]:
-    events = empty_events(0)
-    events.setflags(write=False)
-    return events

@@ -96,6 +96,8 @@ def _frames(
             progress(f"binning for {name}", done, len(requests))
         np.savez(cache, frames=np.concatenate(frames), labels=labels, groups=groups)
     source, port = input_ports(recordings / requests[0].file_name, recipe.input.stage)
+    if port.window_us is None:
+        raise ConfigError("input.stage: must bin by time, a network's step has a length")
     with np.load(cache) as kept:
         return LabelledFrames(
             frames=kept["frames"],

@@ -65,11 +65,15 @@ class Snn(Transform[SnnConfig, SnnState]):
                 f" bin to size = [{height}, {width}]",
             )
         if frames.window_us != card.window_us and self.config.mismatch == "refuse":
+            if frames.window_us is None:
+                given = "bins by the count of events"
+                remedy = f"bin with time_bin and window_us = {card.window_us}"
+            else:
+                given, remedy = f"{frames.window_us} µs", f"set window_us = {card.window_us}"
             raise PortError(
                 "weights",
                 f"{self._name} was trained on bins of {card.window_us} µs, its input gives"
-                f" {frames.window_us} µs; set window_us = {card.window_us}, or"
-                ' mismatch = "allow" to run it all the same',
+                f' {given}; {remedy}, or mismatch = "allow" to run it all the same',
             )
         return OutputsPort(
             features=len(card.classes),

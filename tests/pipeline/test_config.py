@@ -211,12 +211,12 @@ def test_the_inner_name_of_from_is_no_key() -> None:
 
 
 def test_each_mistake_has_a_line_of_its_own() -> None:
-    text = refusal(GRAPH + BINS + "size = [1, 2, 3]\nwindow_us = 0\nbins = 1")
+    text = refusal(GRAPH + BINS + "size = [1, 2, 3]\nwindow_us = 0\nboxes = 1")
     assert text.splitlines() == [
-        "pipeline.toml: stage.bins.window_us: must be > 0, got 0",
         "pipeline.toml: stage.bins.size: must have 2 values, got [1, 2, 3]",
-        "pipeline.toml: stage.bins.bins: unknown key; known are from, group, max_gap_us, name,"
-        " origin_us, queue, size, use, window_us",
+        "pipeline.toml: stage.bins.window_us: must be > 0, got 0",
+        "pipeline.toml: stage.bins.boxes: unknown key; known are bins, frame, from, group,"
+        " max_gap_us, memory, name, origin_us, queue, size, step_us, tau_us, use, window_us",
     ]
 
 

@@ -52,7 +52,14 @@ controls = st.one_of(
 
 def windows(count: int) -> st.SearchStrategy[Windows]:
     last = st.lists(maybe, min_size=count, max_size=count).map(tuple)
-    return st.builds(Windows, *[int64] * 4, last_event_us=last, partial=st.booleans())
+    spans = st.lists(st.tuples(int64, int64), min_size=count, max_size=count).map(tuple)
+    return st.builds(
+        Windows,
+        *[int64] * 4,
+        last_event_us=last,
+        partial=st.booleans(),
+        spans_us=st.none() | spans,
+    )
 
 
 @st.composite
@@ -67,7 +74,7 @@ def data_messages(draw: st.DrawFn) -> Message:
         return data(Events, array, watermark_us=draw(int64), **fields)
     shape: tuple[int, ...]
     if kind is Frames:
-        dtype, shape = draw(st.sampled_from(["u1", "u2", "u4"])), (count, 2, 3, 4)
+        dtype, shape = draw(st.sampled_from(["u1", "u2", "u4", "i1", "i2", "f4"])), (count, 2, 3, 4)
     else:
         dtype, shape = draw(st.sampled_from(["f2", "f4", "f8", "i8"])), (count, 5)
     if kind is Predictions:
@@ -181,7 +188,10 @@ def test_a_control_message_has_no_buffer() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"dtype": "O"}, "dtype 'O' is unknown; known are event, u1, u2, u4, i8, f2, f4, f8"),
+        (
+            {"dtype": "O"},
+            "dtype 'O' is unknown; known are event, u1, u2, u4, i1, i2, i4, i8, f2, f4, f8",
+        ),
         ({"dtype": "u1"}, "events must be records, got u1"),
         ({"shape": ()}, "shape () is not that of an array"),
         ({"shape": (-2,)}, "shape (-2,) is not that of an array"),
@@ -247,3 +257,17 @@ def test_windows_know_their_spans() -> None:
     grid = Windows(first=7, start_us=100, length_us=20, step_us=10, last_event_us=(None, 115))
     assert len(grid) == 2
     assert [grid.span_us(k) for k in range(2)] == [(100, 120), (110, 130)]
+    by_count = Windows(7, 100, 0, 0, (104, 160), spans_us=((100, 105), (104, 161)))
+    assert [by_count.span_us(k) for k in range(2)] == [(100, 105), (104, 161)]
+
+
+def test_each_window_has_a_span_where_spans_are_told() -> None:
+    grid = Windows(0, 0, 0, 0, (None,) * 2, spans_us=((0, 5),))
+    array = np.zeros((2, 1, 1, 1), np.uint8)
+    message = data(Frames, array, stream="s", t_first_us=0, t_last_us=9, windows=grid)
+    assert refusal(*encode(message)) == "1 spans announced for 2 windows"
+
+
+def test_the_windows_of_a_grid_are_short_on_the_wire() -> None:
+    grid = msgspec.msgpack.encode(Windows(7, 100, 20, 10, (None, 115), partial=True))
+    assert len(grid) == 10

@@ -1,0 +1,78 @@
+"""A strip of windows: slots in the order of time, closed ones in front, open and free ones behind.
+
+Frames are drawn where they are sent from. Those of closed windows are cut off the front as views
+and never written to again; a strip that is used up is followed by a new one, onto which the open
+windows are copied. So a frame is cleared once, drawn, and sent without a copy. Only counts that
+outgrow 8 bits, and signed ones, are sent as a copy when a smaller dtype holds them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.binning.canvas import NEVER_US, Canvas, Slots
+
+__all__ = ["Strip", "cut_off", "new_strip", "smallest", "widen"]
+
+_STRIP_BYTES = 1 << 20
+_STRIP_WINDOWS = 64
+
+
+class Strip(NamedTuple):
+    """Windows and what is drawn for them; slot k of both belongs together."""
+
+    slots: Slots
+    canvas: Canvas
+
+
+def new_strip(canvas: Canvas, room: int) -> Strip:
+    """Return a strip of free slots, at least ``room`` of them, with the canvas's memory."""
+    frame_bytes = canvas.frames.shape[1] * canvas.frames.itemsize
+    count = max(2 * room, min(_STRIP_WINDOWS, _STRIP_BYTES // frame_bytes))
+    frames = np.empty((count, canvas.frames.shape[1]), canvas.frames.dtype)
+    slots = Slots(*(np.full(count, NEVER_US, dtype=np.int64) for _ in range(3)))
+    return Strip(slots, canvas._replace(frames=frames))
+
+
+def cut_off(strip: Strip, used: int, opened: int, room: int) -> Strip:
+    """Return a strip without the first ``used`` windows and with ``room`` slots or more.
+
+    Args:
+        strip: the first ``opened`` of its slots have been drawn into.
+        used: closed windows at its front.
+        opened: closed and open windows.
+        room: slots that are needed, at least as many as are open.
+    """
+    slots, canvas = strip
+    if len(canvas.frames) - used >= room:
+        rest = Slots(slots.starts_us[used:], slots.ends_us[used:], slots.last_event_us[used:])
+        return Strip(rest, canvas._replace(frames=canvas.frames[used:]))
+    if canvas.frames.dtype == np.uint16 and canvas.frames[used:opened].max(initial=0) <= 255:
+        canvas = canvas._replace(frames=canvas.frames.astype(np.uint8))
+    fresh = new_strip(canvas, room)
+    _copy(Strip(slots, canvas), fresh, used, opened)
+    return fresh
+
+
+def widen(strip: Strip, opened: int) -> Strip:
+    """Return the strip with counts of 16 bits."""
+    slots, canvas = strip
+    frames = np.empty(canvas.frames.shape, dtype=np.uint16)
+    frames[:opened] = canvas.frames[:opened]
+    return Strip(slots, canvas._replace(frames=frames))
+
+
+def smallest(frames: NDArray[Any]) -> NDArray[Any]:
+    """Return integers in the smallest dtype of their sign that holds them; a copy if it is not."""
+    if frames.dtype == np.uint16 and frames.max(initial=0) <= 255:
+        return frames.astype(np.uint8)
+    if frames.dtype == np.int16 and -128 <= frames.min(initial=0) <= frames.max(initial=0) <= 127:
+        return frames.astype(np.int8)
+    return frames
+
+
+def _copy(source: Strip, target: Strip, used: int, opened: int) -> None:
+    target.canvas.frames[: opened - used] = source.canvas.frames[used:opened]
+    for old, new in zip(source.slots, target.slots, strict=True):
+        new[: opened - used] = old[used:opened]
