@@ -6,6 +6,7 @@ LF or CR LF and with nothing else, whatever Unicode calls a line end.
 """
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,8 +17,6 @@ from stages.formats.reader import Decoded, Place, Reader
 
 __all__ = ["CsvReader"]
 
-_BLOCK_BYTES = 1 << 20
-_BLOCK_ROWS = 1 << 16
 _SHOWN_BYTES = 40
 
 
@@ -28,6 +27,10 @@ class CsvReader(Reader):
     """
 
     format = "CSV"
+    block_bytes: ClassVar[int] = 1 << 20
+    """Bytes read at a time; a line may be as long."""
+    block_rows: ClassVar[int] = 1 << 16
+    """Events made at a time."""
 
     def _open(self, stream: str | None) -> None:
         if stream is not None:
@@ -53,7 +56,7 @@ class CsvReader(Reader):
 
         roles = np.array(self._header.roles, np.int64)
         stop = self.policies.on_unknown == "raise"
-        while block := self._read_at(offset, _BLOCK_BYTES):
+        while block := self._read_at(offset, self.block_bytes):
             ends = offset + len(block) == self.file_bytes and not block.endswith(b"\n")
             if inside:
                 used = block.find(b"\n") + 1
@@ -61,7 +64,7 @@ class CsvReader(Reader):
                 offset += used or len(block)
                 continue
             text = np.frombuffer(block + b"\n" if ends else block, np.uint8)
-            out = np.empty((_BLOCK_ROWS, 2), np.int64)
+            out = np.empty((self.block_rows, 2), np.int64)
             made, used, odd, odd_at = parse_rows(text, roles, self._header.scale, stop, out)
             if not used:
                 used, odd, odd_at, inside = len(block), 1, 0, True

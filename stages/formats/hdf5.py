@@ -19,7 +19,7 @@ from stages.formats.columns import SAMPLE_ROWS, events_of_columns, time_unit, ti
 from stages.formats.hdf5_layout import Layout, find_layouts, refusal_of, scalar
 from stages.formats.npy_header import NpyArray, converter
 from stages.formats.reader import BEGINNING, Decoded, Position
-from stages.formats.table import SLICE_ROWS, TableReader
+from stages.formats.table import TableReader
 
 if TYPE_CHECKING:
     import h5py
@@ -108,7 +108,7 @@ class Hdf5Reader(TableReader):
         return 0
 
     def _decode_from(self, row: int) -> Iterator[Decoded]:
-        step = self._chunk * max(1, SLICE_ROWS // self._chunk)
+        step = self._chunk * max(1, self.slice_rows // self._chunk)
         while row < self._rows:
             end = min((row // step + 1) * step, self._rows)
             try:

@@ -7,7 +7,9 @@ written and flushed, so that all but the last of them can be read after a crash.
 from pathlib import Path
 from typing import Any
 
-from pipeline.events import EventArray, concatenate_events
+import numpy as np
+
+from pipeline.events import EventArray
 from stages.formats.hdf5 import ORDERED
 from stages.formats.writer import Writer
 from stages.record_file import RecordFile
@@ -53,7 +55,8 @@ class Hdf5Writer(Writer):
             )
         import h5py
 
-        self._pending: list[EventArray] = []
+        # Of the file's own dtypes: HDF5's conversion is slow.
+        self._columns = {name: np.empty(_CHUNK_EVENTS, form) for name, form in _COLUMNS.items()}
         self._held = 0
         try:
             # HDF5 empties a file before it locks it, so the lock is ours.
@@ -82,26 +85,27 @@ class Hdf5Writer(Writer):
             raise self._failed(error) from None
 
     def _write(self, events: EventArray) -> None:
-        self._pending.append(events.copy())
-        self._held += len(events)
-        if self._held >= _CHUNK_EVENTS:
-            held = concatenate_events(self._pending)
-            whole = len(held) - len(held) % _CHUNK_EVENTS
-            self._append(held[:whole])
-            self._pending, self._held = [held[whole:]], len(held) - whole
+        while len(events):
+            part = events[: _CHUNK_EVENTS - self._held]
+            for name, column in self._columns.items():
+                column[self._held : self._held + len(part)] = part[name]
+            self._held += len(part)
+            events = events[len(part) :]
+            if self._held == _CHUNK_EVENTS:
+                self._append()
 
-    def _append(self, events: EventArray) -> None:
+    def _append(self) -> None:
         begin = len(self._datasets["t"])
         for name, dataset in self._datasets.items():
-            dataset.resize((begin + len(events),))
-            # HDF5's own conversion is slow.
-            dataset[begin:] = events[name].astype(_COLUMNS[name])
+            dataset.resize((begin + self._held,))
+            dataset[begin:] = self._columns[name][: self._held]
         self._file.flush()
+        self._held = 0
 
     def _finish(self) -> None:
         try:
             try:
-                self._append(concatenate_events(self._pending))
+                self._append()
             finally:
                 self._file.close()
         finally:

@@ -33,7 +33,7 @@ from stages.formats.columns import (
     time_unit,
 )
 from stages.formats.reader import Decoded
-from stages.formats.table import SLICE_ROWS, TableReader
+from stages.formats.table import TableReader
 
 __all__ = ["MatReader"]
 
@@ -168,7 +168,7 @@ class MatReader(TableReader):
         return events_of_columns(t, taxel % _TAXELS, taxel // _TAXELS, values, "s")
 
     def _decode_from(self, row: int) -> Iterator[Decoded]:
-        for begin in range(row, self._rows, SLICE_ROWS):
-            part = self._events[begin : begin + SLICE_ROWS]
+        for begin in range(row, self._rows, self.slice_rows):
+            part = self._events[begin : begin + self.slice_rows]
             # A copy: inspection marks what it passes on as read-only.
             yield Decoded(part.copy(), (begin + len(part),))

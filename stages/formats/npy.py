@@ -14,7 +14,7 @@ from pipeline.errors import RecordingError
 from stages.formats.columns import SAMPLE_ROWS
 from stages.formats.npy_header import HEADER_BYTES, converter, read_npy_header
 from stages.formats.reader import Decoded
-from stages.formats.table import SLICE_ROWS, TableReader
+from stages.formats.table import TableReader
 
 __all__ = ["NpyReader"]
 
@@ -40,7 +40,7 @@ class NpyReader(TableReader):
 
     def _decode_from(self, row: int) -> Iterator[Decoded]:
         while row < self._rows:
-            end = min(row + SLICE_ROWS, self._rows)
+            end = min(row + self.slice_rows, self._rows)
             yield Decoded(self._convert(self._read(row, end)), (end,))
             row = end
         last = self._array.begin + self._rows * self._array.row_bytes

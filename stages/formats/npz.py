@@ -27,7 +27,7 @@ from stages.formats.columns import (
 )
 from stages.formats.npy_header import NpyArray, converter, npy_header_bytes, read_npy_header
 from stages.formats.reader import Decoded, Reader
-from stages.formats.table import SLICE_ROWS, TableReader
+from stages.formats.table import TableReader
 
 __all__ = ["NpzReader"]
 
@@ -121,7 +121,7 @@ class NpzReader(TableReader):
                 self._broken(error)
                 return
             while row < self._rows:
-                count = min(SLICE_ROWS, self._rows - row)
+                count = min(self.slice_rows, self._rows - row)
                 try:
                     parts = [
                         _take(member, array, None, count)

@@ -13,7 +13,7 @@ import bz2
 import struct
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,6 @@ from stages.formats.ros_messages import (
 __all__ = ["RosBagReader"]
 
 _ENCODINGS = ("evt3", "mono")
-_SLICE_EVENTS = 1 << 16
 _DAMAGE = (
     OSError,
     ValueError,
@@ -54,6 +53,8 @@ class RosBagReader(Reader):
     """An open bag; ``stream`` is the topic."""
 
     format = "ROS bag"
+    slice_words: ClassVar[int] = 1 << 16
+    """Words decoded at a time."""
     _bag: Any = None
 
     def _open(self, stream: str | None) -> None:
@@ -199,7 +200,7 @@ class RosBagReader(Reader):
         words = np.frombuffer(message.words[: len(message.words) // 2 * 2], form).astype("<u2")
         counts = kernel.new_counts()
         while True:
-            rows = min(_SLICE_EVENTS, len(words) - used) + kernel.ROOM
+            rows = min(self.slice_words, len(words) - used) + kernel.ROOM
             out = np.empty((rows, 2), np.int64)
             taken, made = kernel.decode(words[used:], state, out, counts)
             used += taken

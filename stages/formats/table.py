@@ -2,17 +2,18 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 from stages.formats.reader import Decoded, Place, Reader
 
-__all__ = ["SLICE_ROWS", "TableReader"]
-
-SLICE_ROWS = 1 << 16
-"""Rows read at a time."""
+__all__ = ["TableReader"]
 
 
 class TableReader(Reader):
     """An open recording that is a table; a place in it is the number of rows before it."""
+
+    slice_rows: ClassVar[int] = 1 << 16
+    """Rows read at a time."""
 
     _rows: int
     """Rows that are there; `_open` sets it."""
