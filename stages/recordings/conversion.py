@@ -30,6 +30,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 _WHOLE = Part()
+_LENIENT = Policies(on_damage="drop", on_time_back="keep")
 
 
 class Conversion(msgspec.Struct, frozen=True):
@@ -78,9 +79,10 @@ def convert(
             with writer:
                 events = _copy(reader, writer, part, on_progress)
         except PipelineError as error:
-            raise RecordingError(f"{error}; {_left(writer)}") from None
+            raise RecordingError(f"{error}; {_left(target)}") from None
         except BaseException:
-            _left(writer)
+            if not writer.events:
+                _remove(target)
             raise
         whole = part.start_us == 0 and part.stop_us is None
         return Conversion(
@@ -138,10 +140,20 @@ def _events_of(reader: Reader, part: Part) -> Iterator[tuple[EventArray, float]]
             return
 
 
-def _left(writer: Writer) -> str:
+def _left(target: Path) -> str:
     """Say what is left of a file that could not be finished; without events it is removed."""
-    if writer.events:
-        return f"{writer.path} holds the {writer.events} events before it"
+    try:
+        # The writer does not know how much of its last batch is in the file.
+        with open_recording(target, _LENIENT) as reader:
+            count = sum(len(packet.events) for packet in reader.packets())
+    except RecordingError:
+        count = 0
+    if count:
+        return f"{target} holds the {count} events before it"
+    _remove(target)
+    return f"{target} was not written"
+
+
+def _remove(target: Path) -> None:
     with suppress(OSError):
-        writer.path.unlink()
-    return f"{writer.path} was not written"
+        target.unlink()

@@ -20,8 +20,10 @@ def some_events(
     return events_from_columns(t, x, y, rng.integers(0, 2, count))
 
 
-def write_recording(path: Path, events: EventArray, size: int = 128) -> Path:
+def write_recording(
+    path: Path, events: EventArray, size: int = 128, compression: str = "lz4"
+) -> Path:
     """Write an AEDAT4 recording of a square sensor."""
-    with Aedat4Writer(path, size, size, source="test") as writer:
+    with Aedat4Writer(path, size, size, source="test", compression=compression) as writer:
         writer.write(events)
     return path

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from disk import disk_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import event_arrays
@@ -19,8 +20,8 @@ from stages.recordings.conversion import Conversion, Part, convert
 LENIENT = Policies(on_damage="drop")
 
 
-def read(path: Path) -> EventArray:
-    with open_recording(path) as reader:
+def read(path: Path, on_damage: str = "raise") -> EventArray:
+    with open_recording(path, Policies(on_damage=on_damage)) as reader:
         return concatenate_events([packet.events for packet in reader.packets()])
 
 
@@ -99,11 +100,20 @@ def test_damage_ends_it_with_what_is_before_or_is_left_out(path: Path, tmp_path:
     assert (done.events, done.quality.verdict) == (len(events), "damaged")
 
 
-def test_without_any_event_nothing_is_left(path: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_it_with_what_fits(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.aedat4"
+    with disk_of(25_000), pytest.raises(RecordingError, match="File too large") as caught:
+        converted(path, target)
+    events = read(target, "drop")
+    assert f"; {target} holds the {len(events)} events before it" in str(caught.value)
+    np.testing.assert_array_equal(events, some_events()[: len(events)])
+
+
+def test_without_any_event_nothing_is_left(tmp_path: Path) -> None:
     cut, target = tmp_path / "cut.aedat4", tmp_path / "out.aedat4"
-    with open_recording(path) as reader:
-        first = next(reader.packets()).position[1]
-    cut.write_bytes(path.read_bytes()[: first - 1])
+    plain = write_recording(tmp_path / "plain.aedat4", some_events(), compression="none")
+    first = plain.read_bytes().index(some_events()[:1].tobytes())
+    cut.write_bytes(plain.read_bytes()[: first + 40])
     with pytest.raises(RecordingError, match=r"out\.aedat4 was not written"):
         converted(cut, target)
     assert not target.exists()

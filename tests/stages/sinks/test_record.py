@@ -1,15 +1,13 @@
 """The record sink: the file holds what came in, however it was cut; what it cannot is counted."""
 
-import resource
-import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from disk import disk_of
 from hypothesis import given, settings
 from streams import account, cuts, event_arrays, recording, through
 
@@ -135,19 +133,6 @@ def test_what_cannot_be_written_is_refused_before_the_run(
     with pytest.raises(PortError, match=problem) as caught:
         record(tmp_path / name, **options).port()
     assert caught.value.key == key
-
-
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size: a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_is_one_clear_error_and_what_was_written_can_be_read(tmp_path: Path) -> None:
