@@ -53,26 +53,18 @@ def _mix(value: int) -> np.int64:
 
 @njit(cache=True, nogil=True)
 def _thin(
-    allowed: int,
-    interval: NDArray[np.int64],
-    held: NDArray[np.int64],
-    keys: NDArray[np.int64],
-    refused: NDArray[np.int64],
-) -> None:
-    """Reduce the candidates to as many as may pass."""
-    count = interval[HELD]
-    if count <= allowed:
-        return
+    allowed: int, count: int, held: NDArray[np.int64], keys: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Reduce ``count`` candidates to ``allowed``; return how many are left and the largest key."""
     largest = np.partition(keys[:count], allowed - 1)[allowed - 1]
     kept = 0
     for i in range(count):
         stays = keys[i] <= largest
-        held[kept] = held[i]
+        held[kept, 0] = held[i, 0]
+        held[kept, 1] = held[i, 1]
         keys[kept] = keys[i]
         kept += stays
-    refused[ABOVE] += count - kept
-    interval[HELD] = kept
-    interval[KEY] = largest
+    return kept, largest
 
 
 @njit(cache=True, nogil=True)
@@ -88,8 +80,10 @@ def close(
 
     See `limit` for the arguments.
     """
-    _thin(allowed, interval, held, keys, refused)
     count: int = interval[HELD]
+    if count > allowed:
+        refused[ABOVE] += count - allowed
+        count, _ = _thin(allowed, count, held, keys)
     out[:count] = held[:count]
     interval[SEEN] = 0
     interval[HELD] = 0
@@ -122,31 +116,31 @@ def limit(
     Returns:
         How many pass.
     """
-    passed, salt = 0, _mix(interval[START])
+    start, seen, count, first, below, latest = interval
+    passed, salt = 0, _mix(start)
     for i in range(words.shape[0]):
         t = words[i, 0]
         if t <= -TIME_LIMIT_US or t >= TIME_LIMIT_US:
             refused[IMPOSSIBLE] += 1
             continue
-        ahead_us = t - interval[START]
-        if interval[SEEN] == 0 or ahead_us >= interval_us or ahead_us <= -BACK_US:
-            if interval[SEEN]:
-                passed += close(allowed, interval, held, keys, out[passed:], refused)
-            interval[START] = t - t % interval_us
-            interval[FIRST] = t
-            interval[KEY] = np.iinfo(np.int64).max
-            salt = _mix(interval[START])
-        key = _mix(interval[SEEN] ^ salt)
-        interval[SEEN] += 1
-        interval[FIRST] = min(interval[FIRST], t)
-        interval[LATEST] = max(interval[LATEST], t)
-        if key >= interval[KEY]:
+        ahead_us = t - start
+        if seen == 0 or ahead_us >= interval_us or ahead_us <= -BACK_US:
+            interval[HELD] = count
+            passed += close(allowed, interval, held, keys, out[passed:], refused)
+            start, seen, count, first = t - t % interval_us, 0, 0, t
+            below, salt = np.iinfo(np.int64).max, _mix(start)
+        key = _mix(seen ^ salt)
+        seen += 1
+        first, latest = min(first, t), max(latest, t)
+        if key >= below:
             refused[ABOVE] += 1
             continue
-        count = interval[HELD]
-        held[count] = words[i]
+        held[count, 0] = t
+        held[count, 1] = words[i, 1]
         keys[count] = key
-        interval[HELD] = count + 1
-        if count + 1 == keys.shape[0]:
-            _thin(allowed, interval, held, keys, refused)
+        count += 1
+        if count == keys.shape[0]:
+            refused[ABOVE] += count - allowed
+            count, below = _thin(allowed, count, held, keys)
+    interval[:] = (start, seen, count, first, below, latest)
     return passed
