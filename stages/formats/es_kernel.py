@@ -4,6 +4,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stages.formats.memory_kernel import load8, load32, store64
+
 __all__ = ["SKIPPED", "decode_atis", "decode_dvs", "encode_dvs"]
 
 SKIPPED = ("reset bytes", "exposure events")
@@ -11,10 +13,9 @@ _BYTES = 5
 
 
 @njit(cache=True, nogil=True)
-def _place(words: NDArray[np.uint8], i: int, height: int) -> int:
-    """The x and y at a byte as an event has them; y is upward in the file."""
-    x = int(np.int64(words[i])) | int(np.int64(words[i + 1])) << 8
-    y = int(np.int64(words[i + 2])) | int(np.int64(words[i + 3])) << 8
+def _place(stored: int, height: int) -> int:
+    """The four bytes of x and y as an event has them; y is upward in the file."""
+    x, y = stored & 0xFFFF, stored >> 16
     # What an int16 does not hold is -1, which is outside every sensor.
     return (x if x < 0x8000 else 0xFFFF) | (height - 1 - y if y < height else 0xFFFF) << 16
 
@@ -33,7 +34,7 @@ def decode_dvs(
     t, height = int(state[0]), int(state[1])
     made, i = 0, 0
     while i < words.shape[0] and made < out.shape[0]:
-        first = int(np.int64(words[i]))
+        first = load8(words, i)
         if first == 0xFF:
             t += 0x7F
             i += 1
@@ -42,8 +43,9 @@ def decode_dvs(
             i += 1
         elif i + _BYTES <= words.shape[0]:
             t += first >> 1
-            out[made, 0] = t
-            out[made, 1] = _place(words, i + 1, height) | (first & 1) << 32
+            store64(out, 2 * made, t)
+            place = _place(load32(words, i + 1), height)
+            store64(out, 2 * made + 1, place | (first & 1) << 32)
             made += 1
             i += _BYTES
         else:
@@ -63,7 +65,7 @@ def decode_atis(
     t, height = int(state[0]), int(state[1])
     made, i = 0, 0
     while i < words.shape[0] and made < out.shape[0]:
-        first = int(np.int64(words[i]))
+        first = load8(words, i)
         if first == 0xFC:
             counts[2] += 1
             i += 1
@@ -75,8 +77,9 @@ def decode_atis(
             if first & 1:
                 counts[3] += 1
             else:
-                out[made, 0] = t
-                out[made, 1] = _place(words, i + 1, height) | (first >> 1 & 1) << 32
+                store64(out, 2 * made, t)
+                place = _place(load32(words, i + 1), height)
+                store64(out, 2 * made + 1, place | (first >> 1 & 1) << 32)
                 made += 1
             i += _BYTES
         else:

@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stages.formats.memory_kernel import load8, store64
+
 __all__ = ["ROOM", "SKIPPED", "decode"]
 
 ROOM = 32
@@ -51,8 +53,9 @@ def decode(
             rest = (upper & 0x7FF) << 16 | kind << 32
             while lower:
                 first = lower & -lower
-                out[made, 0] = t
-                out[made, 1] = x + _FIRST[(first * _DE_BRUIJN & 0xFFFFFFFF) >> 27] | rest
+                store64(out, 2 * made, t)
+                pixel = load8(_FIRST, (first * _DE_BRUIJN & 0xFFFFFFFF) >> 27)
+                store64(out, 2 * made + 1, x + pixel | rest)
                 made += 1
                 lower ^= first
         elif kind == 8:  # TIME_HIGH

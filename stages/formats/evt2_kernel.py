@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stages.formats.memory_kernel import load32, store64
+
 __all__ = ["SKIPPED", "decode", "encode", "start_state"]
 
 SKIPPED = ("trigger words", "other words")
@@ -38,12 +40,13 @@ def decode(
     high = int(state[0])
     made, i = 0, 0
     while i < words.shape[0] and made < out.shape[0]:
-        word = int(np.int64(words[i]))
+        word = load32(words, i)
         kind = word >> 28
         i += 1
         if kind <= 1:  # CD_OFF, CD_ON
-            out[made, 0] = high << 6 | (word >> 22) & 0x3F
-            out[made, 1] = (word >> 11) & 0x7FF | (word & 0x7FF) << 16 | kind << 32
+            store64(out, 2 * made, high << 6 | (word >> 22) & 0x3F)
+            place = word >> 11 & 0x7FF | (word & 0x7FF) << 16
+            store64(out, 2 * made + 1, place | kind << 32)
             made += 1
         elif kind == 8:  # TIME_HIGH
             step = (word & 0xFFFFFFF) - (high & 0xFFFFFFF)

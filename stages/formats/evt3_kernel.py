@@ -19,6 +19,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stages.formats.memory_kernel import load8, load16, store64
+
 __all__ = ["ROOM", "SKIPPED", "STATE", "decode", "encode", "new_counts", "start_state"]
 
 ROOM = 12
@@ -76,26 +78,44 @@ def decode(
     full = out.shape[0] - ROOM
     made, i = 0, 0
     while i < words.shape[0] and made <= full:
-        word = int(np.int64(words[i]))
+        word = load16(words, i)
         kind = word >> 12
         i += 1
         if kind <= 2:
-            # ADDR_X is an event and ADDR_Y is not: without a branch, which nothing could predict.
-            out[made, 0] = t
-            out[made, 1] = word & 0x7FF | row | (word & 0x800) << 21
-            made += kind >> 1
-            row = (word & 0x7FF) << 16 if kind == 0 else row
-            if kind == 1:
-                counts[0] += 1
-                counts[1] = word
+            # Nearly all words; nothing could predict which are ADDR_Y and which are ADDR_X, an
+            # event, so there is no branch between them and none for room.
+            stop = min(words.shape[0], i + full - made)
+            while True:
+                store64(out, 2 * made, t)
+                store64(out, 2 * made + 1, word & 0x7FF | row | (word & 0x800) << 21)
+                made += kind >> 1
+                row = (word & 0x7FF) << 16 if kind == 0 else row
+                if kind == 1:
+                    counts[0] += 1
+                    counts[1] = word
+                if i >= stop:
+                    break
+                word = load16(words, i)
+                kind = word >> 12
+                if kind > 2:
+                    break
+                i += 1
         elif kind == 3:  # VECT_BASE_X
             base = word & 0x7FF
             polarity = (word & 0x800) << 21
         elif kind <= 5:  # VECT_12, VECT_8
             vector = word & (0xFFF if kind == 4 else 0xFF)
+            # Most hold one or two; two rows are written whatever there is.
+            for _ in range(2):
+                store64(out, 2 * made, t)
+                place = (base + load8(_FIRST, vector)) & 0xFFFF | row | polarity
+                store64(out, 2 * made + 1, place)
+                made += vector != 0
+                vector &= vector - 1
             while vector:
-                out[made, 0] = t
-                out[made, 1] = (base + _FIRST[vector]) & 0xFFFF | row | polarity
+                store64(out, 2 * made, t)
+                place = (base + load8(_FIRST, vector)) & 0xFFFF | row | polarity
+                store64(out, 2 * made + 1, place)
                 made += 1
                 vector &= vector - 1
             base += 12 if kind == 4 else 8

@@ -4,6 +4,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stages.formats.memory_kernel import load8, load32, store64
+
 __all__ = ["SKIPPED", "decode"]
 
 SKIPPED = ("overflow words",)
@@ -26,16 +28,16 @@ def decode(
     overflow_us = int(state[0])
     made, i = 0, 0
     while i + _BYTES <= words.shape[0] and made < out.shape[0]:
-        x, y = int(np.int64(words[i])), int(np.int64(words[i + 1]))
-        high, middle = int(np.int64(words[i + 2])), int(np.int64(words[i + 3]))
+        x, rest = load8(words, i), load32(words, i + 1)
+        y, high = rest & 0xFF, rest >> 8 & 0xFF
         i += _BYTES
         if y == _OVERFLOW_Y:
             overflow_us += _OVERFLOW_US
             counts[2] += 1
             continue
-        low_us = (high & 0x7F) << 16 | middle << 8 | int(np.int64(words[i - 1]))
-        out[made, 0] = low_us + overflow_us
-        out[made, 1] = x | y << 16 | (high >> 7) << 32
+        low_us = (high & 0x7F) << 16 | (rest >> 16 & 0xFF) << 8 | rest >> 24
+        store64(out, 2 * made, low_us + overflow_us)
+        store64(out, 2 * made + 1, x | y << 16 | (high >> 7) << 32)
         made += 1
     state[0] = overflow_us
     return i, made
