@@ -179,9 +179,10 @@ class Aedat4Reader(Reader):
             used, count = decode_packets(
                 source[:got], streams, self._stream.number, headers, target
             )
-            events = np.frombuffer(target, EVENT, count, PREFIX_BYTES)
-            # A few events must not keep a large array.
-            return used, events if count > _RUN_EVENTS // 4 else events.copy()
+            if count < _RUN_EVENTS // 4:
+                # A few events must not keep a large array. (A copy of `EVENT` skips its padding.)
+                target = target[: PREFIX_BYTES + count * EVENT.itemsize].copy()
+            return used, np.frombuffer(target, EVENT, count, PREFIX_BYTES)
 
         return decode_run
 

@@ -1,4 +1,7 @@
-"""The Numba kernel that reads runs of ordinary AEDAT4 packets; see `stages.formats.aedat4`."""
+"""The Numba kernels of AEDAT4: many packets a call, read and written.
+
+Source: see `stages.formats.aedat4`.
+"""
 
 import numpy as np
 from numba import njit
@@ -7,7 +10,7 @@ from numpy.typing import NDArray
 from stages.formats.lz4_kernel import decode_frame
 from stages.formats.memory_kernel import copy16, load16, load32, load64, store64
 
-__all__ = ["PREFIX_BYTES", "clear_padding", "decode_packets"]
+__all__ = ["PREFIX_BYTES", "clear_padding", "decode_packets", "pack_events"]
 
 _HEADER_BYTES = 8
 _EVENT_BYTES = 16
@@ -15,7 +18,7 @@ _EVTS = int.from_bytes(b"EVTS", "little")
 _EVENT_BITS = 0xFF_FFFF_FFFF
 """The five bytes of x, y and p in the upper half of an event; the other three are padding."""
 PREFIX_BYTES = 32
-"""What stands before the events of a packet, at least: see `stages.formats.aedat4_writer`."""
+"""What stands before the events of a packet, at least; in ours always, see `pack_events`."""
 
 
 @njit(cache=True, nogil=True)
@@ -139,4 +142,54 @@ def _find_events(packet: NDArray[np.uint8], begin: int, end: int) -> tuple[int, 
     if first > end:
         return -1, -1
     events = load32(packet, first - 4)
-    return first, events if events <= (end - first) // _EVENT_BYTES else -1
+    if events > (end - first) // _EVENT_BYTES:
+        return -1, -1
+    return first, events
+
+
+@njit(cache=True, nogil=True)
+def pack_events(
+    words: NDArray[np.int64],
+    most_events: int,
+    most_us: int,
+    target: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+) -> int:
+    """Cut events into packets, and write these as size-prefixed ``EVTS`` buffers.
+
+    A buffer is a table with one vector of event structs: byte 0 size, 4 root offset, 8 identifier,
+    12 vtable of one field, 20 table, 28 vector length, 32 events, aligned to 8 bytes as their
+    int64 must be. Padding is zero whatever it was, so that the same events give the same file.
+
+    Args:
+        words: (n, 2) events as int64 words, in order of time.
+        most_events: the most a packet may have.
+        most_us: its times differ by less than this.
+        target: at least 48 n bytes.
+        ends: (n,) where in ``words`` the packets end.
+
+    Returns:
+        The number of packets.
+    """
+    packets, at, begin = 0, 0, 0
+    while begin < words.shape[0]:
+        start = at
+        at += PREFIX_BYTES
+        end = begin
+        while (
+            end < words.shape[0]
+            and end - begin < most_events
+            and words[end, 0] - words[begin, 0] < most_us
+        ):
+            store64(target, at, words[end, 0])
+            store64(target, at + 8, words[end, 1] & _EVENT_BITS)
+            at += _EVENT_BYTES
+            end += 1
+        store64(target, start, (at - start - 4) | 16 << 32)
+        store64(target, start + 8, _EVTS | 6 << 32 | 8 << 48)
+        store64(target, start + 16, 4 | 8 << 32)
+        store64(target, start + 24, 4 | (end - begin) << 32)
+        ends[packets] = end
+        packets += 1
+        begin = end
+    return packets

@@ -1,7 +1,6 @@
 """AEDAT4 recordings written, so that iniVation's software opens them; see `stages.formats.aedat4`.
 
-A packet is a constant FlatBuffer prefix followed by the events' own memory, so no event is touched
-one by one. The file holds whole packets at any time: what was written before a crash can be read.
+The file holds whole packets at any time: what was written before a crash can be read.
 """
 
 import struct
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.events import EventArray
+from pipeline.events import EVENT, EventArray
 from stages.formats.aedat4_header import Stream, describe, encode_header
+from stages.formats.aedat4_kernel import PREFIX_BYTES, pack_events
 from stages.formats.aedat4_table import ENTRY, encode_table
 from stages.formats.compression import NAMES, compressor
 from stages.formats.writer import Writer
@@ -19,11 +19,10 @@ from stages.record_file import RecordFile
 
 __all__ = ["Aedat4Writer"]
 
+_PACKET_HEADER = struct.Struct("<ii")
 _PACKET_EVENTS = 8192
 _PACKET_US = 10_000
-_PREFIX_BYTES = 32
-_EVENT_BYTES = np.uint64(0xFF_FFFF_FFFF)
-"""The five bytes of x, y and p in the upper half of an event; the other three are padding."""
+_BATCH_EVENTS = 1 << 16
 
 
 class Aedat4Writer(Writer):
@@ -73,13 +72,8 @@ class Aedat4Writer(Writer):
             raise self._failed(error) from None
 
     def _write(self, events: EventArray) -> None:
-        times = events["t"]
-        begin = 0
-        while begin < len(events):
-            end = int(np.searchsorted(times, times[begin] + _PACKET_US))
-            end = min(end, begin + _PACKET_EVENTS)
-            self._packet(events[begin:end])
-            begin = end
+        for begin in range(0, len(events), _BATCH_EVENTS):
+            self._append(self._packets(events[begin : begin + _BATCH_EVENTS]))
 
     def _finish(self) -> None:
         """Write the data table and where it is."""
@@ -90,26 +84,36 @@ class Aedat4Writer(Writer):
         finally:
             self._file.close()
 
-    def _packet(self, events: EventArray) -> None:
-        payload = self._compress(_event_packet(events))
-        header = struct.pack("<ii", self._stream.number, len(payload))
-        place = self._file.append(header + payload) + len(header)
-        first_us, last_us = int(events["t"][0]), int(events["t"][-1])
-        self._entries.append((place, 0, len(payload), len(events), first_us, last_us))
+    def _packets(self, events: EventArray) -> list[tuple[bytes, int, int, int]]:
+        """Return packets, compressed, each with its number of events, first and last time."""
+        words = events.view(np.int64).reshape(-1, 2)
+        ends = np.empty(len(events), np.int64)
+        buffer = np.empty(events.nbytes + len(events) * PREFIX_BYTES, np.uint8)
+        count = pack_events(words, _PACKET_EVENTS, _PACKET_US, buffer, ends)
+        data, times, at, begin = buffer.data, words[:, 0], 0, 0
+        packets = []
+        for end in ends[:count].tolist():
+            behind = at + PREFIX_BYTES + (end - begin) * EVENT.itemsize
+            payload = self._compress(data[at:behind])
+            packets.append((payload, end - begin, int(times[begin]), int(times[end - 1])))
+            at, begin = behind, end
+        return packets
 
-
-def _event_packet(events: EventArray) -> bytearray:
-    """A size-prefixed ``EVTS`` buffer: a table with one vector of event structs.
-
-    Byte 0 size, 4 root offset, 8 identifier, 12 vtable of one field, 20 table, 28 vector length,
-    32 events, aligned to 8 bytes as their int64 must be. Padding is zero whatever it was, so that
-    the same events give the same file.
-    """
-    packet = bytearray(_PREFIX_BYTES + events.nbytes)
-    struct.pack_into(
-        "<II4s4HiII", packet, 0, len(packet) - 4, 16, b"EVTS", 6, 8, 4, 0, 8, 4, len(events)
-    )
-    halves = np.frombuffer(packet, np.uint64, offset=_PREFIX_BYTES).reshape(-1, 2)
-    halves[:] = events.view(np.uint64).reshape(-1, 2)
-    halves[:, 1] &= _EVENT_BYTES
-    return packet
+    def _append(self, packets: list[tuple[bytes, int, int, int]]) -> None:
+        """Write packets together or, where there is no room for all, as many as there is for."""
+        headers = [_PACKET_HEADER.pack(self._stream.number, len(one[0])) for one in packets]
+        parts = [
+            part for pair in zip(headers, packets, strict=True) for part in (pair[0], pair[1][0])
+        ]
+        try:
+            place = self._file.append(b"".join(parts))
+        except OSError:
+            if len(packets) == 1:
+                raise
+            for one in packets:
+                self._append([one])
+            return
+        for payload, count, first_us, last_us in packets:
+            place += _PACKET_HEADER.size
+            self._entries.append((place, 0, len(payload), count, first_us, last_us))
+            place += len(payload)

@@ -1,11 +1,13 @@
 """Decompression of one packet, never into more memory than a packet may take."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
-__all__ = ["LARGEST_PACKET", "NAMES", "compressor", "decompressor"]
+import numpy as np
+
+__all__ = ["LARGEST_PACKET", "NAMES", "compressor", "decompressor", "frame_headers"]
 
 LARGEST_PACKET = 1 << 30
 """Bytes of a decompressed packet; 67 million events."""
@@ -27,14 +29,35 @@ def compressor(name: str) -> Callable[[Any], bytes]:
     """Return a function that compresses one packet into one frame."""
     if name == "none":
         return bytes
-    if name.startswith("lz4"):
+    if name == "lz4":
+        return _lz4_encoder()
+    if name == "lz4_high":
         import lz4.frame
 
-        level = 9 if name.endswith("high") else 0
-        return lambda packet: bytes(lz4.frame.compress(packet, compression_level=level))
+        # Without its size, a frame is one that the fast decoder takes.
+        return partial(lz4.frame.compress, compression_level=9, store_size=False)
     import zstandard
 
     return zstandard.ZstdCompressor(level=19 if name.endswith("high") else 3).compress
+
+
+def _lz4_encoder() -> Callable[[Any], bytes]:
+    import lz4.frame
+
+    from stages.formats import lz4_encoder_kernel as kernel
+
+    header = lz4.frame.LZ4FrameCompressor(
+        block_size=lz4.frame.BLOCKSIZE_MAX256KB, block_linked=False
+    ).begin()
+    table = np.empty(kernel.TABLE_SLOTS, np.int32)
+
+    def compress(packet: Any) -> bytes:
+        content = np.frombuffer(packet, np.uint8)
+        frame = np.empty(kernel.largest_frame(len(content)), np.uint8)
+        size = kernel.encode_frame(content, int.from_bytes(header, "little"), table, frame)
+        return frame[:size].tobytes()
+
+    return compress
 
 
 @cache

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import copy8, copy16, load8, load16, load32, load64, store64
 
-__all__ = ["HEADER_BYTES", "decode_frame"]
+__all__ = ["HEADER_BYTES", "LEAST_MATCH", "SIZE_BYTES", "decode_frame"]
 
 HEADER_BYTES = 7
-_SIZE_BYTES = 4
-_LEAST = 4
+SIZE_BYTES = 4
+LEAST_MATCH = 4
 """Bytes of the shortest match."""
 _READ_AHEAD = 32
 _WRITE_AHEAD = 48
@@ -50,7 +50,7 @@ def decode_frame(
         The byte behind the content; -1 where the frame is damaged, of another header, or too long
         for ``target``.
     """
-    if end - begin < HEADER_BYTES + _SIZE_BYTES:
+    if end - begin < HEADER_BYTES + SIZE_BYTES:
         return -1
     header = load64(source, begin) & 0xFF_FFFF_FFFF_FFFF
     known = False
@@ -61,9 +61,9 @@ def decode_frame(
     linked = not load8(source, begin + 4) & 0x20
     largest = 1 << (8 + 2 * (load8(source, begin + 5) >> 4))
     i, o = begin + HEADER_BYTES, to
-    while i + _SIZE_BYTES <= end:
+    while i + SIZE_BYTES <= end:
         size = load32(source, i)
-        i += _SIZE_BYTES
+        i += SIZE_BYTES
         if size == 0:
             return o
         stored = size >> 31
@@ -100,7 +100,7 @@ def _decode_block(
         token = load8(source, i)
         i += 1
         literals = token >> 4
-        length = (token & 15) + _LEAST
+        length = (token & 15) + LEAST_MATCH
         if literals <= 8 and i < i_fast and o < o_fast:
             copy8(target, o, source, i)
             i += literals
@@ -116,7 +116,7 @@ def _decode_block(
                     store64(target, o, load32(target, begin) | high)
                     o += length
                     continue
-                if length < 15 + _LEAST:
+                if length < 15 + LEAST_MATCH:
                     copy16(target, o, target, begin)
                     copy8(target, o + 16, target, begin + 16)
                     o += length
@@ -141,7 +141,7 @@ def _decode_block(
             begin = o - back
             if begin < lowest or back == 0:
                 return -1
-        if length == 15 + _LEAST:
+        if length == 15 + LEAST_MATCH:
             more, i = _more(source, i, i_end)
             length += more
         if length > o_end - o:
