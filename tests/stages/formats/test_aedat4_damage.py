@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pipeline.events import EventArray, concatenate_events
 from recordings import some_events
 from stages.formats import open_recording
 from stages.formats.aedat4_writer import Aedat4Writer
+from stages.formats.policies import Policies
 
 EVENTS = some_events(250, 35_000, size=100)
 COMPRESSIONS = ("none", "lz4", "zstd")
@@ -22,17 +24,20 @@ def recording(path: Path, compression: str) -> tuple[bytes, list[tuple[int, int]
     """Return a file's bytes, and for each of its packets its end and the events up to there."""
     with Aedat4Writer(path, 100, 100, compression=compression) as writer:
         writer.write(EVENTS)
-    with open_recording(path) as reader:
-        packets = list(reader.packets())
-    counts = np.cumsum([len(packet.events) for packet in packets]).tolist()
-    return path.read_bytes(), [(p.position, n) for p, n in zip(packets, counts, strict=True)]
+    whole, packets, count = path.read_bytes(), [], 0
+    for place, _, size, events, _, _ in writer._entries:
+        count += events
+        packets.append((place + size, count))
+    return whole, packets
 
 
-def read(path: Path, on_damage: str = "raise") -> tuple[EventArray, str | None, dict[str, int]]:
+def read(
+    path: Path, on_damage: Literal["raise", "drop"] = "raise"
+) -> tuple[EventArray, str | None, dict[str, int]]:
     """Read all there is, and say what ended it; when it drops, only opening may fail."""
     parts: list[EventArray] = []
     try:
-        reader = open_recording(path, on_damage)
+        reader = open_recording(path, Policies(on_damage=on_damage, on_time_back="keep"))
     except RecordingError as error:
         return concatenate_events(parts), str(error), {}
     with reader:

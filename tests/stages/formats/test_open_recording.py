@@ -3,13 +3,22 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.errors import RecordingError
+from pipeline.events import concatenate_events
 from recordings import some_events, write_recording
-from stages.formats import open_recording
+from stages.formats import (
+    FORMATS,
+    Policies,
+    create_recording,
+    open_recording,
+    writable_endings,
+)
 
 
 def refusal(path: Path | str) -> str:
@@ -24,19 +33,13 @@ CONTENTS = {
     "nothing": (b"", "is empty (0 bytes); record or copy it again"),
     "text": (
         b"hello, this is no recording\n",
-        "is of no known format: it begins with b'hello, this is n'; known formats: AEDAT4",
+        "is of no known format: it begins with b'hello, this is n'; known formats: "
+        + ", ".join(FORMATS),
     ),
     "lines": (
         b"x,y\n1,2\n",
-        "is of no known format: it begins with b'x,y\\n1,2\\n'; known formats: AEDAT4",
-    ),
-    "AEDAT 2.0": (
-        b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n",
-        "is an AEDAT 2.0 recording, which cannot be read yet; known formats: AEDAT4",
-    ),
-    "AEDAT 3.1": (
-        b"#!AER-DAT3.1\r\n#Format: RAW\r\n",
-        "is an AEDAT 3.1 recording, which cannot be read yet; known formats: AEDAT4",
+        "is of no known format: it begins with b'x,y\\n1,2\\n'; known formats: "
+        + ", ".join(FORMATS),
     ),
     "AEDAT4 begun": (
         b"#!AER-DAT4.0",
@@ -87,10 +90,54 @@ def test_the_name_does_not_matter(tmp_path: Path) -> None:
         assert reader.format == "AEDAT4"
 
 
-def test_a_policy_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_the_policies_are_the_readers(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "some.aedat4", some_events(10))
-    with pytest.raises(ValueError, match="on_damage must be 'raise' or 'drop', got 'keep'"):
-        open_recording(path, "keep")
+    policies = Policies(on_damage="drop", gap_us=5)
+    with open_recording(path) as one, open_recording(path, policies) as other:
+        assert one.policies == Policies()
+        assert other.policies == policies
+
+
+def test_a_policy_that_is_none_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"on_damage\n *Input should be 'raise' or 'drop'"):
+        Policies.model_validate({"on_damage": "keep"})
+
+
+def test_a_size_that_is_given_overrides_the_files(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "some.aedat4", some_events(1_000), size=128)
+    with open_recording(path, size=(100, 200)) as reader:
+        assert (reader.height, reader.width) == (100, 200)
+        events = concatenate_events([packet.events for packet in reader.packets()])
+        assert events["y"].max() == 99
+        assert reader.refused["outside the sensor"] == 1_000 - len(events) > 0
+
+
+def test_a_new_recording_gets_the_format_of_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "new.AEDAT4"
+    with create_recording(path, 128, 100, source="cam", options={"compression": "zstd"}) as writer:
+        assert writer.format == "AEDAT4"
+    with open_recording(path) as reader:
+        assert (reader.size, reader.source, reader.event_count) == ((100, 128), "cam", 0)
+
+
+def test_a_name_without_a_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "new.gif"
+    with pytest.raises(RecordingError) as caught:
+        create_recording(path, 128, 100)
+    assert str(caught.value) == (
+        f"{path}: its name must end with the format to write: {', '.join(writable_endings())}"
+    )
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_has_its_classes(name: str) -> None:
+    form = FORMATS[name]
+    for place in filter(None, (form.reader, form.writer)):
+        module, _, member = place.partition(":")
+        formats = {name, *(k for k, v in FORMATS.items() if v.reader == form.reader)}
+        assert getattr(import_module(module), member).format in formats
+    assert (form.writer is None) == (not form.endings)
 
 
 def test_importing_loads_nothing_heavy() -> None:
