@@ -44,6 +44,11 @@ NEVER_US = -(2**63)
 NO_WATERMARK_US = -(2**63)
 """A watermark that promises nothing."""
 
+_MAX_SIDE = 32_768
+"""Coordinates are int16."""
+_MAX_AREA = 1 << 26
+"""Pixels that may be remembered one by one: half a gigabyte."""
+
 Words: TypeAlias = NDArray[np.int64]
 """Events as (n, 2) int64: time, and x | y << 16 | p << 32."""
 
@@ -127,7 +132,17 @@ class EventFilter(Transform[C, FilterState[M]], Generic[C, M]):
         return EventsPort(width, height, events.live)
 
     def start(self, header: Start) -> FilterState[M]:
-        """Return the state in front of a recording's first event."""
+        """Return the state in front of a recording's first event.
+
+        Raises:
+            StageError: an option does not fit the sensor, or no sensor is of such a size.
+        """
+        width, height = header.width, header.height
+        if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE and width * height <= _MAX_AREA):
+            raise StageError(
+                f"stage '{self.name}': the size of the sensor is {width}×{height}, must be within"
+                f" {_MAX_SIDE}×{_MAX_SIDE} and <= {_MAX_AREA} pixels; is {header.source} damaged?"
+            )
         try:
             self.resize(header.width, header.height)
             memory = self.remember(header)

@@ -122,8 +122,9 @@ class HotPixel(EventFilter[HotPixelConfig, Learned]):
 
     def account(self, state: FilterState[Learned]) -> Account:
         """Return events passed on and refused, and how many pixels were found."""
-        account = super().account(state)
-        return msgspec.structs.replace(account, notes={"hot pixels found": state.memory.found})
+        memory = state.memory
+        notes = {"hot pixels found": memory.found, "ended while learning": int(memory.learning)}
+        return msgspec.structs.replace(super().account(state), notes=notes)
 
     def _given(self, width: int | None, height: int | None) -> tuple[tuple[int, int], ...]:
         """Return the pixels of both lists."""

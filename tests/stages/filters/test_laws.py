@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import account, cuts, recording, rows, through
 
+from pipeline.errors import StageError
 from pipeline.events import EventArray, empty_events, events_from_columns
 from pipeline.messages import EndRecording, Events, Reset, Start, control, data
 from pipeline.offline import run_chain
@@ -200,6 +201,16 @@ def test_after_a_reset_a_filter_is_as_new(
     assert rows(out).tobytes() == b"".join(apart)
     places = [type(m.header).__name__ for m in out]
     assert places.count("Reset") == 1
+
+
+@pytest.mark.parametrize("size", [(0, 6), (32_769, 6), (32_768, 32_768)])
+@pytest.mark.parametrize("name", ["polarity", "refractory"])
+def test_no_memory_is_taken_for_a_sensor_of_impossible_size(
+    name: str, size: tuple[int, int]
+) -> None:
+    start, *_ = recording(empty_events(), width=size[0], height=size[1])
+    with pytest.raises(StageError, match=rf"the size of the sensor is {size[0]}×{size[1]}, must"):
+        through([make(name, OPTIONS[name][0])], [start])
 
 
 @pytest.mark.parametrize(

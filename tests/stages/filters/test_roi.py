@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,10 +54,3 @@ def test_a_region_beyond_the_sensor_is_refused() -> None:
     expected = "stage 'roi': width: x \\+ width must be <= 8.*; the recording is test"
     with pytest.raises(StageError, match=expected):
         through([stage], recording(events_from_columns([0], [0], [0], [0])))
-
-
-def test_negative_coordinates_are_not_those_of_a_very_wide_sensor() -> None:
-    events = events_from_columns([0, 1], [-1, 3], [0, 0], [0, 0])
-    stage = roi(EventsPort(65_536, 6), y=0)
-    out = rows(through([stage], recording(events, width=65_536)))
-    assert np.array_equal(out["x"], [3])
