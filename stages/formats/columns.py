@@ -22,6 +22,7 @@ from pipeline.events import TIME_LIMIT_US, EventArray, empty_events
 
 __all__ = [
     "NAMES",
+    "PAIRS",
     "SAMPLE_ROWS",
     "UNITS_PER_S",
     "columns_of_names",
@@ -32,6 +33,9 @@ __all__ = [
     "times_us",
     "unit_of_name",
 ]
+
+PAIRS = ("sensor_resolution", "sensor_size", "resolution", "geometry")
+"""Names of values that are both sides of the sensor."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "t": ("t", "ts", "time", "times", "timestamp", "timestamps"),
@@ -222,7 +226,7 @@ def sensor_size(values: Mapping[str, Any]) -> tuple[int, int] | None:
         sides = [_whole(plain.get(before + side)) for side in ("height", "width")]
         if len(sides[0]) == 1 and len(sides[1]) == 1:
             return _possible(sides[0][0], sides[1][0])
-    for name in ("sensor_resolution", "sensor_size", "resolution", "geometry"):
+    for name in PAIRS:
         if len(pair := _whole(plain.get(name))) == 2:
             return _possible(min(pair), max(pair))
     return None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.errors import RecordingError
 from pipeline.events import TIME_LIMIT_US, EventArray
 from stages.formats.columns import SAMPLE_ROWS, events_of_columns, time_unit, times_us
-from stages.formats.hdf5_layout import Layout, find_layouts, refusal_of, scalar
+from stages.formats.hdf5_layout import Layout, attributes, find_layouts, refusal_of, scalar
 from stages.formats.npy_header import NpyArray, converter
 from stages.formats.reader import BEGINNING, Decoded, Position
 from stages.formats.table import TableReader
@@ -47,7 +47,7 @@ class Hdf5Reader(TableReader):
             self._h5 = h5py.File(self.path, "r", locking=False)
             self._layout = layout = self._choose(find_layouts(self._h5), stream)
             self.declared_size = layout.size
-            self.source = _text(self._h5.attrs.get("source"))
+            self.source = _text(attributes(self._h5).get("source"))
             for dataset in layout.datasets:
                 if (refusal := refusal_of(dataset)) is not None:
                     raise RecordingError(f"{self.path}: {refusal}")

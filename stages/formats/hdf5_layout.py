@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from stages.formats.columns import columns_of_names, sensor_size
+from stages.formats.columns import PAIRS, columns_of_names, sensor_size
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Layout", "find_layouts", "refusal_of", "scalar"]
+__all__ = ["Layout", "attributes", "find_layouts", "refusal_of", "scalar"]
 
 _OBJECTS = 10_000
 _FILTERS = {
@@ -114,8 +114,19 @@ def _size(*nodes: Any) -> tuple[int, int] | None:
                 found = scalar(node, name)
                 if found is not None:
                     values[name.rpartition("/")[2]] = found
-        values.update({key: node.attrs[key] for key in list(node.attrs)[:64]})
+        values.update(attributes(node))
     return sensor_size(values)
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """Return what is said of a node, by name.
+
+    Of attributes of variable length only those that may tell the sensor's size: in a damaged file
+    libhdf5 may read one for ever.
+    """
+    names = list(node.attrs)[:64]
+    fixed = {key: node.attrs.get_id(key).dtype.kind != "O" for key in names}
+    return {key: node.attrs[key] for key in names if fixed[key] or key.lower() in PAIRS}
 
 
 def scalar(group: "h5py.Group", name: str) -> Any:

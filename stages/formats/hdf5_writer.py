@@ -66,7 +66,9 @@ class Hdf5Writer(Writer):
         try:
             self._file = h5py.File(self.path, "w", locking=False)
             self._file.attrs.update({"width": width, "height": height, ORDERED: True})
-            self._file.attrs["source"] = source
+            if source:
+                # Of a fixed length; see stages.formats.hdf5_layout.attributes.
+                self._file.attrs["source"] = np.bytes_(source.encode())
             group = self._file.create_group("events")
             self._datasets = {
                 name: group.create_dataset(

@@ -310,3 +310,18 @@ def test_the_real_recording_is_read(shared: Path) -> None:
     assert events["t"].tolist()[:3] == [0, 780, 1706]
     assert events["t"][-1] == 5748
     assert not events["p"].any()
+
+
+def test_texts_of_variable_length_are_read_only_for_the_sensor_s_size(tmp_path: Path) -> None:
+    """In a damaged file libhdf5 may read one for ever."""
+    path = file(
+        tmp_path / "some.h5",
+        columns(EVENTS, "t x y p"),
+        **{"source": "some camera", "geometry": "640x480"},
+    )
+    with open_recording(path) as reader:
+        assert (reader.source, reader.size) == ("", (480, 640))
+    with Hdf5Writer(path, 128, 128, source="Kamera №1") as writer:
+        writer.write(EVENTS)
+    with open_recording(path) as reader:
+        assert reader.source == "Kamera №1"
