@@ -78,7 +78,12 @@ def read_text_header(text: bytes, whole: bool) -> TextHeader:
             size, source = _sensor(lines[:number])
             return TextHeader(begin, roles, scale, size, source)
         begin += len(line) + 1
-    raise ValueError("has no line of four numbers")
+    names = _names(lines, 4) if whole else None
+    if names is None:
+        raise ValueError("has no line of four numbers")
+    size, source = _sensor(lines)
+    # A recording without events.
+    return TextHeader(0, (0, 1, 2, 3), 0, size, source)
 
 
 def _fields(line: bytes) -> list[bytes]:
@@ -116,10 +121,10 @@ def _columns(before: Sequence[bytes], rows: Sequence[list[bytes]]) -> tuple[tupl
 
 
 def _names(before: Sequence[bytes], count: int) -> list[str] | None:
-    """Names of all columns: as many words in a row, among which t, x, y and p are."""
+    """Names of all columns: the last as many words in a row among which t, x, y and p are."""
     for line in reversed(before):
         words = [word for word in _BETWEEN_WORDS.split(line.decode("latin-1")) if word]
-        for k in range(len(words) - count + 1):
+        for k in reversed(range(len(words) - count + 1)):
             if columns_of_names(words[k : k + count]) is not None:
                 return words[k : k + count]
     return None

@@ -18,7 +18,9 @@ _TIME, _X, _Y, _P = 0, 1, 2, 3
 _LF, _CR, _TAB, _SPACE = 10, 13, 9, 32
 _COMMA, _SEMICOLON, _HASH, _PERCENT = 44, 59, 35, 37
 _PLUS, _MINUS, _POINT, _ZERO, _E = 43, 45, 46, 48, 101
-_DIGITS = 17
+_PLAIN_DIGITS = 18
+_ROOM = 9 * 10**17
+"""One digit more of such a number still is an int64, and beyond the limit of times."""
 _IMPOSSIBLE = TIME_LIMIT_US
 _TENS = np.array([10**k for k in range(19)], np.int64)
 
@@ -96,7 +98,7 @@ def _number(text: NDArray[np.uint8], i: int) -> tuple[bool, int, int, int]:
         digit = int(np.int64(text[i])) - _ZERO
         if 0 <= digit <= 9:
             seen = True
-            if digits < _TENS[_DIGITS]:
+            if digits < _ROOM:
                 digits = digits * 10 + digit
                 exponent -= point
             else:
@@ -107,9 +109,9 @@ def _number(text: NDArray[np.uint8], i: int) -> tuple[bool, int, int, int]:
         else:
             break
         i += 1
-    if cut and digits < 9 * _TENS[_DIGITS]:
-        # One more digit, so that what was cut off is not taken for exactly a half.
-        digits, exponent = digits * 10 + 1, exponent - 1
+    if cut:
+        # What was cut off is not taken for exactly a half.
+        digits |= 1
     if seen and (text[i] | 32) == _E:
         i += 1
         below = text[i] == _MINUS
@@ -173,7 +175,7 @@ def parse_rows(
             exponent = 0
             digits, behind = _plain(text, i)
             end = text[behind]
-            if behind == i or behind - i > _DIGITS or end == _POINT or (end | 32) == _E:
+            if behind == i or behind - i > _PLAIN_DIGITS or end == _POINT or (end | 32) == _E:
                 good, digits, exponent, behind = _number(text, i)
                 if not good and behind == i and not negative:
                     digits, behind = _word(text, i, size)

@@ -26,6 +26,7 @@ _MAGIC = [
     (b"\x89HDF\r\n\x1a\n", "HDF5"),
     (b"MATLAB 5.0 MAT-file", "MAT"),
     (b"MATLAB 7.3 MAT-file", "HDF5"),
+    (b"# t,x,y,p ", "CSV"),
 ]
 
 
