@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stages.formats.memory_kernel import load8, load16, store64
+from stages.formats.memory_kernel import load8, load16, load64, store16, store64
 
 __all__ = ["ROOM", "SKIPPED", "STATE", "decode", "encode", "new_counts", "start_state"]
 
@@ -37,6 +37,8 @@ _NO_HIGH = -(1 << 50) - 1
 # every place is outside the sensor: inspection refuses and counts such events.
 _NO_ROW = 0xFFFF << 16
 _NO_BASE = -64
+_ROW_AND_POLARITY = 0xFF_FFFF_0000
+"""Of the second half of an event, whose upper bytes are padding."""
 _FIRST = np.array([0] + [(v & -v).bit_length() - 1 for v in range(1, 1 << 12)], np.uint8)
 """The lowest bit that is set, for each vector of 12."""
 
@@ -153,56 +155,66 @@ def encode(
     Events of one time, row and polarity whose x rises become vectors where that saves words. Only
     the very next word goes on from a vector's base: readers differ in what else changes it. The
     state is the latest TIME_HIGH, counted on, the latest time, row, base of vectors and their
-    polarity (-1 for none of them), and the time at which counting starts.
+    polarity (none of them at first), and the time at which counting starts.
     """
     high, last, row = int(state[0]), int(state[1]), int(state[2])
     base, base_p, start = int(state[3]), int(state[4]), int(state[5])
     full = out.shape[0] - 6
     made, i = 0, 0
     while i < events.shape[0] and made <= full:
-        t, rest = int(events[i, 0]), int(events[i, 1])
+        t, rest = load64(events, 2 * i), load64(events, 2 * i + 1)
         now = t - start
         if now != last:
             step = (now >> 12) - high
             if step:
                 # A step of half the range would be taken for one back.
                 high += min(step, 0x7FF)
-                out[made] = 8 << 12 | high & 0xFFF
+                store16(out, made, 8 << 12 | high & 0xFFF)
                 made += 1
                 if step > 0x7FF:
                     continue
-            out[made] = 6 << 12 | now & 0xFFF
+            store16(out, made, 6 << 12 | now & 0xFFF)
             made += 1
-            last, base = now, -1
+            last, base = now, _NO_BASE
         x, y, p = rest & 0x7FF, rest >> 16 & 0x7FF, rest >> 32 & 1
-        if y != row:
-            out[made] = y
-            made += 1
-            row, base = y, -1
-        going_on = base >= 0 and p == base_p and base <= x < base + 12
+        store16(out, made, y)
+        made += y != row
+        base = base if y == row else _NO_BASE
+        row = y
+        going_on = (p == base_p) & (base <= x) & (x < base + 12)
         first_x = base if going_on else x
-        vector, j, next_x = 0, i, x
+        # One word less than without a vector, which has a base unless it goes on from another.
+        other = i + (1 if going_on else 2)
+        pays = False
+        if other < events.shape[0]:
+            other_x = load64(events, 2 * other + 1) & 0x7FF
+            same = load64(events, 2 * other) == t
+            same &= (load64(events, 2 * other + 1) ^ rest) & _ROW_AND_POLARITY == 0
+            between_x = load64(events, 2 * i + 3) & 0x7FF
+            rising = (x < between_x) & (between_x <= other_x) & (other_x < first_x + 12)
+            pays = same & rising
+        if not pays:
+            store16(out, made, 2 << 12 | p << 11 | x)
+            made += 1
+            base = _NO_BASE
+            i += 1
+            continue
+        vector, next_x = 0, x
         while next_x >= x and next_x < first_x + 12:
             vector |= 1 << (next_x - first_x)
             x = next_x + 1
-            j += 1
-            # The upper bytes of an event are padding.
-            if j == events.shape[0] or events[j, 0] != t or (events[j, 1] ^ rest) & 0xFFFFFF0000:
-                break
-            next_x = int(events[j, 1]) & 0x7FF
-        if j - i >= 3 or (going_on and j - i == 2):
-            if not going_on:
-                out[made] = 3 << 12 | p << 11 | first_x
-                made += 1
-            out[made] = 4 << 12 | vector
-            made += 1
-            base, base_p = first_x + 12, p
-            base = base if base <= 0x7FF else -1
-            i = j
-        else:
-            out[made] = 2 << 12 | p << 11 | rest & 0x7FF
-            made += 1
-            base = -1
             i += 1
+            if i == events.shape[0] or load64(events, 2 * i) != t:
+                break
+            if (load64(events, 2 * i + 1) ^ rest) & _ROW_AND_POLARITY:
+                break
+            next_x = load64(events, 2 * i + 1) & 0x7FF
+        if not going_on:
+            store16(out, made, 3 << 12 | p << 11 | first_x)
+            made += 1
+        store16(out, made, 4 << 12 | vector)
+        made += 1
+        base, base_p = first_x + 12, p
+        base = base if base <= 0x7FF else _NO_BASE
     state[0], state[1], state[2], state[3], state[4] = high, last, row, base, base_p
     return i, made

@@ -2,6 +2,7 @@
 
 Numba's own indexing reaches a byte at a time, and asks at each whether its index counts from the
 end; both cost more than all the rest of a decoder. Nothing here checks a bound: the kernel does.
+In an array of wider items a place counts these, as an index does.
 """
 
 from typing import Any
@@ -10,7 +11,17 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["copy8", "copy16", "load8", "load16", "load32", "load64", "store64"]
+__all__ = [
+    "copy8",
+    "copy16",
+    "load8",
+    "load16",
+    "load32",
+    "load64",
+    "store16",
+    "store32",
+    "store64",
+]
 
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, at: Any, item: Any) -> Any:
@@ -55,15 +66,16 @@ def _copy(bits: int) -> Any:
     return copy
 
 
-def _store() -> Any:
+def _store(bits: int) -> Any:
     @intrinsic
     def store(typing: Any, array: Any, at: Any, number: Any) -> Any:
-        """Put an int64 at a byte of an array of bytes."""
+        """Put the lowest so many bits of an int64 at a byte of an array of bytes."""
 
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            item = ir.IntType(64)
+            item = ir.IntType(bits)
             place = _place(context, builder, signature.args[0], values[0], values[1], item)
-            builder.store(values[2], place).align = 1
+            number = values[2] if bits == 64 else builder.trunc(values[2], item)
+            builder.store(number, place).align = 1
             return context.get_dummy_value()
 
         return types.void(array, types.intp, types.int64), code
@@ -73,4 +85,4 @@ def _store() -> Any:
 
 load8, load16, load32, load64 = (_load(bits) for bits in (8, 16, 32, 64))
 copy8, copy16 = _copy(64), _copy(128)
-store64 = _store()
+store16, store32, store64 = (_store(bits) for bits in (16, 32, 64))

@@ -95,6 +95,12 @@ def test_neighbours_in_a_row_become_vectors(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_vector_goes_on_from_another_only_in_the_next_word(tmp_path: Path) -> None:
+    rows = [(0, x, 5, 1) for x in (20, 21, 22)] + [(1, x, 5, 1) for x in (3, 4, 34, 35, 36, 37)]
+    write(tmp_path / "a.evt3", as_events(rows), [], (HEIGHT, WIDTH))
+    assert read(tmp_path / "a.evt3").tolist() == rows
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_recording_without_events_has_a_header(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{ending}"
