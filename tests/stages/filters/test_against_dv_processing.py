@@ -18,7 +18,7 @@ MASKED = [(3, 4), (39, 29), (20, 0)]
 
 
 def some_events(count: int = 4000) -> EventArray:
-    """Noise and a moving spot, long after time 0, at which theirs takes all pixels to have fired."""
+    """Noise and a moving spot, long after time 0, when all of their pixels are taken to fire."""
     rng = np.random.default_rng(5)
     t = np.sort(rng.integers(1_000_000, 1_100_000, count))
     noise = rng.random(count) < 0.5
