@@ -90,7 +90,7 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
         self, words: Words, memory: Interval, refused: NDArray[np.int64]
     ) -> tuple[Words, Interval]:
         """Hold the events; return those of the intervals that they close."""
-        out = np.empty((_held(memory) + len(words), 2), dtype=np.int64)
+        out = np.empty((self._held(memory) + len(words), 2), dtype=np.int64)
         count = self._kernel.limit(
             words, self.config.interval_us, self._allowed, *memory, out, refused
         )
@@ -104,7 +104,7 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
         numbers, kernel = state.memory.numbers, self._kernel
         end_us = int(numbers[kernel.START]) + self.config.interval_us
         # Where a clock was set back the watermark is still that of the old one, and says nothing.
-        if _held(state.memory) and int(numbers[kernel.LATEST]) < end_us <= state.watermark_us:
+        if self._held(state.memory) and int(numbers[kernel.LATEST]) < end_us <= state.watermark_us:
             state = yield from self._release(state)
         return state
 
@@ -112,7 +112,7 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
         self, state: FilterState[Interval]
     ) -> Generator[Message, None, FilterState[Interval]]:
         """Yield what is held at the end of a recording."""
-        if _held(state.memory):
+        if self._held(state.memory):
             state = yield from self._release(state)
         return state
 
@@ -130,7 +130,7 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
 
     def watermark_us(self, memory: Interval, watermark_us: int) -> int:
         """Return the watermark, or the time of the earliest event held if that is before it."""
-        if not _held(memory):
+        if not self._held(memory):
             return watermark_us
         return min(watermark_us, int(memory.numbers[self._kernel.FIRST]))
 
@@ -138,6 +138,10 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
     def _allowed(self) -> int:
         """Events that may pass in an interval."""
         return self.config.max_events_per_s * self.config.interval_us // 1_000_000
+
+    def _held(self, memory: Interval) -> int:
+        """Return how many events are held back."""
+        return int(memory.numbers[self._kernel.HELD])
 
     def _release(
         self, state: FilterState[Interval]
@@ -150,10 +154,6 @@ class RateLimit(EventFilter[RateLimitConfig, Interval]):
     def _close(self, memory: Interval, refused: NDArray[np.int64], out: Words) -> Words:
         closed: Words = out[: self._kernel.close(len(memory.keys) // 2, *memory, out, refused)]
         return closed
-
-
-def _held(memory: Interval) -> int:
-    return int(memory.numbers[2])
 
 
 def _nothing_held(allowed: int) -> Interval:
