@@ -41,8 +41,8 @@ class RecordFile:
         """Bytes of whole records."""
         return self._end
 
-    def append(self, record: bytes) -> int:
-        """Write one record at the end; return where it begins."""
+    def append(self, record: bytes | memoryview) -> int:
+        """Write one record, of bytes, at the end; return where it begins."""
         begin = self._end
         try:
             self._write(record)
@@ -66,7 +66,7 @@ class RecordFile:
             os.close(self._file)
             self._file = -1
 
-    def _write(self, part: bytes) -> None:
+    def _write(self, part: bytes | memoryview) -> None:
         rest = memoryview(part)
         while rest:
             rest = rest[os.write(self._file, rest) :]

@@ -22,20 +22,15 @@ class EventStreamWriter(WordWriter):
     largest_px = 1 << 15
     longest_us = 3_600_000_000
 
-    def _hold(self, times: NDArray[np.int64], before_us: int) -> None:
-        if self._state is None:
-            if not 0 <= times[0] <= self.longest_us:
-                raise RecordingError(
-                    f"{self.path}: ES counts time from 0 and its first event is at {times[0]} µs;"
-                    " shift the recording's time to begin at 0, or write another format"
-                )
-            before_us = 0
-        super()._hold(times, before_us)
-
     def _header(self, first_us: int) -> bytes:
         return HEADER.pack(MAGIC, 2, 0, 0, DVS, self.width, self.height)
 
     def _start_state(self, first_us: int) -> NDArray[np.int64]:
+        if not 0 <= first_us <= self.longest_us:
+            raise RecordingError(
+                f"{self.path}: ES counts time from 0 and its first event is at {first_us} µs; shift"
+                " the recording's time to begin at 0, or write another format"
+            )
         return np.array([0, self.height], np.int64)
 
     def _kernel(self) -> Encode:

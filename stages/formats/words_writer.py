@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import RecordingError
 from pipeline.events import EventArray
 from stages.formats.writer import Writer
 from stages.record_file import RecordFile
@@ -39,8 +38,6 @@ class WordWriter(Writer):
     word: ClassVar[np.dtype[Any]]
     largest_px: ClassVar[int]
     """Columns or rows that the format has room for."""
-    longest_us: ClassVar[int] = 1 << 62
-    """The longest silence that can be written."""
     chunk_words: ClassVar[int] = 1 << 18
     """Words written at a time, at least a few."""
 
@@ -63,7 +60,11 @@ class WordWriter(Writer):
 
     @abstractmethod
     def _start_state(self, first_us: int) -> NDArray[np.int64]:
-        """Return the encoder's state before the first event, from whose time silence is counted."""
+        """Return the encoder's state before the first event.
+
+        Raises:
+            RecordingError: the format cannot hold a recording that begins then.
+        """
 
     @abstractmethod
     def _kernel(self) -> Encode:
@@ -73,27 +74,15 @@ class WordWriter(Writer):
         first_us = int(events["t"][0])
         if self._state is None:
             state = self._start_state(first_us)
-            self._hold(events["t"], first_us)
             self._file.append(self._header(first_us))
             self._state = state
-        else:
-            self._hold(events["t"], self._last_us)
+            self._out = np.empty(self.chunk_words, self.word)
         words = events.view(np.int64).reshape(-1, 2)
-        out = np.empty(self.chunk_words, self.word)
-        encode = self._kernel()
+        encode, out = self._kernel(), self._out
         while len(words):
             used, made = encode(words, self._state, out)
             words = words[used:]
-            self._file.append(out[:made].tobytes())
-
-    def _hold(self, times: NDArray[np.int64], before_us: int) -> None:
-        """Refuse silences that the format cannot hold; nothing was written then."""
-        longest = int(np.diff(times, prepend=before_us).max())
-        if longest > self.longest_us:
-            raise RecordingError(
-                f"{self.path}: {self.format} cannot hold a silence of {longest / 1e6:.0f} s, only"
-                f" of {self.longest_us / 1e6:.0f}; write another format or cut the recording there"
-            )
+            self._file.append(out[:made].data.cast("B"))
 
     def _finish(self) -> None:
         try:

@@ -33,6 +33,8 @@ class Writer(ABC):
     """
 
     format: ClassVar[str]
+    longest_us: ClassVar[int] = (1 << 63) - 1
+    """The longest silence between events that can be written."""
     compressions: ClassVar[tuple[str, ...]] = ()
     """What its argument ``compression`` may be; empty where the format has none."""
 
@@ -121,8 +123,9 @@ class Writer(ABC):
                 " them with pipeline.events, numpy.concatenate packs their records"
             )
         words = np.ascontiguousarray(events).view(np.int64).reshape(-1, 2)
-        no_gap = np.iinfo(np.int64).max
-        if len(words) and not self._is_clean(words, self._last_us, no_gap, self.width, self.height):
+        if len(words) and not self._is_clean(
+            words, self._last_us, self.longest_us, self.width, self.height
+        ):
             self._refuse(events)
 
     def _refuse(self, events: EventArray) -> None:
@@ -140,6 +143,12 @@ class Writer(ABC):
             if values.max() >= limit:
                 wrong = events[axis][values.argmax()]
                 raise ValueError(f"{axis} must be 0 to {limit - 1}, got {wrong}")
+        before_us = self._last_us if self.events else t[0]
+        longest_us = int(np.diff(t, prepend=before_us).max())
+        raise RecordingError(
+            f"{self.path}: {self.format} cannot hold a silence of {longest_us / 1e6:.0f} s, only of"
+            f" {self.longest_us / 1e6:.0f}; write another format or cut the recording there"
+        )
 
     def _failed(self, error: OSError) -> RecordingError:
         return RecordingError(explain(self.path, error))
