@@ -24,7 +24,10 @@ from stages.formats.table import TableReader
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["ORDERED", "Hdf5Reader"]
+__all__ = ["CACHE_BYTES", "ORDERED", "Hdf5Reader"]
+
+CACHE_BYTES = 1 << 20
+"""For chunks of a column; whole ones are read and written, so that none need be kept."""
 
 ORDERED = "ordered"
 """Attribute of files written here: times never go back, and every event is as it must be."""
@@ -44,7 +47,7 @@ class Hdf5Reader(TableReader):
         import h5py
 
         try:
-            self._h5 = h5py.File(self.path, "r", locking=False)
+            self._h5 = h5py.File(self.path, "r", locking=False, rdcc_nbytes=CACHE_BYTES)
             self._layout = layout = self._choose(find_layouts(self._h5), stream)
             self.declared_size = layout.size
             self.source = _text(attributes(self._h5).get("source"))

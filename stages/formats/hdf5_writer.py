@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.events import EventArray
-from stages.formats.hdf5 import ORDERED
+from stages.formats.hdf5 import CACHE_BYTES, ORDERED
 from stages.formats.writer import Writer
 from stages.record_file import RecordFile
 
@@ -64,7 +64,7 @@ class Hdf5Writer(Writer):
         except OSError as error:
             raise self._failed(error) from None
         try:
-            self._file = h5py.File(self.path, "w", locking=False)
+            self._file = h5py.File(self.path, "w", locking=False, rdcc_nbytes=CACHE_BYTES)
             self._file.attrs.update({"width": width, "height": height, ORDERED: True})
             if source:
                 # Of a fixed length; see stages.formats.hdf5_layout.attributes.
