@@ -19,7 +19,7 @@ from stages.sources.ring import Ring, Session
 __all__ = ["Capture", "Device", "Lost", "Status"]
 
 _FIRST_RETRY_S = 0.1
-_LONGEST_RETRY_S = 5.0
+_LONGEST_RETRY_S = 1.0
 _CLOSE_S = 1.0
 
 

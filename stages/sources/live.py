@@ -55,7 +55,7 @@ class LiveConfig(Policies):
     """Whether the device may be missing at first."""
     on_lost: Literal["retry", "end"] = "retry"
     """When the device is unplugged or its connection closed: ``retry`` connects again, after 0.1 s
-    at first and up to 5 s later on, ``end`` ends the stream."""
+    at first and every second later on, ``end`` ends the stream."""
     give_up_s: float | None = Field(None, ge=0, allow_inf_nan=False)
     """How long to try to connect before that is an error, in s; for ever when left out."""
 
@@ -98,11 +98,7 @@ class LiveSource(Source[C, LiveState]):
         return EventsPort(None, None, live=True)
 
     def open(self) -> None:
-        """Connect, and begin to capture.
-
-        Raises:
-            DeviceError: the device is missing, and ``wait`` is not set.
-        """
+        """Make the ring. The device is left alone until every stage is ready."""
         config = self.config
         self._ring = Ring(config.ring_events)
         self._capture = Capture(self.connect, self._ring, config.on_lost, config.give_up_s)
@@ -110,7 +106,6 @@ class LiveSource(Source[C, LiveState]):
         odd = empty_events(1)
         odd["p"] = 2
         Inspector(1, 1, config).inspect(odd)
-        self._capture.start(config.wait)
 
     def close(self) -> None:
         """Let go of the device."""
@@ -122,9 +117,14 @@ class LiveSource(Source[C, LiveState]):
         return LiveState(0, 0, (), ())
 
     def play(self, state: LiveState) -> Iterator[Played[LiveState]]:
-        """Yield what comes in, until the device is lost for good."""
+        """Connect and yield what comes in, until the device is lost for good.
+
+        Raises:
+            DeviceError: the device is missing, and ``wait`` is not set; or it was given up.
+        """
         assert self._capture is not None
         assert self._ring is not None
+        self._capture.start(self.config.wait)
         recording: _Recording | None = None
         while True:
             # In this order: what the status says has come is in the ring by then.

@@ -117,13 +117,13 @@ def test_a_camera_is_chosen_by_its_serial_or_name(serial: str) -> None:
 
 def test_a_camera_that_is_not_there_is_one_clear_error() -> None:
     with pytest.raises(DeviceError) as caught:
-        source(Module(A1=Camera()), serial="B2").open()
+        source(Module(A1=Camera()), serial="B2").connect()
     assert str(caught.value) == (
         "no iniVation camera 'B2' is connected, there is DVXPLORER A1; choose its serial"
         " (pipeline cameras lists them)"
     )
     with pytest.raises(DeviceError) as caught:
-        source(Module()).open()
+        source(Module()).connect()
     assert str(caught.value) == (
         "no iniVation camera is connected, there is none; plug it in, or set wait = true"
         " (pipeline cameras lists them)"
@@ -132,14 +132,14 @@ def test_a_camera_that_is_not_there_is_one_clear_error() -> None:
 
 def test_the_real_library_finds_no_camera_that_does_not_exist() -> None:
     with pytest.raises(DeviceError, match="no iniVation camera 'NONE' is connected, there is "):
-        DvCamera("camera", DvCameraConfig(serial="NONE")).open()
+        DvCamera("camera", DvCameraConfig(serial="NONE")).connect()
 
 
 def test_what_the_library_says_is_told_without_its_stack() -> None:
     said = "/project/include/discovery.hpp(88): open()\nRuntimeError: Device is busy\nStacktrace:\n"
     module = Module(A1=RuntimeError(said + " 0# 0x00 in some.so\n"))
     with pytest.raises(DeviceError) as caught:
-        source(module).open()
+        source(module).connect()
     assert str(caught.value) == (
         "an iniVation camera cannot be opened: Device is busy; close other programs that use it,"
         " and check its udev rules"
@@ -155,7 +155,7 @@ def test_the_interval_is_set_and_known() -> None:
 
 def test_a_camera_without_events_is_refused() -> None:
     with pytest.raises(DeviceError, match="DVXplorer_DXA00093: has no events, only frames"):
-        source(Module(A1=Camera(frames=True))).open()
+        source(Module(A1=Camera(frames=True))).connect()
 
 
 def test_it_is_plugged_in_again() -> None:

@@ -125,7 +125,7 @@ def test_every_event_arrives_over_tls(recording: Path, tmp_path: Path) -> None:
 def test_nobody_there_is_one_clear_error() -> None:
     port = free_port()
     with pytest.raises(DeviceError) as caught:
-        network(port=port).open()
+        network(port=port).connect()
     assert str(caught.value) == (
         f"127.0.0.1:{port}: no connection: Connection refused; start the sender, or set wait = true"
     )
@@ -133,7 +133,7 @@ def test_nobody_there_is_one_clear_error() -> None:
 
 def test_no_socket_there_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"none: no connection: No such file or directory; start"):
-        network(path=tmp_path / "none").open()
+        network(path=tmp_path / "none").connect()
 
 
 @contextmanager
@@ -164,13 +164,13 @@ def server(*says: bytes) -> Iterator[int]:
 )
 def test_another_server_is_refused(says: bytes, message: str) -> None:
     with server(says) as port, pytest.raises(DeviceError, match=message):
-        network(port=port).open()
+        network(port=port).connect()
 
 
 def test_a_silent_server_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dv_network, "_CONNECT_S", 0.05)
     with server() as port, pytest.raises(DeviceError, match="accepts connections and sends noth"):
-        network(port=port).open()
+        network(port=port).connect()
 
 
 def heading(recording: Path) -> bytes:

@@ -76,6 +76,7 @@ def test_every_event_is_sent_or_counted(steps: list[Any], ring: int) -> None:
     source.plugged.put(device)
     given_out = 0
     with Playing(source) as playing:
+        playing.turn()
         for step in steps:
             if step == "turn":
                 playing.turn()
@@ -101,6 +102,7 @@ def test_every_event_is_sent_or_counted(steps: list[Any], ring: int) -> None:
 def test_a_pipeline_that_is_too_slow_loses_the_oldest_and_says_how_many() -> None:
     device = Scripted()
     with Playing(Sockets(device, ring_events=10)) as playing:
+        playing.until(lambda playing: kinds(playing.messages) == "S0")
         for k in range(5):
             device.script.put(events(*range(4 * k, 4 * k + 4)))
         device.unplug()
@@ -167,8 +169,20 @@ def test_a_device_that_does_not_come_back_is_given_up() -> None:
 
 
 def test_a_device_must_be_there_at_first() -> None:
-    with pytest.raises(DeviceError, match="no device is plugged in; plug it in"):
-        Sockets().open()
+    with (
+        Playing(Sockets()) as playing,
+        pytest.raises(DeviceError, match="no device is plugged in; plug it in"),
+    ):
+        playing.turn()
+
+
+def test_the_device_is_left_alone_until_every_stage_is_ready() -> None:
+    """What it said before would be late when the others are ready."""
+    source = Sockets(Scripted())
+    with Playing(source) as playing:
+        assert source.attempts == 0
+        playing.turn()
+        assert source.attempts == 1
 
 
 def test_a_device_may_be_waited_for() -> None:
@@ -303,15 +317,14 @@ def test_counts_of_the_device_are_told() -> None:
 
 
 def test_a_device_is_never_made_to_wait() -> None:
-    """A source that is not played at all takes everything from the device."""
+    """A source that is played no further takes everything from the device."""
     device = Scripted()
-    source = Sockets(device, ring_events=10)
-    source.open()
-    for k in range(1000):
-        device.script.put(events(k))
-    device.unplug()
-    assert device.closed.wait(10)
-    account = source.account(source.initial_state())
-    source.close()
+    with Playing(Sockets(device, ring_events=10)) as playing:
+        playing.turn()
+        for k in range(1000):
+            device.script.put(events(k))
+        device.unplug()
+        assert device.closed.wait(10)
+        account = playing.account
     assert account.taken == 1000
     assert account.refused["dropped: the pipeline was too slow"] == 990

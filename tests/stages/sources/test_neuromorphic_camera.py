@@ -158,7 +158,7 @@ def test_a_camera_that_cannot_be_used_is_one_clear_error(
     package: Package | None, message: str
 ) -> None:
     with pytest.raises(DeviceError) as caught:
-        source(package).open()
+        source(package).connect()
     assert str(caught.value) == message
 
 

@@ -202,7 +202,7 @@ def test_a_port_that_is_taken_is_one_clear_error() -> None:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
         with pytest.raises(DeviceError) as caught:
-            source(port=port).open()
+            source(port=port).connect()
     assert str(caught.value) == (
         f"127.0.0.1:{port}: cannot be listened at: Address already in use; choose another port,"
         " or an address of this machine"
