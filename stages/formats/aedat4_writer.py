@@ -11,7 +11,6 @@ import numpy as np
 
 from pipeline.events import EVENT, EventArray
 from stages.formats.aedat4_header import Stream, describe, encode_header
-from stages.formats.aedat4_kernel import PREFIX_BYTES, pack_events
 from stages.formats.aedat4_table import ENTRY, encode_table
 from stages.formats.compression import NAMES, compressor
 from stages.formats.writer import Writer
@@ -23,6 +22,7 @@ _PACKET_HEADER = struct.Struct("<ii")
 _PACKET_EVENTS = 8192
 _PACKET_US = 10_000
 _BATCH_EVENTS = 1 << 16
+"""How many events are written together, at most."""
 
 
 class Aedat4Writer(Writer):
@@ -61,6 +61,14 @@ class Aedat4Writer(Writer):
         self._stream = Stream(0, "events", "EVTS", source, width, height)
         self._xml = describe(self._stream, compression, attributes or {})
         self._entries: list[tuple[int, int, int, int, int, int]] = []
+        # Here, so that a writer can be asked what it offers without Numba.
+        from stages.formats import aedat4_kernel
+
+        self._kernel = aedat4_kernel
+        # As if every event were a packet of its own.
+        self._ends = np.empty(_BATCH_EVENTS, np.int64)
+        room = _BATCH_EVENTS * (EVENT.itemsize + aedat4_kernel.PREFIX_BYTES)
+        self._buffer = np.empty(room, np.uint8)
         try:
             self._file = RecordFile(self.path)
         except OSError as error:
@@ -87,14 +95,13 @@ class Aedat4Writer(Writer):
     def _packets(self, events: EventArray) -> list[tuple[bytes, int, int, int]]:
         """Return packets, compressed, each with its number of events, first and last time."""
         words = events.view(np.int64).reshape(-1, 2)
-        ends = np.empty(len(events), np.int64)
-        buffer = np.empty(events.nbytes + len(events) * PREFIX_BYTES, np.uint8)
-        count = pack_events(words, _PACKET_EVENTS, _PACKET_US, buffer, ends)
-        data, times, at, begin = buffer.data, words[:, 0], 0, 0
+        kernel = self._kernel
+        count = kernel.pack_events(words, _PACKET_EVENTS, _PACKET_US, self._buffer, self._ends)
+        times, at, begin = words[:, 0], 0, 0
         packets = []
-        for end in ends[:count].tolist():
-            behind = at + PREFIX_BYTES + (end - begin) * EVENT.itemsize
-            payload = self._compress(data[at:behind])
+        for end in self._ends[:count].tolist():
+            behind = at + kernel.PREFIX_BYTES + (end - begin) * EVENT.itemsize
+            payload = self._compress(self._buffer.data[at:behind])
             packets.append((payload, end - begin, int(times[begin]), int(times[end - 1])))
             at, begin = behind, end
         return packets

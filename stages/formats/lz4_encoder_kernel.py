@@ -3,8 +3,9 @@
 Source: the LZ4 frame and block format descriptions of the LZ4 project; any decoder reads the
 frames. Where to look for what came before is known for events: the upper bytes of a time are those
 of the event before, and row and polarity are those of one among the last four thousand. So this
-takes eight bytes at a time and tries one or two places, where the project's own encoder searches at
-every byte. Frames of events are as small, in half the time; of anything else they are larger.
+takes eight bytes at a time, tries one or two places, and makes a match of what it finds; the
+project's own encoder searches at every byte. Frames of events are as small, in less than half the
+time; frames of anything else are larger.
 """
 
 import numpy as np
@@ -88,13 +89,13 @@ def _encode_block(
 ) -> int:
     """Encode ``source[begin:end]`` to ``o`` on, return where it ends.
 
-    A match stays open as long as it goes on; ``literals`` is where those before it begin.
+    ``new`` of the eight bytes at ``i`` are literals, as are those from ``literals`` on before them;
+    the others are a match, ``back`` bytes back.
     """
     literals = begin
-    match, length, back = begin, 0, 0
     for i in range(begin, begin + (end - begin - _TAIL) // _WORD * _WORD, _WORD):
         word = load64(source, i)
-        new, before = _WORD, 0
+        new, back = _WORD, 0
         if (i - begin) & _WORD:
             # The last event of this row and polarity, else of this polarity and upper half.
             slot = ((word >> 8) * _FACTOR) >> (64 - _ROW_BITS) & (_ROWS - 1)
@@ -104,9 +105,9 @@ def _encode_block(
             half = int(table[slot])
             table[slot] = i
             if i - row <= _FARTHEST and (word ^ load64(source, row)) >> 8 == 0:
-                new, before = int(word != load64(source, row)), i - row
+                new, back = int(word != load64(source, row)), i - row
             elif i - half <= _FARTHEST and (word ^ load64(source, half)) >> 24 == 0:
-                new, before = 3, i - half
+                new, back = 3, i - half
         elif i - begin >= _EVENT:
             # A time: all but the lowest bytes are those of the event before.
             change = word ^ load64(source, i - _EVENT)
@@ -118,46 +119,20 @@ def _encode_block(
                 + int(change >> 32 != 0)
             )
             if least <= _WORD - LEAST_MATCH:
-                new, before = least, _EVENT
-        if length and new == 0 and before == back:
-            length += _WORD
-            continue
-        if length:
-            count = match - literals
-            if count < 15 and length < 15 + LEAST_MATCH:
+                new, back = least, _EVENT
+        if back:
+            count = i + new - literals
+            if count < 15:
                 # What is written too much is written over.
-                store64(target, o, count << 4 | length - LEAST_MATCH)
+                store64(target, o, count << 4 | _WORD - new - LEAST_MATCH)
                 copy16(target, o + 1, source, literals)
-                store64(target, o + 1 + count, back)
-                o += 3 + count
+                o += 1 + count
             else:
-                o = _put_sequence(source, literals, match, length, back, target, o)
-            literals = match + length
-        match, length, back = i + new, _WORD - new, before
-    if length:
-        o = _put_sequence(source, literals, match, length, back, target, o)
-        literals = match + length
-    o = _put_literals(source, literals, end, 0, target, o)
-    return o
-
-
-@njit(cache=True, nogil=True)
-def _put_sequence(
-    source: NDArray[np.uint8],
-    literals: int,
-    match: int,
-    length: int,
-    back: int,
-    target: NDArray[np.uint8],
-    o: int,
-) -> int:
-    """Write what stands before a match, and the match; return the place behind."""
-    more = length - LEAST_MATCH
-    o = _put_literals(source, literals, match, min(more, 15), target, o)
-    target[o] = back & 0xFF
-    target[o + 1] = back >> 8
-    o += 2
-    return _put_more(target, o, more) if more >= 15 else o
+                o = _put_literals(source, literals, i + new, _WORD - new - LEAST_MATCH, target, o)
+            store64(target, o, back)
+            o += 2
+            literals = i + _WORD
+    return _put_literals(source, literals, end, 0, target, o)
 
 
 @njit(cache=True, nogil=True)
@@ -174,21 +149,12 @@ def _put_literals(
     target[o] = min(count, 15) << 4 | low
     o += 1
     if count >= 15:
-        o = _put_more(target, o, count)
-    if count <= 16 and begin + 16 <= len(source):
-        copy16(target, o, source, begin)
-    else:
-        target[o : o + count] = source[begin:end]
-    return o + count
-
-
-@njit(cache=True, nogil=True)
-def _put_more(target: NDArray[np.uint8], o: int, length: int) -> int:
-    """Write what of a length goes beyond the 15 that fit into a token."""
-    length -= 15
-    while length >= 255:
-        target[o] = 255
+        more = count - 15
+        while more >= 255:
+            target[o] = 255
+            o += 1
+            more -= 255
+        target[o] = more
         o += 1
-        length -= 255
-    target[o] = length
-    return o + 1
+    target[o : o + count] = source[begin:end]
+    return o + count
