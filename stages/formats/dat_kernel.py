@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stages.formats.memory_kernel import load64, store64
+
 __all__ = ["decode", "encode"]
 
 
@@ -23,21 +25,21 @@ def decode(
 
     The state is the time of the record before, unrolled, and the bits of x and of y.
     """
-    t = int(state[0])
+    previous = int(state[0]) & 0xFFFFFFFF
+    wraps = int(state[0]) - previous
     y_at = int(state[1])
     p_at = y_at + int(state[2])
     x_mask, y_mask = (1 << y_at) - 1, (1 << int(state[2])) - 1
     count = min(words.shape[0], out.shape[0])
     for i in range(count):
-        word = int(words[i])
-        address = word >> 32
-        step = (word & 0xFFFFFFFF) - (t & 0xFFFFFFFF)
-        t += step + 0x100000000 if step <= -0x80000000 else step
-        out[i, 0] = t
-        out[i, 1] = (
-            address & x_mask | (address >> y_at & y_mask) << 16 | (address >> p_at & 1) << 32
-        )
-    state[0] = t
+        word = load64(words, i)
+        low, address = word & 0xFFFFFFFF, word >> 32
+        wraps += (previous - low >= 0x80000000) << 32
+        previous = low
+        store64(out, 2 * i, wraps + low)
+        row, polarity = address >> y_at & y_mask, address >> p_at & 1
+        store64(out, 2 * i + 1, address & x_mask | row << 16 | polarity << 32)
+    state[0] = wraps + previous
     return count, count
 
 

@@ -44,10 +44,20 @@ def decode(
         kind = word >> 28
         i += 1
         if kind <= 1:  # CD_OFF, CD_ON
-            store64(out, 2 * made, high << 6 | (word >> 22) & 0x3F)
-            place = word >> 11 & 0x7FF | (word & 0x7FF) << 16
-            store64(out, 2 * made + 1, place | kind << 32)
-            made += 1
+            # They come in runs, in which there is always room.
+            stop = min(words.shape[0], i + out.shape[0] - made - 1)
+            while True:
+                place = word >> 11 & 0x7FF | (word & 0x7FF) << 16
+                store64(out, 2 * made, high << 6 | word >> 22 & 0x3F)
+                store64(out, 2 * made + 1, place | kind << 32)
+                made += 1
+                if i >= stop:
+                    break
+                word = load32(words, i)
+                kind = word >> 28
+                if kind > 1:
+                    break
+                i += 1
         elif kind == 8:  # TIME_HIGH
             step = (word & 0xFFFFFFF) - (high & 0xFFFFFFF)
             if high == _NO_HIGH:
