@@ -5,6 +5,11 @@ packets: stream and size (int32 each) and a compressed, size-prefixed FlatBuffer
 events; at the end, where the file was closed properly, the compressed data table
 (`stages.formats.aedat4_table`), whose place is in the header.
 
+Packets as they nearly always are, of LZ4 or not compressed, are decoded many at a time by a kernel
+(`stages.formats.aedat4_kernel`); whatever it does not take comes one by one through Python, which
+decodes it or says what is wrong with it. There are no threads: one core decodes a quarter more
+than dv-processing does, and the others belong to the stages behind.
+
 We read it ourselves because dv-processing refuses a truncated file whole, prints a C++ stack for a
 wrong one and cannot resume at a position; the tests hold our arrays to its own.
 """

@@ -93,7 +93,7 @@ class Aedat4Writer(Writer):
             self._file.close()
 
     def _packets(self, events: EventArray) -> list[tuple[bytes, int, int, int]]:
-        """Return packets, compressed, each with its number of events, first and last time."""
+        """Return whole packets, each with its number of events, first and last time."""
         words = events.view(np.int64).reshape(-1, 2)
         kernel = self._kernel
         count = kernel.pack_events(words, _PACKET_EVENTS, _PACKET_US, self._buffer, self._ends)
@@ -102,25 +102,22 @@ class Aedat4Writer(Writer):
         for end in self._ends[:count].tolist():
             behind = at + kernel.PREFIX_BYTES + (end - begin) * EVENT.itemsize
             payload = self._compress(self._buffer.data[at:behind])
-            packets.append((payload, end - begin, int(times[begin]), int(times[end - 1])))
+            packet = _PACKET_HEADER.pack(self._stream.number, len(payload)) + payload
+            packets.append((packet, end - begin, int(times[begin]), int(times[end - 1])))
             at, begin = behind, end
         return packets
 
     def _append(self, packets: list[tuple[bytes, int, int, int]]) -> None:
         """Write packets together or, where there is no room for all, as many as there is for."""
-        headers = [_PACKET_HEADER.pack(self._stream.number, len(one[0])) for one in packets]
-        parts = [
-            part for pair in zip(headers, packets, strict=True) for part in (pair[0], pair[1][0])
-        ]
         try:
-            place = self._file.append(b"".join(parts))
+            place = self._file.append(b"".join(packet for packet, *_ in packets))
         except OSError:
             if len(packets) == 1:
                 raise
             for one in packets:
                 self._append([one])
             return
-        for payload, count, first_us, last_us in packets:
-            place += _PACKET_HEADER.size
-            self._entries.append((place, 0, len(payload), count, first_us, last_us))
-            place += len(payload)
+        for packet, count, first_us, last_us in packets:
+            begin, size = place + _PACKET_HEADER.size, len(packet) - _PACKET_HEADER.size
+            self._entries.append((begin, self._stream.number, size, count, first_us, last_us))
+            place += len(packet)

@@ -1,4 +1,10 @@
-"""Decompression of one packet, never into more memory than a packet may take."""
+"""Compression of one packet, and decompression, never into more memory than a packet may take.
+
+Ordinary frames of LZ4 are encoded and decoded by kernels of our own, `stages.formats.
+lz4_encoder_kernel` here and `stages.formats.lz4_kernel` in `stages.formats.aedat4_kernel`, many
+packets a call. Here the project's library reads all others: large ones, those with checksums, and
+those that are damaged, to say how.
+"""
 
 from collections.abc import Callable
 from functools import cache, partial
