@@ -120,7 +120,7 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "unknown.toml").write_text(graph.replace('"snn"', '"snm"'))
     (folder / "empty.aedat4").touch()
     (folder / "text.aedat4").write_text("hello, this is no recording\n")
-    (folder / "old.aedat").write_text("#!AER-DAT2.0\r\n")
+    (folder / "cochlea.aedat").write_text("#!AER-DAT2.0\r\n# AEChip: CochleaAMS1c\r\n")
     (folder / "header.aedat4").write_bytes(recording.read_bytes()[:200])
     return folder
 
