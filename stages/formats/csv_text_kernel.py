@@ -137,6 +137,52 @@ def _whole(digits: int, exponent: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _plain_row(text: NDArray[np.uint8], i: int, time: int, values: NDArray[np.int64]) -> int:
+    """Parse a row of digits with one separator between them, as most are.
+
+    Args:
+        text: the lines.
+        i: where the row begins.
+        time: the column that may have a point.
+        values: (columns + 1,) the numbers, without the point, and how many digits are behind it.
+
+    Returns:
+        Where its line feed is; -1 where it is not such a row.
+    """
+    last = values.shape[0] - 2
+    values[last + 1] = 0
+    for column in range(last + 1):
+        begin = i
+        # A digit but for the bits of "0"; whatever is none is larger than 9.
+        digit = int(np.int64(text[i])) ^ _ZERO
+        number = 0
+        while digit <= 9:
+            number = number * 10 + digit
+            i += 1
+            digit = int(np.int64(text[i])) ^ _ZERO
+        if text[i] == _POINT and column == time and i > begin:
+            i += 1
+            point = i
+            digit = int(np.int64(text[i])) ^ _ZERO
+            while digit <= 9:
+                number = number * 10 + digit
+                i += 1
+                digit = int(np.int64(text[i])) ^ _ZERO
+            values[last + 1] = i - point
+        values[column] = number
+        end = text[i]
+        if i == begin or i - begin > _PLAIN_DIGITS:
+            return -1
+        if column == last:
+            i += int(end == _CR)
+            return i if text[i] == _LF else -1
+        if end != _COMMA and end != _SPACE and end != _TAB and end != _SEMICOLON:
+            return -1
+        i += 1
+    return -1
+
+
+@njit(cache=True, nogil=True)
 def parse_rows(
     text: NDArray[np.uint8],
     roles: NDArray[np.int64],
@@ -164,14 +210,30 @@ def parse_rows(
     while size and text[size - 1] != _LF:
         size -= 1
     made, odd, odd_at, start = 0, 0, -1, 0
+    values = np.zeros(columns + 1, np.int64)
+    where = np.zeros(4, np.int64)
+    for column in range(columns):
+        if roles[column] >= 0:
+            where[roles[column]] = column
     while start < size and made < out.shape[0] and not (stop and odd):
+        i = _plain_row(text, start, int(where[_TIME]), values)
+        if i >= 0:
+            x, y, p = values[where[_X]], values[where[_Y]], values[where[_P]]
+            exponent = scale - values[columns]
+            t = values[where[_TIME]]
+            out[made, 0] = _rounded(t, exponent) if exponent else min(t, _IMPOSSIBLE)
+            x, y = (x if x <= 32767 else 0xFFFF), (y if y <= 32767 else 0xFFFF)
+            out[made, 1] = x | y << 16 | (p if p <= 1 else 2) << 32
+            made += 1
+            start = i + 1
+            continue
         i = _skip_blanks(text, start)
         comment = text[i] == _LF or text[i] == _HASH or text[i] == _PERCENT
         t, x, y, p = 0, 0, 0, 0
         column, good = 0, not comment
         while good and text[i] != _LF:
             negative = text[i] == _MINUS
-            i += negative or text[i] == _PLUS
+            i += int(negative or text[i] == _PLUS)
             exponent = 0
             digits, behind = _plain(text, i)
             end = text[behind]
