@@ -14,7 +14,7 @@ __all__ = ["HEADER_BYTES", "RawHeader", "encode_header", "encode_raw_header", "r
 HEADER_BYTES = 1 << 16
 """No header is longer."""
 
-_LINE = re.compile(rb"%(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\r?\n")
+_LINE = re.compile(rb"% ([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n")
 """Of text only: the data may begin with a percent sign too."""
 _LARGEST_SIDE_PX = 1 << 15
 
@@ -94,7 +94,7 @@ def read_header(begin: bytes) -> RawHeader:
     end = 0
     while (line := _LINE.match(begin, end)) is not None:
         end = line.end()
-        name, _, value = (line[1] or b"").decode("utf-8", "replace").strip().partition(" ")
+        name, _, value = line[1].decode("utf-8", "replace").strip().partition(" ")
         if name.lower() == "end" and not value:
             break
         fields[name.lower()] = value.strip()

@@ -39,7 +39,7 @@ def test_the_sensor_is_found_wherever_it_is_told(text: str, size: tuple[int, int
 
 @pytest.mark.parametrize("last", [b"", b"% end\n", b"%end\n"])
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
-@pytest.mark.parametrize("data", [b"", b"\x01\x02", b"% \x01\x80\n", b"%\x00\x20\n"])
+@pytest.mark.parametrize("data", [b"", b"\x01\x02", b"% \x01\x80\n", b"%\n\x01\x02"])
 def test_the_header_ends_where_lines_of_text_end(last: bytes, newline: bytes, data: bytes) -> None:
     lines = (b"% evt 3.0\n% serial_number 0307\n" + last).replace(b"\n", newline)
     found = read_header(lines + data)
