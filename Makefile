@@ -4,14 +4,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check format bench train clean
+.PHONY: help run test check format bench fuzz train clean
 
 help:
 	@echo "make run     run the pipeline on the embedded recording"
 	@echo "make test    run the test suite"
 	@echo "make check   lint, formatting and types"
 	@echo "make format  format the code"
-	@echo "make bench   measure speed, as ratios in one run"
+	@echo "make bench   measure speed, as ratios in one run; PEERS=PYTHON reads with others too"
+	@echo "make fuzz    read 10 000 damaged recordings of each format (about ten minutes)"
 	@echo "make train   train the embedded model again (about an hour on two cores)"
 	@echo "make clean   remove the environment and all caches"
 
@@ -32,6 +33,13 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.binning
+	$(BIN)/python -m benchmarks.filters
+	$(BIN)/python -m benchmarks.reading $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m benchmarks.growth
+
+fuzz: $(READY)
+	$(BIN)/python -m benchmarks.fuzz
 
 train: $(READY)
 	$(BIN)/pipeline train models/recipes/dvs_gesture.toml
