@@ -21,16 +21,13 @@ from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import load8, load16, load64, store16, store64
 
-__all__ = ["ROOM", "SKIPPED", "STATE", "decode", "encode", "new_counts", "start_state"]
+__all__ = ["ROOM", "SKIPPED", "decode", "encode", "new_counts", "start_state"]
 
 ROOM = 12
 """The most events that one word holds."""
 SKIPPED = ("trigger words", "other words")
 """What `decode` counts behind unknown words and an example of them; OTHERS and CONTINUED words
 are ``other words``."""
-STATE = 6
-"""Numbers of a state: TIME_HIGH with all wraps, time, row, base of vectors, their polarity, and
-the TIME_HIGH at which counting starts."""
 
 _NO_HIGH = -(1 << 50) - 1
 # Before the first TIME_HIGH every time is impossible, before the first ADDR_Y and VECT_BASE_X
@@ -45,6 +42,9 @@ _FIRST = np.array([0] + [(v & -v).bit_length() - 1 for v in range(1, 1 << 12)], 
 
 def start_state(offset_us: int = 0) -> NDArray[np.int64]:
     """Return the state before the first word.
+
+    It is TIME_HIGH with all wraps, time, row, base of vectors, their polarity, and the TIME_HIGH
+    at which counting starts.
 
     Args:
         offset_us: what is added to all times; a multiple of 2²⁴ µs.
@@ -67,9 +67,9 @@ def decode(
     """Decode words until they or the room for events end.
 
     Args:
-        words: (n,) uint16.
-        state: (STATE,) int64, changed in place.
-        out: (m, 2) int64, events as they are in memory; m is at least `ROOM`.
+        words: (n,) uint16, contiguous: places are not checked.
+        state: (6,) int64, changed in place; see `start_state`.
+        out: (m, 2) int64, contiguous: events as they are in memory; m is at least `ROOM`.
         counts: what is skipped is added here; see `new_counts`.
 
     Returns:
