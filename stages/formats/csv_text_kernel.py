@@ -218,9 +218,9 @@ def parse_rows(
     while start < size and made < out.shape[0] and not (stop and odd):
         i = _plain_row(text, start, int(where[_TIME]), values)
         if i >= 0:
-            x, y, p = values[where[_X]], values[where[_Y]], values[where[_P]]
-            exponent = scale - values[columns]
-            t = values[where[_TIME]]
+            x, y = int(values[where[_X]]), int(values[where[_Y]])
+            p, t = int(values[where[_P]]), int(values[where[_TIME]])
+            exponent = scale - int(values[columns])
             out[made, 0] = _rounded(t, exponent) if exponent else min(t, _IMPOSSIBLE)
             x, y = (x if x <= 32767 else 0xFFFF), (y if y <= 32767 else 0xFFFF)
             out[made, 1] = x | y << 16 | (p if p <= 1 else 2) << 32
