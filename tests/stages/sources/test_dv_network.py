@@ -3,7 +3,6 @@
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from live import Playing, kinds
+from senders import free_port, sender
 
 from pipeline.errors import DeviceError
 from pipeline.messages import Start
@@ -21,33 +21,10 @@ from stages.sources import dv_network
 from stages.sources.dv_network import DvNetwork, DvNetworkConfig
 
 SELF_SIGNED = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-SENDER = Path(__file__).parents[2] / "support" / "dv_sender.py"
 
 
 def network(**options: Any) -> DvNetwork:
     return DvNetwork("camera", DvNetworkConfig(**options))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def sender(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
-    """A process that sends a recording; it listens when this begins, and is killed at the end."""
-    command = [sys.executable, str(SENDER), *map(str, arguments)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "listening\n"
-            yield process
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")

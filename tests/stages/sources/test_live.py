@@ -237,6 +237,34 @@ def test_time_is_behind_by_interval_and_margin(monkeypatch: pytest.MonkeyPatch) 
         assert len(playing.messages) == 3
 
 
+def test_windows_of_an_idle_camera_close_at_most_one_window_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the options as they are, a camera that hands over every 10 ms, and windows of 25 ms."""
+    now_ns = [0]
+    monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])
+    device = Scripted()
+    device.interval_us = 10_000
+    device.script.put(events(0))
+    closed_us = dict[int, int]()
+    with Playing(Sockets(device)) as playing:
+        playing.until_events(1)
+        for ms in range(1, 200):
+            now_ns[0] = ms * 1_000_000
+            playing.watch(lambda playing: looked(playing) == now_ns[0])
+            playing.turn()
+            for window in range(playing.headers[-1].watermark_us // 25_000):
+                closed_us.setdefault(window, ms * 1000)
+    assert len(closed_us) == 7
+    assert all(25_000 <= at - 25_000 * k <= 50_000 for k, at in closed_us.items())
+
+
+def looked(playing: Playing) -> int:
+    """When the device was last found to have nothing."""
+    assert playing.source._capture is not None
+    return playing.source._capture.status.looked_ns
+
+
 def test_no_event_comes_behind_the_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = [0]
     monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from live import Playing, kinds
 from numpy.typing import NDArray
+from senders import free_port
 
 from pipeline.errors import DeviceError
 from pipeline.events import EventArray, events_from_columns
@@ -26,13 +27,6 @@ from stages.sources.udp import Udp, UdpConfig
 
 def source(**options: Any) -> Udp:
     return Udp("camera", UdpConfig(**{"size": (128, 128)} | options))
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def encode(events: EventArray, times: bool) -> bytes:
@@ -116,6 +110,7 @@ def test_time_is_unrolled() -> None:
 def listening(**options: Any) -> Iterator[tuple[Playing, "socket.socket"]]:
     """A source that is being played, and a socket to send to it with."""
     with Playing(source(**options)) as playing, socket.socket(type=socket.SOCK_DGRAM) as out:
+        playing.until(lambda playing: bool(playing.messages))
         out.connect(("127.0.0.1", options["port"]))
         yield playing, out
 
@@ -123,7 +118,7 @@ def listening(**options: Any) -> Iterator[tuple[Playing, "socket.socket"]]:
 def test_events_with_times_arrive_as_they_were() -> None:
     sent = some_events(2000)
     sent["t"] -= sent["t"][0] - 5
-    with listening(port=free_port()) as (playing, out):
+    with listening(port=free_port(socket.SOCK_DGRAM)) as (playing, out):
         for begin in range(0, 2000, 64):
             out.send(encode(sent[begin : begin + 64], times=True))
         playing.until_events(2000)
@@ -136,7 +131,7 @@ def test_events_with_times_arrive_as_they_were() -> None:
 
 def test_events_without_times_are_dated_on_arrival() -> None:
     sent = some_events(256)
-    with listening(port=free_port()) as (playing, out):
+    with listening(port=free_port(socket.SOCK_DGRAM)) as (playing, out):
         out.send(encode(sent[:128], times=False))
         playing.until_events(128)
         out.send(encode(sent[128:], times=False))
@@ -150,7 +145,7 @@ def test_events_without_times_are_dated_on_arrival() -> None:
 
 def test_what_is_no_datagram_of_spif_is_counted() -> None:
     good = events_from_columns([10, 11], [1, 2], [3, 4], [0, 1])
-    with listening(port=free_port()) as (playing, out):
+    with listening(port=free_port(socket.SOCK_DGRAM)) as (playing, out):
         out.send(b"odd length")
         out.send(encode(good, times=True)[:-4])
         out.send(b"")
@@ -161,14 +156,14 @@ def test_what_is_no_datagram_of_spif_is_counted() -> None:
 
 
 def test_a_malformed_datagram_may_end_the_run() -> None:
-    with listening(port=free_port(), on_damage="raise") as (playing, out):
+    with listening(port=free_port(socket.SOCK_DGRAM), on_damage="raise") as (playing, out):
         out.send(b"odd length")
         with pytest.raises(DeviceError, match="1 of the last 1 datagrams are none of SPIF's"):
             playing.until_over()
 
 
 def test_a_sender_that_starts_again_begins_another_recording() -> None:
-    with listening(port=free_port()) as (playing, out):
+    with listening(port=free_port(socket.SOCK_DGRAM)) as (playing, out):
         out.send(encode(events_from_columns([9_000_000], [1], [1], [1]), times=True))
         playing.until_events(1)
         out.send(encode(events_from_columns([3], [1], [1], [1]), times=True))
@@ -179,7 +174,7 @@ def test_a_sender_that_starts_again_begins_another_recording() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_datagrams_that_the_system_had_no_room_for_are_told() -> None:
     """Sent while nobody reads, more than any system's buffer holds."""
-    port = free_port()
+    port = free_port(socket.SOCK_DGRAM)
     large = encode(some_events(15_000), times=False)
     received = 0
     with (
