@@ -35,6 +35,7 @@ ORDERED = "ordered"
 _DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 """What h5py raises for damage."""
 _LARGEST_CHUNK = 1 << 28
+_INDICES = ("ms_to_idx", "ms_map_idx")
 
 
 class Hdf5Reader(TableReader):
@@ -154,8 +155,13 @@ class Hdf5Reader(TableReader):
             return None
 
     def _indexed_row(self, t_us: int) -> int | None:
-        """Look into DSEC's ``ms_to_idx``: the first row of every ms of the times in the file."""
-        index = self._h5.get("ms_to_idx") if self._h5 is not None else None
+        """Look into ``ms_to_idx`` (DSEC) or ``ms_map_idx`` (M3ED).
+
+        It is the first row of every ms of the times in the file; it is not trusted blindly.
+        """
+        groups = (self._layout.datasets[0].parent, self._h5)
+        found = [group.get(name) for group in groups for name in _INDICES if group is not None]
+        index = next((one for one in found if one is not None), None)
         if index is None or index.ndim != 1 or not index.size or index.dtype.kind not in "iu":
             return None
         ms = min(max((t_us - self._offset_us) // 1000, 0), index.size - 1)

@@ -159,7 +159,12 @@ def test_an_index_brings_one_close_and_a_wrong_one_is_not_believed(tmp_path: Pat
         row = reader.position_at(7_250_000)[1]
     assert row == np.searchsorted(SHORT["t"], 250_000)
     with h5py.File(path, "r+") as made:
-        made["ms_to_idx"][:] = made["ms_to_idx"][:] // 2
+        made.move("ms_to_idx", "events/ms_map_idx")
+    with open_recording(path) as reader:
+        assert reader.position_at(7_250_000)[1] == row
+    with h5py.File(path, "r+") as made:
+        index = made["events/ms_map_idx"]
+        index[:] = index[:] // 2
     assert_seeking_is_scanning(path, [7_250_000])
 
 
