@@ -27,9 +27,9 @@ class CsvReader(Reader):
     """
 
     format = "CSV"
-    block_bytes: ClassVar[int] = 1 << 20
+    block_bytes: ClassVar[int] = 1 << 18
     """Bytes read at a time; a line may be as long."""
-    block_rows: ClassVar[int] = 1 << 16
+    block_rows: ClassVar[int] = 1 << 15
     """Events made at a time."""
 
     def _open(self, stream: str | None) -> None:

@@ -8,6 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pipeline.events import TIME_LIMIT_US
+from stages.formats.memory_kernel import load8
 
 __all__ = ["LONGEST_ROW", "format_rows", "parse_rows"]
 
@@ -154,28 +155,28 @@ def _plain_row(text: NDArray[np.uint8], i: int, time: int, values: NDArray[np.in
     for column in range(last + 1):
         begin = i
         # A digit but for the bits of "0"; whatever is none is larger than 9.
-        digit = int(np.int64(text[i])) ^ _ZERO
+        digit = load8(text, i) ^ _ZERO
         number = 0
         while digit <= 9:
             number = number * 10 + digit
             i += 1
-            digit = int(np.int64(text[i])) ^ _ZERO
-        if text[i] == _POINT and column == time and i > begin:
+            digit = load8(text, i) ^ _ZERO
+        if load8(text, i) == _POINT and column == time and i > begin:
             i += 1
             point = i
-            digit = int(np.int64(text[i])) ^ _ZERO
+            digit = load8(text, i) ^ _ZERO
             while digit <= 9:
                 number = number * 10 + digit
                 i += 1
-                digit = int(np.int64(text[i])) ^ _ZERO
+                digit = load8(text, i) ^ _ZERO
             values[last + 1] = i - point
         values[column] = number
-        end = text[i]
+        end = load8(text, i)
         if i == begin or i - begin > _PLAIN_DIGITS:
             return -1
         if column == last:
             i += int(end == _CR)
-            return i if text[i] == _LF else -1
+            return i if load8(text, i) == _LF else -1
         if end != _COMMA and end != _SPACE and end != _TAB and end != _SEMICOLON:
             return -1
         i += 1
