@@ -3,7 +3,7 @@
 Window k holds the events from number k·step on, ``events`` of them, counted over those that are of
 the sensor and of a possible time. It closes with its last event. The end of the recording closes
 the window begun, marked partial, if it holds an event that no window sent before does. A window's
-span runs from its earliest event to one µs behind the latest event so far.
+span runs from its earliest event to one µs behind the latest that a window had so far.
 
 Windows overlap when step is smaller than events: an event is drawn into each of its windows and
 counts once. When step is larger, events between windows are refused and counted.
@@ -21,7 +21,7 @@ from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, Transform
 from stages.binning.canvas import CUT, NEVER_US, OUTSIDE, OVERFLOW, TALLY, event_words
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen
+from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen
 
 __all__ = ["CountBin", "CountBinConfig", "CountBinState"]
 
@@ -78,7 +78,7 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
         """Compile the kernel, or load it from Numba's cache."""
         from stages.binning import kernel
 
-        self._kernel = kernel
+        self._kernel, self._pool = kernel, Pool()
         warm = self.start(Start(stream="", width=1, height=1, source=""), size=(1, 1))
         self._screened(warm, warm.held)
         self._draw(warm, 1, 0)
@@ -93,7 +93,7 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
             channels=options.channels,
             height=size[0],
             width=size[1],
-            strip=new_strip(make_canvas(options, header, open_windows=1), room=1),
+            strip=new_strip(self._pool, make_canvas(options, header, open_windows=1), room=1),
             tally=np.zeros(TALLY, dtype=np.int64),
             held=np.empty((0, 2), dtype=np.int64),
             drawn=0,
@@ -106,7 +106,10 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
         )
 
     def reset(self, state: CountBinState) -> CountBinState:
-        """Forget what a time surface or a decay remembers; the count goes on."""
+        """Forget what a time surface or a decay remembers.
+
+        The count goes on, and events of the open window stay: they are drawn when it closes.
+        """
         forget(state.strip.canvas)
         return state
 
@@ -219,7 +222,7 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
         )
         done = used * self._step
         return state._replace(
-            strip=cut_off(state.strip, used, used, room=1),
+            strip=cut_off(self._pool, state.strip, used, used, room=1),
             held=state.held[done:],
             drawn=max(0, size - self._step),
             skip=max(0, done - len(state.held)),

@@ -161,7 +161,7 @@ def cut_counts(options: FrameOptions, cut: int) -> dict[str, int]:
 
 
 def forget(canvas: Canvas) -> None:
-    """Forget what lives on from window to window, the events of the open one included."""
+    """Forget all that is drawn into what lives on from window to window."""
     if isinstance(canvas, Surface):
         canvas.memory.fill(NEVER_US)
     elif isinstance(canvas, Decay):

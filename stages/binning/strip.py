@@ -6,6 +6,8 @@ windows are copied. So a frame is cleared once, drawn, and sent without a copy. 
 outgrow 8 bits, and signed ones, are sent as a copy when a smaller dtype holds them.
 """
 
+import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +15,33 @@ from numpy.typing import NDArray
 
 from stages.binning.canvas import NEVER_US, Canvas, Slots
 
-__all__ = ["Strip", "cut_off", "new_strip", "smallest", "widen"]
+__all__ = ["Pool", "Strip", "cut_off", "new_strip", "smallest", "widen"]
 
-_STRIP_BYTES = 1 << 20
-_STRIP_WINDOWS = 64
+_STRIP_BYTES = 2 << 20
+_STRIP_WINDOWS = 256
+_POOL_BUFFERS = 4
+
+
+class Pool:
+    """Memory for frames, used again once nobody looks at what was drawn on it.
+
+    Whoever holds a view of an array holds the array, so its count of references tells. New memory
+    would cost more than the drawing: the system clears it page by page, at each first touch.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: list[NDArray[np.uint8]] = []
+
+    def empty(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return an array that nobody else has; what it holds is undefined."""
+        size = math.prod(shape) * dtype.itemsize
+        for buffer in self._buffers:
+            # The list, the loop and the call hold it; a fourth reference is a view of it.
+            if buffer.nbytes == size and sys.getrefcount(buffer) == 3:
+                return buffer.view(dtype).reshape(shape)
+        buffer = np.empty(size, dtype=np.uint8)
+        self._buffers = [buffer, *self._buffers[: _POOL_BUFFERS - 1]]
+        return buffer.view(dtype).reshape(shape)
 
 
 class Strip(NamedTuple):
@@ -26,19 +51,20 @@ class Strip(NamedTuple):
     canvas: Canvas
 
 
-def new_strip(canvas: Canvas, room: int) -> Strip:
+def new_strip(pool: Pool, canvas: Canvas, room: int) -> Strip:
     """Return a strip of free slots, at least ``room`` of them, with the canvas's memory."""
     frame_bytes = canvas.frames.shape[1] * canvas.frames.itemsize
     count = max(2 * room, min(_STRIP_WINDOWS, _STRIP_BYTES // frame_bytes))
-    frames = np.empty((count, canvas.frames.shape[1]), canvas.frames.dtype)
+    frames = pool.empty((count, canvas.frames.shape[1]), canvas.frames.dtype)
     slots = Slots(*(np.full(count, NEVER_US, dtype=np.int64) for _ in range(3)))
     return Strip(slots, canvas._replace(frames=frames))
 
 
-def cut_off(strip: Strip, used: int, opened: int, room: int) -> Strip:
+def cut_off(pool: Pool, strip: Strip, used: int, opened: int, room: int) -> Strip:
     """Return a strip without the first ``used`` windows and with ``room`` slots or more.
 
     Args:
+        pool: where the memory of a new strip comes from.
         strip: the first ``opened`` of its slots have been drawn into.
         used: closed windows at its front.
         opened: closed and open windows.
@@ -50,7 +76,7 @@ def cut_off(strip: Strip, used: int, opened: int, room: int) -> Strip:
         return Strip(rest, canvas._replace(frames=canvas.frames[used:]))
     if canvas.frames.dtype == np.uint16 and canvas.frames[used:opened].max(initial=0) <= 255:
         canvas = canvas._replace(frames=canvas.frames.astype(np.uint8))
-    fresh = new_strip(canvas, room)
+    fresh = new_strip(pool, canvas, room)
     _copy(Strip(slots, canvas), fresh, used, opened)
     return fresh
 

@@ -41,7 +41,7 @@ from stages.binning.canvas import (
     event_words,
 )
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen
+from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen
 
 __all__ = ["TimeBin", "TimeBinConfig", "TimeBinState"]
 
@@ -97,7 +97,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         """Compile the kernel, or load it from Numba's cache."""
         from stages.binning import kernel
 
-        self._kernel = kernel
+        self._kernel, self._pool = kernel, Pool()
         header = Start(stream="", width=1, height=1, source="")
         warm = self._begin(self.start(header, size=(1, 1)), 0)
         self._draw(warm, event_words(empty_events()), 0)
@@ -114,7 +114,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             height=size[0],
             width=size[1],
             clock=np.zeros(CLOCK, dtype=np.int64),
-            strip=new_strip(make_canvas(options, header, self._room), self._room),
+            strip=new_strip(self._pool, make_canvas(options, header, self._room), self._room),
             tally=np.zeros(TALLY, dtype=np.int64),
             origin_us=None,
             taken=0,
@@ -125,7 +125,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         return state if options.origin_us is None else self._begin(state, options.origin_us)
 
     def reset(self, state: TimeBinState) -> TimeBinState:
-        """Forget what a time surface or a decay remembers; the grid goes on."""
+        """Forget what a time surface or a decay remembers, the open window's events included."""
         forget(state.strip.canvas)
         return state
 
@@ -209,8 +209,9 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         self, state: TimeBinState, words: NDArray[np.int64]
     ) -> tuple[TimeBinState, int]:
         """Anchor the grid at the first event of a possible time; return how many came before."""
-        (possible,) = np.nonzero((words[:, 0] < TIME_LIMIT_US) & (words[:, 0] > -TIME_LIMIT_US))
-        before = int(possible[0]) if len(possible) else len(words)
+        before = 0
+        while before < len(words) and abs(int(words[before, 0])) >= TIME_LIMIT_US:
+            before += 1
         state.tally[OVERFLOW] += before
         if before < len(words):
             state = self._begin(state, int(words[before, 0]))
@@ -292,7 +293,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         clock[LAST] -= used
         clock[START] += used * self._step_us
         return state._replace(
-            strip=cut_off(state.strip, used, opened, self._room),
+            strip=cut_off(self._pool, state.strip, used, opened, self._room),
             sent=state.sent + used,
             last_event_us=next((t for t in reversed(last) if t is not None), state.last_event_us),
         )

@@ -122,6 +122,10 @@ def test_the_port_carries_the_classes_and_the_trained_steps(path: Path) -> None:
             r"frames of \(2, 40, 40\), its input gives",
         ),
         (FramesPort(2, 40, 40, 10_000, 10_000), "was trained on bins of 25000 µs, its input gives"),
+        (
+            FramesPort(2, 40, 40, None, None),
+            "its input gives bins by the count of events; bin with",
+        ),
     ],
 )
 def test_frames_of_another_kind_are_refused(path: Path, port: FramesPort, text: str) -> None:
