@@ -22,7 +22,7 @@ from pipeline.events import EventArray, empty_events
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, Source
-from stages.formats.inspection import NO_TIME_US, Inspector
+from stages.formats.inspection import NO_TIME_US, Inspector, Violation
 from stages.formats.policies import Policies
 from stages.sources.capture import Capture, Device, Status
 from stages.sources.ring import Ring, Session, Taken
@@ -174,14 +174,16 @@ class LiveSource(Source[C, LiveState]):
         self, recording: "_Recording", taken: Taken, state: LiveState
     ) -> Generator[Played[LiveState], None, tuple["_Recording", LiveState]]:
         """Inspect and send events; where the clock was set back a new recording starts."""
-        events: EventArray | None = taken.events
+        events = taken.events
         while True:
-            assert events is not None
-            good, events = recording.inspect(events, taken.arrived_ns)
+            good, violation = recording.inspect(events, taken.arrived_ns)
             state = recording.count(state, len(good))
             yield Played([recording.events(good)] if len(good) else [], state)
-            if events is None:
+            if violation is None:
                 return recording, state
+            if not violation.reset:
+                raise DeviceError(f"{recording.session.source}: {violation}")
+            events = events[violation.number :]
             ended, state = recording, state._replace(recordings=state.recordings + 1)
             recording = _Recording(self.name, self.config, ended.session, state)
             yield Played([ended.end(), recording.start()], state)
@@ -214,16 +216,11 @@ class _Recording:
     def end(self) -> Message:
         return control(EndRecording(stream=self._stream, epoch=self._epoch))
 
-    def inspect(self, events: EventArray, arrived_ns: int) -> tuple[EventArray, EventArray | None]:
-        """Return the events that stay, and those from where the clock was set back."""
+    def inspect(self, events: EventArray, arrived_ns: int) -> tuple[EventArray, Violation | None]:
+        """Return the events that stay, and why they end before the others do."""
         good = self._inspector.inspect(events)
         self._last_us, self._arrived_ns = self._inspector.last_us, arrived_ns
-        violation = self._inspector.violation
-        if violation is None:
-            return good, None
-        if not violation.reset:
-            raise DeviceError(f"{self.session.source}: {violation}")
-        return good, events[violation.number :]
+        return good, self._inspector.violation
 
     def count(self, state: LiveState, sent: int) -> LiveState:
         before = self._before

@@ -316,15 +316,17 @@ def test_events_are_inspected_as_those_of_recordings_are() -> None:
     assert (account.taken, account.used) == (5, 3)
 
 
-def test_a_policy_may_end_the_run() -> None:
+def test_a_policy_may_end_the_run_behind_what_was_good() -> None:
     device = Scripted()
-    device.script.put(events(1))
-    device.script.put(events(2, x=9))
-    with (
-        Playing(Sockets(device, on_outside="raise")) as playing,
-        pytest.raises(DeviceError, match=r"scripted: it is at \(9, 2\), outside the 8×6 sensor"),
-    ):
-        playing.until_over()
+    bad = events(1, 2, 3)
+    bad["x"][1] = 9
+    device.script.put(bad)
+    with Playing(Sockets(device, on_outside="raise")) as playing:
+        with pytest.raises(DeviceError, match=r"scripted: it is at \(9, 2\), outside the 8×6 sens"):
+            playing.until_over()
+        assert playing.events["t"].tolist() == [1]
+        assert playing.account.taken == 3
+        assert playing.account.used == 1
 
 
 def test_by_default_nothing_ends_the_run() -> None:
