@@ -6,6 +6,7 @@ The file holds whole packets at any time: what was written before a crash can be
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,14 @@ _PACKET_EVENTS = 8192
 _PACKET_US = 10_000
 _BATCH_EVENTS = 1 << 16
 """How many events are written together, at most."""
+
+
+class _Packet(NamedTuple):
+    header: bytes
+    payload: bytes
+    events: int
+    first_us: int
+    last_us: int
 
 
 class Aedat4Writer(Writer):
@@ -60,7 +69,7 @@ class Aedat4Writer(Writer):
         self._compress = compressor(compression)
         self._stream = Stream(0, "events", "EVTS", source, width, height)
         self._xml = describe(self._stream, compression, attributes or {})
-        self._entries: list[tuple[int, int, int, int, int, int]] = []
+        self._entries: list[tuple[Any, ...]] = []
         # Here, so that a writer can be asked what it offers without Numba.
         from stages.formats import aedat4_kernel
 
@@ -92,8 +101,7 @@ class Aedat4Writer(Writer):
         finally:
             self._file.close()
 
-    def _packets(self, events: EventArray) -> list[tuple[bytes, int, int, int]]:
-        """Return whole packets, each with its number of events, first and last time."""
+    def _packets(self, events: EventArray) -> list[_Packet]:
         words = events.view(np.int64).reshape(-1, 2)
         kernel = self._kernel
         count = kernel.pack_events(words, _PACKET_EVENTS, _PACKET_US, self._buffer, self._ends)
@@ -102,22 +110,24 @@ class Aedat4Writer(Writer):
         for end in self._ends[:count].tolist():
             behind = at + kernel.PREFIX_BYTES + (end - begin) * EVENT.itemsize
             payload = self._compress(self._buffer.data[at:behind])
-            packet = _PACKET_HEADER.pack(self._stream.number, len(payload)) + payload
-            packets.append((packet, end - begin, int(times[begin]), int(times[end - 1])))
+            header = _PACKET_HEADER.pack(self._stream.number, len(payload))
+            times_us = int(times[begin]), int(times[end - 1])
+            packets.append(_Packet(header, payload, end - begin, *times_us))
             at, begin = behind, end
         return packets
 
-    def _append(self, packets: list[tuple[bytes, int, int, int]]) -> None:
+    def _append(self, packets: list[_Packet]) -> None:
         """Write packets together or, where there is no room for all, as many as there is for."""
+        parts = [part for packet in packets for part in packet[:2]]
         try:
-            place = self._file.append(b"".join(packet for packet, *_ in packets))
+            place = self._file.append(b"".join(parts))
         except OSError:
             if len(packets) == 1:
                 raise
-            for one in packets:
-                self._append([one])
+            for packet in packets:
+                self._append([packet])
             return
-        for packet, count, first_us, last_us in packets:
-            begin, size = place + _PACKET_HEADER.size, len(packet) - _PACKET_HEADER.size
-            self._entries.append((begin, self._stream.number, size, count, first_us, last_us))
-            place += len(packet)
+        for header, payload, *known in packets:
+            place += len(header)
+            self._entries.append((place, self._stream.number, len(payload), *known))
+            place += len(payload)

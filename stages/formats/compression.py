@@ -52,16 +52,16 @@ def _lz4_encoder() -> Callable[[Any], bytes]:
 
     from stages.formats import lz4_encoder_kernel as kernel
 
-    header = lz4.frame.LZ4FrameCompressor(
+    library = lz4.frame.LZ4FrameCompressor(
         block_size=lz4.frame.BLOCKSIZE_MAX256KB, block_linked=False
-    ).begin()
+    )
+    header = int.from_bytes(library.begin(), "little")
     table = np.empty(kernel.TABLE_SLOTS, np.int32)
 
     def compress(packet: Any) -> bytes:
         content = np.frombuffer(packet, np.uint8)
         frame = np.empty(kernel.largest_frame(len(content)), np.uint8)
-        size = kernel.encode_frame(content, int.from_bytes(header, "little"), table, frame)
-        return frame[:size].tobytes()
+        return frame[: kernel.encode_frame(content, header, table, frame)].tobytes()
 
     return compress
 

@@ -33,7 +33,6 @@ _FACTOR = 0x4F1B_BCDC_BFA5_3E0B
 """Odd and without pattern, so that the upper bits of a product depend on all bits of a word."""
 
 
-@njit(cache=True, nogil=True)
 def largest_frame(size: int) -> int:
     """Return the most bytes that `encode_frame` may need for a content of ``size``."""
     return size + size // 255 + 64 + (size // BLOCK_BYTES + 1) * SIZE_BYTES
