@@ -131,10 +131,11 @@ def serial_of(cameras: Sequence[Camera], wanted: str | None) -> str | None:
 
 def not_there(kind: str, wanted: str | None, cameras: Sequence[Camera]) -> str:
     """Say what was looked for, what is connected, and what to do."""
-    looked_for = f"no {kind} {wanted!r} is connected" if wanted else f"no {kind} is connected"
+    what = f"{kind} {wanted!r}" if wanted else kind
     others = ", ".join(f"{camera.model} {camera.serial}".strip() for camera in cameras)
-    remedy = "choose its serial" if others else "plug it in, or set wait = true"
-    return f"{looked_for}, there is {others or 'none'}; {remedy} (pipeline cameras lists them)"
+    if others:
+        return f"no {what} is connected, there is {others}; choose its serial"
+    return f"no {what} is connected; plug it in, or set wait = true (see pipeline cameras)"
 
 
 def first_line(error: Exception) -> str:

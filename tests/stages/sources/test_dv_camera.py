@@ -120,18 +120,16 @@ def test_a_camera_that_is_not_there_is_one_clear_error() -> None:
         source(Module(A1=Camera()), serial="B2").connect()
     assert str(caught.value) == (
         "no iniVation camera 'B2' is connected, there is DVXPLORER A1; choose its serial"
-        " (pipeline cameras lists them)"
     )
     with pytest.raises(DeviceError) as caught:
         source(Module()).connect()
     assert str(caught.value) == (
-        "no iniVation camera is connected, there is none; plug it in, or set wait = true"
-        " (pipeline cameras lists them)"
+        "no iniVation camera is connected; plug it in, or set wait = true (see pipeline cameras)"
     )
 
 
 def test_the_real_library_finds_no_camera_that_does_not_exist() -> None:
-    with pytest.raises(DeviceError, match="no iniVation camera 'NONE' is connected, there is "):
+    with pytest.raises(DeviceError, match="no iniVation camera 'NONE' is connected"):
         DvCamera("camera", DvCameraConfig(serial="NONE")).connect()
 
 

@@ -40,20 +40,24 @@ PREDICTIONS = """
 [[stage]]
 name = "bins"
 use = "time_bin"
+group = "all"
 window_us = 25_000
 size = [40, 40]
 [[stage]]
 name = "network"
 use = "snn"
+group = "all"
 weights = "random.safetensors"
 [[stage]]
 name = "decision"
 use = "aggregate"
+group = "all"
 over = "running"
 every = 3
 [[stage]]
 name = "file"
 use = "jsonl"
+group = "all"
 path = "out.jsonl"
 """
 SUPPORT = Path(__file__).parents[2] / "support"

@@ -143,8 +143,7 @@ def test_it_is_unplugged_and_plugged_in_again() -> None:
         (None, "neuromorphic-drivers is not installed; install event-pipeline[prophesee]"),
         (
             Package(),
-            "no camera is connected, there is none; plug it in, or set wait = true (pipeline"
-            " cameras lists them)",
+            "no camera is connected; plug it in, or set wait = true (see pipeline cameras)",
         ),
         (
             Package(problem="Access denied (insufficient permissions)"),
