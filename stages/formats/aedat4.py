@@ -26,7 +26,7 @@ from pipeline.errors import RecordingError
 from pipeline.events import EVENT, EventArray, empty_events
 from stages.formats.aedat4_header import Header, Stream, read_header
 from stages.formats.aedat4_table import decode_table
-from stages.formats.compression import decompressor, frame_headers
+from stages.formats.compression import decompressor
 from stages.formats.flatbuffer import root_table
 from stages.formats.inspection import Inspector
 from stages.formats.reader import BEGINNING, Decoded, Place, Position, Reader
@@ -172,8 +172,7 @@ class Aedat4Reader(Reader):
             return lambda offset: (0, empty_events())
         from stages.formats.aedat4_kernel import PREFIX_BYTES, decode_packets
 
-        accepted = frame_headers() if self._header.compression != "none" else []
-        headers = np.array(accepted, np.int64)
+        compressed = self._header.compression != "none"
         streams = np.array(list(self._header.streams), np.int64)
         buffer = bytearray(_RUN_BYTES)
         source = np.frombuffer(buffer, np.uint8)
@@ -182,7 +181,7 @@ class Aedat4Reader(Reader):
             got = os.preadv(self._file, [memoryview(buffer)[: self._end - offset]], offset)
             target = np.empty(PREFIX_BYTES + _RUN_EVENTS * EVENT.itemsize, np.uint8)
             used, count = decode_packets(
-                source[:got], streams, self._stream.number, headers, target
+                source[:got], streams, self._stream.number, compressed, target
             )
             if count < _RUN_EVENTS // 4:
                 # A few events must not keep a large array. (A copy of `EVENT` skips its padding.)

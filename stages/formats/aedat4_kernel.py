@@ -26,7 +26,7 @@ def decode_packets(
     source: NDArray[np.uint8],
     streams: NDArray[np.int64],
     stream: int,
-    headers: NDArray[np.int64],
+    compressed: bool,
     target: NDArray[np.uint8],
 ) -> tuple[int, int]:
     """Decode packets up to the first that is not whole, does not fit or is not ordinary.
@@ -35,7 +35,7 @@ def decode_packets(
         source: (n,) part of a file that begins with a packet.
         streams: (k,) the numbers of all streams.
         stream: that of the events to decode.
-        headers: as for `decode_frame`; none where packets are not compressed.
+        compressed: whether packets are frames of LZ4.
         target: (m,) the events are put here, from byte `PREFIX_BYTES` on.
 
     Returns:
@@ -54,8 +54,8 @@ def decode_packets(
         if not known:
             break
         if number == stream:
-            if len(headers):
-                end = _decode_packet(source, begin, behind, headers, target, to)
+            if compressed:
+                end = _decode_packet(source, begin, behind, target, to)
             else:
                 end = _copy_events(source, begin, behind, target, to)
             if end < 0:
@@ -81,7 +81,6 @@ def _decode_packet(
     source: NDArray[np.uint8],
     begin: int,
     end: int,
-    headers: NDArray[np.int64],
     target: NDArray[np.uint8],
     to: int,
 ) -> int:
@@ -97,7 +96,7 @@ def _decode_packet(
         load64(target, start + 16),
         load64(target, start + 24),
     )
-    end = decode_frame(source, begin, end, headers, target, start)
+    end = decode_frame(source, begin, end, target, start)
     first, events = _find_events(target, start, end)
     if first == to:
         end = to + events * _EVENT_BYTES

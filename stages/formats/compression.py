@@ -7,13 +7,12 @@ those that are damaged, to say how.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
-from itertools import product
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LARGEST_PACKET", "NAMES", "compressor", "decompressor", "frame_headers"]
+__all__ = ["LARGEST_PACKET", "NAMES", "compressor", "decompressor"]
 
 LARGEST_PACKET = 1 << 30
 """Bytes of a decompressed packet; 67 million events."""
@@ -40,8 +39,7 @@ def compressor(name: str) -> Callable[[Any], bytes]:
     if name == "lz4_high":
         import lz4.frame
 
-        # Without its size, a frame is one that the fast decoder takes.
-        return partial(lz4.frame.compress, compression_level=9, store_size=False)
+        return partial(lz4.frame.compress, compression_level=9)
     import zstandard
 
     return zstandard.ZstdCompressor(level=19 if name.endswith("high") else 3).compress
@@ -64,16 +62,6 @@ def _lz4_encoder() -> Callable[[Any], bytes]:
         return frame[: kernel.encode_frame(content, header, table, frame)].tobytes()
 
     return compress
-
-
-@cache
-def frame_headers() -> list[int]:
-    """Return the LZ4 frame headers that the fast decoder takes, as `lz4_kernel` wants them."""
-    import lz4.frame
-
-    kinds = product(range(4, 8), (True, False))
-    frames = [lz4.frame.LZ4FrameCompressor(block_size=a, block_linked=b) for a, b in kinds]
-    return [int.from_bytes(frame.begin(), "little") for frame in frames]
 
 
 def _lz4(payload: bytes) -> bytes:

@@ -46,7 +46,7 @@ def encode_frame(
 
     Args:
         source: (n,) the content.
-        header: a frame header for independent blocks of `BLOCK_BYTES`, as in `decode_frame`.
+        header: a frame header for independent blocks of `BLOCK_BYTES`, its seven bytes as a number.
         table: (`TABLE_SLOTS`,) to be used as it is; what it holds means nothing.
         target: at least `largest_frame` bytes.
 

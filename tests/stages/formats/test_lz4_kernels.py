@@ -7,11 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recordings import some_events
-from stages.formats.compression import compressor, frame_headers
+from stages.formats.compression import compressor
 from stages.formats.lz4_encoder_kernel import BLOCK_BYTES, largest_frame
 from stages.formats.lz4_kernel import decode_frame
 
-HEADERS = np.array(frame_headers(), np.int64)
 GUARD = 64
 EVENTS = some_events(3_000, size=40).tobytes()
 encode = compressor("lz4")
@@ -22,7 +21,7 @@ def decode(frame: bytes, room: int) -> bytes | None:
     whole = np.full(room + 2 * GUARD, 170, np.uint8)
     source = np.frombuffer(b"\x55" * GUARD + frame + b"\x55" * GUARD, np.uint8)
     target = whole[: room + GUARD]
-    end = decode_frame(source, GUARD, GUARD + len(frame), HEADERS, target, GUARD)
+    end = decode_frame(source, GUARD, GUARD + len(frame), target, GUARD)
     assert np.all(whole[:GUARD] == 170)
     assert np.all(whole[room + GUARD :] == 170)
     assert end == -1 or GUARD <= end <= room + GUARD
@@ -62,18 +61,20 @@ def test_a_frame_that_we_write_is_read_by_both(content: bytes) -> None:
     size=st.sampled_from([4, 5, 6, 7]),
     linked=st.booleans(),
     level=st.sampled_from([-5, 0, 9]),
+    sized=st.booleans(),
 )
-@example(content=EVENTS * 12, size=4, linked=True, level=0)
-@example(content=EVENTS * 12, size=4, linked=False, level=9)
-@example(content=bytes(100_000) + EVENTS, size=4, linked=True, level=0)
-@example(content=np.random.default_rng(1).bytes(100_000), size=4, linked=True, level=0)
+@example(content=EVENTS * 12, size=4, linked=True, level=0, sized=False)
+@example(content=EVENTS * 12, size=4, linked=False, level=9, sized=True)
+@example(content=bytes(100_000) + EVENTS, size=4, linked=True, level=0, sized=False)
+@example(content=np.random.default_rng(1).bytes(10**5), size=4, linked=True, level=0, sized=True)
 def test_a_frame_of_the_library_is_read(
-    content: bytes, size: int, linked: bool, level: int
+    content: bytes, size: int, linked: bool, level: int, sized: bool
 ) -> None:
     library = lz4.frame.LZ4FrameCompressor(
         block_size=size, block_linked=linked, compression_level=level, auto_flush=True
     )
-    begin, parts = library.begin(), (content[: len(content) // 3], content[len(content) // 3 :])
+    begin = library.begin(len(content) if sized else 0)
+    parts = content[: len(content) // 3], content[len(content) // 3 :]
     frame = begin + b"".join(library.compress(part) for part in parts if part) + library.flush()
     assert decode(frame, len(content)) == content
     assert decode(frame + b"what follows", len(content)) == content
@@ -81,11 +82,24 @@ def test_a_frame_of_the_library_is_read(
         assert decode(frame, len(content) - 1) is None
 
 
-@pytest.mark.parametrize("option", ["store_size", "block_checksum", "content_checksum"])
+@pytest.mark.parametrize("option", ["block_checksum", "content_checksum"])
 def test_a_frame_that_promises_more_is_left_to_the_library(option: str) -> None:
     assert decode(lz4.frame.compress(EVENTS, store_size=False), len(EVENTS)) == EVENTS
-    options = {"store_size": False, option: True}
-    assert decode(lz4.frame.compress(EVENTS, **options), len(EVENTS)) is None
+    assert decode(lz4.frame.compress(EVENTS, **{option: True}), len(EVENTS)) is None
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_no_byte_of_a_header_can_be_another(sized: bool) -> None:
+    frame = lz4.frame.compress(EVENTS[:800], store_size=sized)
+    assert decode(frame, 800) == EVENTS[:800]
+    for at in range(15 if sized else 7):
+        for value in {*range(256)} - {frame[at]}:
+            assert decode(frame[:at] + bytes([value]) + frame[at + 1 :], 800) is None
+
+
+def test_a_frame_that_is_not_as_long_as_it_says_is_refused() -> None:
+    long, short = (lz4.frame.compress(EVENTS[:size]) for size in (800, 784))
+    assert decode(short[:15] + long[15:], 800) is None
 
 
 def test_every_cut_is_refused() -> None:
