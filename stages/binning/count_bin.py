@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.events import empty_events
 from pipeline.messages import Events, Frames, Message, Start, Windows, data
 from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, Transform
 from stages.binning.canvas import CUT, NEVER_US, OUTSIDE, OVERFLOW, TALLY, event_words
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen
+from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen, widths
 
 __all__ = ["CountBin", "CountBinConfig", "CountBinState"]
 
@@ -80,8 +81,9 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
 
         self._kernel, self._pool = kernel, Pool()
         warm = self.start(Start(stream="", width=1, height=1, source=""), size=(1, 1))
-        self._screened(warm, warm.held)
-        self._draw(warm, 1, 0)
+        self._screened(warm, event_words(empty_events()))
+        for strip in widths(warm.strip):
+            self._draw(warm._replace(strip=strip), 1, 0)
 
     def start(self, header: Start, size: tuple[int, int] | None = None) -> CountBinState:
         """Return the state in front of a recording's first event."""
@@ -171,7 +173,10 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
         before = len(state.held)
         held = np.empty((before + len(words), 2), dtype=np.int64)
         held[:before] = state.held
-        count = self._kernel.screen(words, held[before:], state.strip.canvas, state.tally)
+        canvas = state.strip.canvas
+        count = self._kernel.screen(
+            words, held[before:], canvas.columns, canvas.rows, canvas.plane, state.tally
+        )
         return held[: before + count]
 
     def _draw(self, state: CountBinState, size: int, windows: int) -> int:

@@ -269,7 +269,7 @@ def _draw(
     low_us: int,
     high_us: int,
     tally: NDArray[np.int64],
-) -> int:
+) -> Any:
     """Draw a run of events and return its end.
 
     The run ends in front of an event that lies outside the time from ``low_us`` to ``high_us``,
@@ -304,9 +304,10 @@ def _open(canvas: Canvas, slots: Slots, slot: int, start_us: int, end_us: int) -
 
 
 @njit(nogil=True)
-def _is_outside(canvas: Canvas, word: np.uint64) -> bool:
-    place = canvas.columns[word & _X_BITS] + canvas.rows[(word >> _Y_SHIFT) & _X_BITS]
-    return bool(place >= np.uint32(canvas.plane))
+def _is_outside(
+    columns: NDArray[np.uint32], rows: NDArray[np.uint32], plane: int, word: np.uint64
+) -> bool:
+    return bool(columns[word & _X_BITS] + rows[(word >> _Y_SHIFT) & _X_BITS] >= np.uint32(plane))
 
 
 @njit(cache=True, nogil=True)
@@ -421,7 +422,8 @@ def bin_by_time(
                 for slot in range(first + 1, last + 1):
                     _draw(canvas, slots, slot, words, i, stop, low_us, high_us, tally)
             if stop == i:
-                if not _is_outside(canvas, np.uint64(words[i, 1])):
+                columns, rows, word = canvas.columns, canvas.rows, np.uint64(words[i, 1])
+                if not _is_outside(columns, rows, canvas.plane, word):
                     return i, CROWDED
                 tally[OUTSIDE] += 1
                 stop += 1
@@ -438,13 +440,22 @@ def bin_by_time(
 
 
 @njit(cache=True, nogil=True)
-def screen(words: Words, kept: Words, canvas: Canvas, tally: NDArray[np.int64]) -> int:
+def screen(
+    words: Words,
+    kept: Words,
+    columns: NDArray[np.uint32],
+    rows: NDArray[np.uint32],
+    plane: int,
+    tally: NDArray[np.int64],
+) -> int:
     """Copy the events that are of the sensor and of a possible time; return how many.
 
     Args:
         words: (n, 2) events.
         kept: (n, 2) where they are written to.
-        canvas: knows the sensor.
+        columns: see `place_tables`; ``rows`` likewise.
+        rows: see above.
+        plane: pixels of a channel.
         tally: (5,) running counts of what was refused.
     """
     count = 0
@@ -452,7 +463,7 @@ def screen(words: Words, kept: Words, canvas: Canvas, tally: NDArray[np.int64]) 
         t_us, word = words[i, 0], words[i, 1]
         if t_us >= TIME_LIMIT_US or t_us <= -TIME_LIMIT_US:
             tally[OVERFLOW] += 1
-        elif _is_outside(canvas, np.uint64(word)):
+        elif _is_outside(columns, rows, plane, np.uint64(word)):
             tally[OUTSIDE] += 1
         else:
             kept[count, 0], kept[count, 1] = t_us, word

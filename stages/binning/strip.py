@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.binning.canvas import NEVER_US, Canvas, Slots
+from stages.binning.canvas import Canvas, Counts, Slots
 
-__all__ = ["Pool", "Strip", "cut_off", "new_strip", "smallest", "widen"]
+__all__ = ["Pool", "Strip", "cut_off", "new_strip", "smallest", "widen", "widths"]
 
 _STRIP_BYTES = 2 << 20
 _STRIP_WINDOWS = 256
 _POOL_BUFFERS = 4
+_POOL_BUFFER_BYTES = 16 << 20
 
 
 class Pool:
@@ -40,7 +41,8 @@ class Pool:
             if buffer.nbytes == size and sys.getrefcount(buffer) == 3:
                 return buffer.view(dtype).reshape(shape)
         buffer = np.empty(size, dtype=np.uint8)
-        self._buffers = [buffer, *self._buffers[: _POOL_BUFFERS - 1]]
+        if size <= _POOL_BUFFER_BYTES:
+            self._buffers = [buffer, *self._buffers[: _POOL_BUFFERS - 1]]
         return buffer.view(dtype).reshape(shape)
 
 
@@ -56,7 +58,7 @@ def new_strip(pool: Pool, canvas: Canvas, room: int) -> Strip:
     frame_bytes = canvas.frames.shape[1] * canvas.frames.itemsize
     count = max(2 * room, min(_STRIP_WINDOWS, _STRIP_BYTES // frame_bytes))
     frames = pool.empty((count, canvas.frames.shape[1]), canvas.frames.dtype)
-    slots = Slots(*(np.full(count, NEVER_US, dtype=np.int64) for _ in range(3)))
+    slots = Slots(*np.empty((3, count), dtype=np.int64))
     return Strip(slots, canvas._replace(frames=frames))
 
 
@@ -87,6 +89,11 @@ def widen(strip: Strip, opened: int) -> Strip:
     frames = np.empty(canvas.frames.shape, dtype=np.uint16)
     frames[:opened] = canvas.frames[:opened]
     return Strip(slots, canvas._replace(frames=frames))
+
+
+def widths(strip: Strip) -> list[Strip]:
+    """Return the strip as a run may come to have it, for a kernel to be compiled for."""
+    return [strip, widen(strip, 0)] if isinstance(strip.canvas, Counts) else [strip]
 
 
 def smallest(frames: NDArray[Any]) -> NDArray[Any]:

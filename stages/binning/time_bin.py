@@ -41,7 +41,7 @@ from stages.binning.canvas import (
     event_words,
 )
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen
+from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen, widths
 
 __all__ = ["TimeBin", "TimeBinConfig", "TimeBinState"]
 
@@ -100,8 +100,9 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         self._kernel, self._pool = kernel, Pool()
         header = Start(stream="", width=1, height=1, source="")
         warm = self._begin(self.start(header, size=(1, 1)), 0)
-        self._draw(warm, event_words(empty_events()), 0)
-        self._close_until(warm, 0)
+        for strip in widths(warm.strip):
+            self._draw(warm._replace(strip=strip), event_words(empty_events()), 0)
+            self._close_until(warm._replace(strip=strip), 0)
 
     def start(self, header: Start, size: tuple[int, int] | None = None) -> TimeBinState:
         """Return the state in front of a recording's first event."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from numpy.typing import NDArray
 from streams import account, cuts, event_arrays, recording, rows, through
 
@@ -235,6 +236,32 @@ def test_events_between_windows_are_refused_and_counted() -> None:
     result = account(bins(window_us=10, step_us=25), list(recording(events)))
     assert result.refused["between windows"] == 3
     assert (result.used, result.made, result.due) == (3, 2, 2)
+
+
+@given(
+    event_arrays(), cuts(), st.integers(1, 40), st.integers(1, 60), st.lists(st.integers(0, 300))
+)
+def test_idle_watermarks_close_each_window_once(
+    events: EventArray, where: list[int], window_us: int, step_us: int, ahead_us: list[int]
+) -> None:
+    messages: list[Message] = []
+    for message in recording(events, where):
+        header, extra = message.header, ahead_us[len(messages) :][:1]
+        if isinstance(header, Events) and extra:
+            message = message._replace(
+                header=structs.replace(header, watermark_us=max(0, header.watermark_us) + extra[0])
+            )
+        messages.append(message)
+    options = {"window_us": window_us, "step_us": step_us}
+    frames = [
+        m.header for m in through([bins(**options)], messages) if isinstance(m.header, Frames)
+    ]
+    starts = [one.windows.span_us(k)[0] for one in frames for k in range(len(one.windows))]
+    first_us = int(events["t"][0]) if len(events) else 0
+    assert starts == list(range(first_us, first_us + len(starts) * step_us, step_us))
+    result = account(bins(**options), messages)
+    assert result.taken == result.used + sum(result.refused.values())
+    assert result.made == result.due == len(starts)
 
 
 def test_so_many_windows_must_not_be_open_at_a_time() -> None:
