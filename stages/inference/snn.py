@@ -59,10 +59,11 @@ class Snn(Transform[SnnConfig, SnnState]):
         height, width = card.input_size
         got = (frames.channels, frames.height, frames.width)
         if None not in got and got != (2, height, width):
+            kind = "" if frames.channels == 2 else ' with frame = "counts"'
             raise PortError(
                 "weights",
                 f"{self._name} takes frames of (2, {height}, {width}), its input gives {got};"
-                f" bin to size = [{height}, {width}]",
+                f" bin to size = [{height}, {width}]{kind}",
             )
         if frames.window_us != card.window_us and self.config.mismatch == "refuse":
             if frames.window_us is None:
