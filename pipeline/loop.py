@@ -1,5 +1,6 @@
 """The loop that drives one stage: the only code that owns its state, its queues and its clock."""
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -109,6 +110,8 @@ def drive_source(
         busy_ns += time.monotonic_ns() - begun
         if played is None:
             break
+        if played.remark:
+            print(f"{stage.name}: {played.remark}", file=sys.stderr, flush=True)
         go_on, retimed = pacer.wait(played.due_us, played.wait_s)
         if not go_on:
             break

@@ -130,6 +130,8 @@ class Played(NamedTuple, Generic[S]):
     """Event time at which the messages are due when the source is paced."""
     wait_s: float = 0.0
     """How long the source would like to be left alone."""
+    remark: str = ""
+    """What a person watching should know now, such as that a camera was unplugged."""
 
 
 class Source(Stage[C], Generic[C, S]):

@@ -68,7 +68,9 @@ def _show(outcome: "Outcome", json: bool) -> None:
 
     from pipeline.ledger import ledger_table, timing_lines
 
-    if not outcome.reports:
+    failed = any(report.failure is not None for report in outcome.reports)
+    played = any(report.account is not None and report.account.taken for report in outcome.reports)
+    if not outcome.reports or (failed and not played):
         return
     # Where no terminal sets a width, a log file keeps its rows whole.
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)

@@ -7,7 +7,7 @@ ring. What a device is, and how it is lost, is here too.
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, NamedTuple
@@ -21,6 +21,7 @@ __all__ = ["Capture", "Device", "Lost", "Status"]
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 1.0
 _CLOSE_S = 1.0
+_REMARKS = 100
 
 
 class Lost(Exception):
@@ -89,6 +90,7 @@ class Capture:
     Attributes:
         status: what is known; read it before looking into the ring.
         failure: why the capture ended before its time.
+        remarks: what a person should know of it, oldest first; take them out on the left.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Capture:
     ) -> None:
         self.status = Status(None, time.monotonic_ns())
         self.failure: Exception | None = None
+        self.remarks: deque[str] = deque(maxlen=_REMARKS)
         self._connect = connect
         self._ring = ring
         self._on_lost = on_lost
@@ -164,7 +167,9 @@ class Capture:
                     self.status = Status(session, looked_ns)
                 else:
                     self._ring.put(events, session, time.monotonic_ns())
-        except Lost:
+        except Lost as loss:
+            again = "; connecting again" if self._on_lost == "retry" else ""
+            self.remarks.append(f"{device.source}: {loss}{again}")
             self._let_go()
             self.status = Status(None, time.monotonic_ns())
             return True
@@ -174,10 +179,17 @@ class Capture:
         """Try to connect until it works; None when the capture is closed before."""
         began = time.monotonic()
         pause_s = _FIRST_RETRY_S if self._sessions else 0.0
+        told = self._sessions > 0
         while not self._stop.wait(pause_s):
             try:
-                return self._connect()
+                device = self._connect()
+                if told:
+                    self.remarks.append(f"{device.source}: is there")
+                return device
             except DeviceError as error:
+                if not told and not self._sessions:
+                    self.remarks.append(f"{error}; waiting for it")
+                told = True
                 tried_s = time.monotonic() - began
                 if self._give_up_s is not None and tried_s >= self._give_up_s:
                     raise DeviceError(f"{error}; gave up after {tried_s:.1f} s") from None

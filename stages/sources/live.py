@@ -127,6 +127,8 @@ class LiveSource(Source[C, LiveState]):
         self._capture.start(self.config.wait)
         recording: _Recording | None = None
         while True:
+            while self._capture.remarks:
+                yield Played([], state, remark=self._capture.remarks.popleft())
             # In this order: what the status says has come is in the ring by then.
             status = self._capture.status
             taken = self._ring.take(self.config.batch_events)
@@ -146,6 +148,8 @@ class LiveSource(Source[C, LiveState]):
             else:
                 idle = recording.idle(status) if recording is not None else None
                 yield Played([] if idle is None else [idle], state, wait_s=_POLL_S)
+        while self._capture.remarks:
+            yield Played([], state, remark=self._capture.remarks.popleft())
         if self._capture.failure is not None:
             raise self._capture.failure
 

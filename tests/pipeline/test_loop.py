@@ -287,3 +287,12 @@ def test_latency_of_an_unpaced_source_counts_from_release(clock: Time) -> None:
     report = run(ListSink(), sender.arrived)
     assert report.latency is not None
     assert (report.latency.since, report.latency.max_ms) == ("release", 2.0)
+
+
+def test_what_a_source_remarks_is_told_the_user(capfd: pytest.CaptureFixture[str]) -> None:
+    class Talking(ListSource):
+        def play(self, state: int) -> Iterator[Played[int]]:
+            yield Played([], state, remark="unplugged; connecting again")
+
+    drive_source(Talking([]), [], Playback())
+    assert capfd.readouterr().err == "list: unplugged; connecting again\n"

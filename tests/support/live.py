@@ -69,6 +69,7 @@ class Playing:
     def __init__(self, source: LiveSource[Any]) -> None:
         self.source = source
         self.messages: list[Message] = []
+        self.remarks: list[str] = []
         self.over = False
         self._pause = threading.Event()
 
@@ -102,6 +103,7 @@ class Playing:
         if played.wait_s:
             self._pause.wait(played.wait_s)
         self.messages += played.messages
+        self.remarks += [played.remark] if played.remark else []
         self.state = played.state
 
     def until(self, reached: Callable[["Playing"], bool]) -> "Playing":

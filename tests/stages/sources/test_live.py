@@ -145,6 +145,7 @@ def test_a_lost_device_ends_the_recording_and_begins_another_when_it_is_back() -
     assert [header.epoch for header in playing.headers if isinstance(header, Events)][-1] == 1
     assert account.notes == {"reconnections": 1}
     assert account.refused == {}
+    assert playing.remarks == ["first: unplugged; connecting again", "second: is there"]
 
 
 def test_the_stream_can_end_with_the_device() -> None:
@@ -194,6 +195,8 @@ def test_a_device_may_be_waited_for() -> None:
         source.plugged.put(device)
         playing.until_events(1)
         assert playing.account.notes == {}
+    told = "no device is plugged in; plug it in; waiting for it"
+    assert playing.remarks == [told, "scripted: is there"]
 
 
 def test_a_bug_in_a_driver_is_told_after_what_came_before_it() -> None:
