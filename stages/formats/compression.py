@@ -55,10 +55,13 @@ def _lz4_encoder() -> Callable[[Any], bytes]:
     )
     header = int.from_bytes(library.begin(), "little")
     table = np.empty(kernel.TABLE_SLOTS, np.int32)
+    frame = np.empty(0, np.uint8)
 
     def compress(packet: Any) -> bytes:
+        nonlocal frame
         content = np.frombuffer(packet, np.uint8)
-        frame = np.empty(kernel.largest_frame(len(content)), np.uint8)
+        if len(frame) < (room := kernel.largest_frame(len(content))):
+            frame = np.empty(room, np.uint8)
         return frame[: kernel.encode_frame(content, header, table, frame)].tobytes()
 
     return compress
