@@ -79,7 +79,7 @@ def _mark_counts_8(
     canvas: Counts, frame: Frame, memory: Memory, plane: np.uint32, event: Event, span: Span
 ) -> int:
     place, on, _ = event
-    at = place + plane * np.uint32(on)
+    at = place + (plane if on else np.uint32(0))
     count = np.uint8(frame[at] + np.uint8(1))
     frame[at] = count
     if count == 0:
@@ -92,7 +92,7 @@ def _mark_counts_16(
     canvas: Counts, frame: Frame, memory: Memory, plane: np.uint32, event: Event, span: Span
 ) -> int:
     place, on, _ = event
-    at = place + plane * np.uint32(on)
+    at = place + (plane if on else np.uint32(0))
     count = np.uint16(frame[at] + np.uint16(1))
     frame[at] = count
     if count == 0:
@@ -105,7 +105,7 @@ def _mark_binary(
     canvas: Binary, frame: Frame, memory: Memory, plane: np.uint32, event: Event, span: Span
 ) -> int:
     place, on, _ = event
-    frame[place + plane * np.uint32(on)] = 1
+    frame[place + (plane if on else np.uint32(0))] = 1
     return 0
 
 
@@ -140,7 +140,7 @@ def _mark_surface(
     canvas: Surface, frame: Frame, memory: Memory, plane: np.uint32, event: Event, span: Span
 ) -> int:
     place, on, t_us = event
-    at = place + plane * np.uint32(on)
+    at = place + (plane if on else np.uint32(0))
     memory[at] = max(memory[at], t_us)
     return 0
 
@@ -149,7 +149,7 @@ def _mark_decay(
     canvas: Decay, frame: Frame, memory: Memory, plane: np.uint32, event: Event, span: Span
 ) -> int:
     place, on, t_us = event
-    at = place + plane * np.uint32(on)
+    at = place + (plane if on else np.uint32(0))
     memory[at] += math.exp((t_us - span[1]) / canvas.tau_us)
     return 0
 
