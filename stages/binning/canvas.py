@@ -2,6 +2,9 @@
 
 A canvas is a named tuple of the frames that are being drawn and of all it takes to draw an event
 into one of them. Its type says what a frame holds. The arrays are written to in place.
+
+The numbers named here are compiled into `kernel`, whose cache does not look at this file: a change
+of them must go with a change there.
 """
 
 from typing import Any, NamedTuple, TypeAlias
