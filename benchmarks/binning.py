@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.binning [RECORDING]. Without one, random events of 320×240 pixels are
 made. All binning is into windows of 10 ms, of events that lie in memory in arrays of 1 048 576, and
-of 16 384 as `replay` sends them. Times are of the processor, which other programs disturb less than
+of 65 536 as `replay` sends them. Times are of the processor, which other programs disturb less than
 the clock; each figure is the best of several runs, taken in turns.
 """
 
@@ -30,7 +30,7 @@ from stages.formats import open_recording
 
 WINDOW_US = 10_000
 TAU_US = 20_000
-MESSAGE_EVENTS = (1_048_576, 16_384)
+MESSAGE_EVENTS = (1_048_576, 65_536)
 MOST_EVENTS = 8_000_000
 TONIC_EVENTS = 500_000
 RUNS = 5

@@ -35,6 +35,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         sensor_size: (height, width) of the sensor that the frames came from, pixels.
         input_size: (height, width) of a frame, pixels.
         window_us: Length of one time step, microseconds.
+        frame: What a frame holds, as the stages that make it call it: ``counts`` of events.
         steps: Steps that one prediction is the mean of.
         data: What it was trained on; says so when the data are simulated.
         accuracy: What share was right, and of which recordings.
@@ -53,6 +54,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     accuracy: str
     licence: str
     created_by: str
+    frame: str = "counts"
 
 
 class _Tensor(msgspec.Struct):

@@ -26,6 +26,7 @@ class LabelledFrames:
         classes: Class names.
         sensor_size: (height, width) of the sensor before binning, pixels.
         window_us: Length of a step, microseconds.
+        frame: What a frame holds: ``counts`` of events, or ``binary``.
 
     Raises:
         ModelError: The arrays do not fit each other.
@@ -37,6 +38,7 @@ class LabelledFrames:
     classes: tuple[str, ...]
     sensor_size: tuple[int, int]
     window_us: int
+    frame: str = "counts"
 
     def __post_init__(self) -> None:
         """Check shapes, dtype and labels."""

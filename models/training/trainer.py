@@ -129,7 +129,7 @@ def train(
 
 def _check(recipe: Recipe, train: LabelledFrames, validation: LabelledFrames) -> None:
     """Refuse splits that differ in kind or share people."""
-    for fact in ("classes", "sensor_size", "window_us"):
+    for fact in ("classes", "sensor_size", "window_us", "frame"):
         if getattr(train, fact) != getattr(validation, fact):
             raise ModelError(
                 f"{fact} must be the same for training and validation, got "
@@ -163,6 +163,7 @@ def _card(
         accuracy=accuracy,
         licence=recipe.card.licence,
         created_by=created_by,
+        frame=data.frame,
     )
 
 

@@ -106,6 +106,7 @@ def _frames(
             classes=GESTURES,
             sensor_size=(source.height or 0, source.width or 0),
             window_us=port.window_us,
+            frame=port.frame,
         )
 
 

@@ -33,7 +33,7 @@ class SnnConfig(StageConfig):
     threads: int = Field(1, ge=1)
     """Processor cores for one step, when it runs on the processor."""
     mismatch: Literal["refuse", "allow"] = "refuse"
-    """Whether bins of another length than the model was trained on are refused."""
+    """Whether bins of another length or kind than the model was trained on are refused."""
 
 
 class SnnState(NamedTuple):
@@ -59,11 +59,17 @@ class Snn(Transform[SnnConfig, SnnState]):
         height, width = card.input_size
         got = (frames.channels, frames.height, frames.width)
         if None not in got and got != (2, height, width):
-            kind = "" if frames.channels == 2 else ' with frame = "counts"'
+            kind = "" if frames.frame == card.frame else f' with frame = "{card.frame}"'
             raise PortError(
                 "weights",
                 f"{self._name} takes frames of (2, {height}, {width}), its input gives {got};"
                 f" bin to size = [{height}, {width}]{kind}",
+            )
+        if frames.frame != card.frame and self.config.mismatch == "refuse":
+            raise PortError(
+                "weights",
+                f"{self._name} was trained on {card.frame}, its input gives {frames.frame}; set"
+                f' frame = "{card.frame}", or mismatch = "allow" to run it all the same',
             )
         if frames.window_us != card.window_us and self.config.mismatch == "refuse":
             if frames.window_us is None:

@@ -52,7 +52,7 @@ class ReplayConfig(Policies):
     nothing declares is measured by reading the recording once more."""
     stream: str | None = None
     """Which stream of events to play where a recording has several: its name, camera or topic."""
-    batch_events: int = Field(16_384, ge=1, le=16_777_216)
+    batch_events: int = Field(65_536, ge=1, le=16_777_216)
     """Events in a message, at most; it never changes the result."""
 
 
