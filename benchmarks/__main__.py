@@ -27,7 +27,7 @@ from pipeline.offline import play, run_chain
 from pipeline.queues import Receiver, Sender
 from stages.binning.time_bin import TimeBin, TimeBinConfig
 from stages.formats import open_recording
-from stages.formats.aedat4_writer import Aedat4Writer
+from stages.formats.aedat.aedat4_writer import Aedat4Writer
 from stages.sources.replay import Replay, ReplayConfig
 
 STEPS = 60

@@ -14,8 +14,8 @@ from models.simulation import GESTURES
 from pipeline.errors import RecordingError
 from pipeline.events import events_from_columns
 from stages.datasets.labels import Label, labels_path, read_labels, write_labels
-from stages.formats.aedat4_header import read_header
-from stages.formats.aedat4_writer import Aedat4Writer
+from stages.formats.aedat.aedat4_header import read_header
+from stages.formats.aedat.aedat4_writer import Aedat4Writer
 
 if TYPE_CHECKING:
     from models.simulation.session import SessionPlan

@@ -46,23 +46,23 @@ def _own(module: str, name: str, *endings: str) -> Format:
 
 
 FORMATS: dict[str, Format] = {
-    "AEDAT4": _own("aedat4", "Aedat4", ".aedat4"),
-    "AEDAT 3.1": _own("aedat3", "Aedat3", ".aedat3"),
-    "AEDAT 2.0": _own("aedat2", "Aedat2", ".aedat2", ".aedat"),
-    "AEDAT 1.0": _own("aedat1", "Aedat1"),
-    "EVT2": _own("evt2", "Evt2", ".evt2"),
-    "EVT2.1": _own("evt21", "Evt21"),
-    "EVT3": _own("evt3", "Evt3", ".raw", ".evt3"),
-    "DAT": _own("dat", "Dat", ".dat"),
+    "AEDAT4": _own("aedat.aedat4", "Aedat4", ".aedat4"),
+    "AEDAT 3.1": _own("aedat.aedat3", "Aedat3", ".aedat3"),
+    "AEDAT 2.0": _own("aedat.aedat2", "Aedat2", ".aedat2", ".aedat"),
+    "AEDAT 1.0": _own("aedat.aedat1", "Aedat1"),
+    "EVT2": _own("prophesee.evt2", "Evt2", ".evt2"),
+    "EVT2.1": _own("prophesee.evt21", "Evt21"),
+    "EVT3": _own("prophesee.evt3", "Evt3", ".raw", ".evt3"),
+    "DAT": _own("prophesee.dat", "Dat", ".dat"),
     "ES": _own("es", "EventStream", ".es"),
     "N-MNIST": _own("nmnist", "Nmnist"),
-    "HDF5": _own("hdf5", "Hdf5", ".h5", ".hdf5"),
-    "NPY": _own("npy", "Npy", ".npy"),
-    "NPZ": _own("npz", "Npz", ".npz"),
-    "CSV": _own("csv_text", "Csv", ".csv", ".txt"),
-    "MAT": _own("mat", "Mat"),
-    "ROS bag": _own("rosbag", "RosBag"),
-    "ROS bag 2": _own("rosbag", "RosBag"),
+    "HDF5": _own("tables.hdf5", "Hdf5", ".h5", ".hdf5"),
+    "NPY": _own("tables.npy", "Npy", ".npy"),
+    "NPZ": _own("tables.npz", "Npz", ".npz"),
+    "CSV": _own("tables.csv_text", "Csv", ".csv", ".txt"),
+    "MAT": _own("tables.mat", "Mat"),
+    "ROS bag": _own("ros.rosbag", "RosBag"),
+    "ROS bag 2": _own("ros.rosbag", "RosBag"),
 }
 """All formats by name."""
 

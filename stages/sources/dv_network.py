@@ -23,9 +23,9 @@ from pipeline.errors import DeviceError
 from pipeline.events import EVENT, EventArray, concatenate_events, empty_events
 from pipeline.ports import EventsPort
 from pipeline.stage import PortError
-from stages.formats.aedat4_header import MAGIC, Stream, read_header
-from stages.formats.compression import decompressor
-from stages.formats.flatbuffer import root_table
+from stages.formats.aedat.aedat4_header import MAGIC, Stream, read_header
+from stages.formats.aedat.compression import decompressor
+from stages.formats.aedat.flatbuffer import root_table
 from stages.sources.capture import Device, Lost
 from stages.sources.live import LiveConfig, LiveSource
 

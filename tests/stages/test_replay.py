@@ -16,7 +16,7 @@ from pipeline.graph import build_graph
 from pipeline.messages import EndRecording, Events, Message, Start
 from pipeline.stage import Account, PortError
 from recordings import START_US, some_events, write_recording
-from stages.formats.aedat4_writer import Aedat4Writer
+from stages.formats.aedat.aedat4_writer import Aedat4Writer
 from stages.sources.replay import Replay, ReplayConfig, ReplayState
 
 

@@ -8,7 +8,7 @@ from pipeline.errors import RecordingError
 from stages.datasets.labels import labels_path, read_labels
 from stages.datasets.simulated import SessionRequest, simulate_folder
 from stages.formats import open_recording
-from stages.formats.aedat4_header import read_header
+from stages.formats.aedat.aedat4_header import read_header
 
 REQUEST = SessionRequest(person=3, seed=1, light="led", seconds_per_gesture=0.1, gestures=(4,))
 

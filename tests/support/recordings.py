@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.events import EventArray, events_from_columns
-from stages.formats.aedat4_writer import Aedat4Writer
+from stages.formats.aedat.aedat4_writer import Aedat4Writer
 
 START_US = 1_600_000_000_000_000
 

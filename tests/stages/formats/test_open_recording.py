@@ -141,7 +141,7 @@ def test_every_format_has_its_classes(name: str) -> None:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    heavy = ["numba", "torch", "lz4", "zstandard", "dv_processing", "stages.formats.aedat4"]
+    heavy = ["numba", "torch", "lz4", "zstandard", "dv_processing", "stages.formats.aedat.aedat4"]
     code = f"import sys, stages.formats; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

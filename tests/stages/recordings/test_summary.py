@@ -12,7 +12,7 @@ from pipeline.errors import RecordingError
 from pipeline.events import EventArray, events_from_columns
 from recordings import START_US, some_events, write_recording
 from stages.formats import Policies
-from stages.formats.aedat4_writer import Aedat4Writer
+from stages.formats.aedat.aedat4_writer import Aedat4Writer
 from stages.recordings.conversion import convert
 from stages.recordings.summary import summarise
 

@@ -1,0 +1,1 @@
+"""iniVation's and jAER's recordings: AEDAT 1 to 4."""

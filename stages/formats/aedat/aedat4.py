@@ -1,0 +1,207 @@
+"""AEDAT4 recordings, as iniVation's DV software and dv-processing write them.
+
+Source: the AEDAT 4.0 file format specification. A header (`aedat4_header`), then
+packets: stream and size (int32 each) and a compressed, size-prefixed FlatBuffer, ``EVTS`` for
+events; at the end, where the file was closed properly, the compressed data table
+(`aedat4_table`), whose place is in the header.
+
+Packets as they nearly always are, of LZ4 or not compressed, are decoded many at a time by a kernel
+(`aedat4_kernel`); whatever it does not take comes one by one through Python, which
+decodes it or says what is wrong with it. There are no threads: one core decodes a quarter more
+than dv-processing does, and the others belong to the stages behind.
+
+We read it ourselves because dv-processing refuses a truncated file whole, prints a C++ stack for a
+wrong one and cannot resume at a position; the tests hold our arrays to its own.
+"""
+
+import io
+import os
+import struct
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import RecordingError
+from pipeline.events import EVENT, EventArray, empty_events
+from stages.formats.aedat.aedat4_header import Header, Stream, read_header
+from stages.formats.aedat.aedat4_table import decode_table
+from stages.formats.aedat.compression import decompressor
+from stages.formats.aedat.flatbuffer import root_table
+from stages.formats.inspection import Inspector
+from stages.formats.reader import BEGINNING, Decoded, Place, Position, Reader
+
+__all__ = ["Aedat4Reader"]
+
+_PACKET_HEADER = struct.Struct("<ii")
+_HEADER_BYTES = 1 << 21
+_RUN_BYTES = 1 << 18
+"""How much of a file is decoded at a time: as much as stays in a processor's cache."""
+_RUN_EVENTS = 1 << 16
+"""Events that this gives, at most; most are half as many."""
+
+
+class Aedat4Reader(Reader):
+    """An open AEDAT4 recording; ``stream`` is the name of the stream of events or its camera's."""
+
+    format = "AEDAT4"
+
+    def _open(self, stream: str | None) -> None:
+        self._header = read_header(io.BytesIO(self._read_at(0, _HEADER_BYTES)))
+        self._decompress = decompressor(self._header.compression)
+        self._stream = self._choose(self._header, stream)
+        self.declared_size = self._stream.height, self._stream.width
+        self.source = self._stream.source
+        self._index: NDArray[np.void] | None = None
+        table = self._data_table(self._header.data_table)
+        # Without a table the packets are walked to the end of the file.
+        self._closed = table is not None
+        self._end = self.file_bytes if table is None else self._header.data_table
+        if table is None:
+            return
+        table = table[table["stream"] == self._stream.number]
+        filled = table[table["count"] > 0]
+        # Old recordings have a table without counts and times.
+        if len(filled) or not len(table):
+            self.event_count = int(filled["count"].sum())
+        if len(filled):
+            self.time_range_us = int(filled["first_us"].min()), int(filled["last_us"].max())
+            self._index = filled if _in_order(filled) else None
+
+    def _choose(self, header: Header, name: str | None) -> Stream:
+        streams = header.streams.values()
+        events = [stream for stream in streams if stream.kind == "EVTS"]
+        if not events:
+            known = ", ".join(f"{stream.name} ({stream.kind})" for stream in streams) or "none"
+            raise RecordingError(f"{self.path}: has no stream of events; its streams: {known}")
+        chosen = [one for one in events if name in (None, one.name, one.source)]
+        if not chosen or (name is not None and len(chosen) > 1):
+            how_many = "several streams" if chosen else "no stream"
+            known = ", ".join(f"{one.name} of {one.source}" for one in events)
+            raise RecordingError(
+                f"{self.path}: has {how_many} of events {name!r}; name the stream or the camera,"
+                f" it has: {known}"
+            )
+        if not chosen[0].width or not chosen[0].height:
+            raise RecordingError(
+                f"{self.path}: its header does not say how large the sensor is (sizeX, sizeY);"
+                " copy or record it again"
+            )
+        return chosen[0]
+
+    def _data_table(self, offset: int) -> NDArray[np.void] | None:
+        """Read the table at an offset, None if there is none; what it says may be wrong."""
+        if not self._header.length <= offset < self.file_bytes:
+            return None
+        try:
+            table = self._decompress(self._read_at(offset, self.file_bytes - offset))
+            return decode_table(table, (offset - self._header.length) // _PACKET_HEADER.size)
+        except ValueError:
+            return None
+
+    def _decode(self, place: Place) -> Iterator[Decoded]:
+        offset = place[0] if place else self._header.length
+        if len(place) > 1 or not self._header.length <= offset <= self.file_bytes:
+            raise self._no_such_place(place)
+        decode_run = self._run_decoder()
+        while offset < self._end:
+            used, events = decode_run(offset)
+            if used:
+                offset += used
+                if len(events):
+                    yield Decoded(events, (offset,))
+                continue
+            # One packet that is large, of Zstandard, damaged or in any other way not ordinary.
+            start = self._read_at(offset, _PACKET_HEADER.size)
+            if len(start) < _PACKET_HEADER.size:
+                self._damaged("is truncated", offset, self._end - offset)
+                return
+            stream, size = _PACKET_HEADER.unpack(start)
+            behind = offset + len(start) + size
+            if stream not in self._header.streams or size < 0:
+                if self._header.data_table == -1 and self._data_table(offset) is not None:
+                    break
+                what = f"{size} bytes of stream {stream}"
+                if offset == self._header.data_table:
+                    what = "its data table"
+                self._damaged(f"is damaged ({what})", offset, self._end - offset)
+                return
+            if behind > self._end:
+                how = "is damaged" if self._closed else "is truncated"
+                self._damaged(how, offset, self._end - offset)
+                return
+            if stream == self._stream.number:
+                try:
+                    events = self._events(self._read_at(offset + len(start), size))
+                except ValueError as error:
+                    self._damaged(f"is damaged ({error})", offset, behind - offset)
+                else:
+                    yield Decoded(events, (behind,))
+            offset = behind
+        if self._header.data_table == -1:
+            self._quality["not closed"] = 1
+        elif not self._closed:
+            self._damaged("is truncated", offset, 0)
+
+    def _place_at(self, t_us: int) -> Position | None:
+        # Behind a gap that is dropped, all is dropped: no packet tells how far that goes.
+        if self._index is None or self.policies.on_gap == "drop":
+            return None
+        packet = int(np.searchsorted(self._index["last_us"], t_us)) - 1
+        if packet < 0:
+            return BEGINNING
+        offset, stream, size, _, _, last_us = self._index[packet].tolist()
+        header = self._read_at(offset - _PACKET_HEADER.size, _PACKET_HEADER.size)
+        if header != _PACKET_HEADER.pack(stream, size):
+            return None
+        try:
+            events = self._events(self._read_at(offset, size))
+        except ValueError:
+            return None
+        # The latest time counts the events that are delivered, the table counts all.
+        inspector = Inspector(self.width, self.height, self.policies)
+        inspector.inspect(events)
+        return (last_us, offset + size) if inspector.last_us == last_us else None
+
+    def _run_decoder(self) -> Callable[[int], tuple[int, EventArray]]:
+        """Return what decodes the ordinary packets from an offset on: their bytes, their events.
+
+        A run of them at a time, straight into the array that is delivered.
+        """
+        if self._header.compression.startswith("zstd"):
+            return lambda offset: (0, empty_events())
+        from stages.formats.aedat.aedat4_kernel import PREFIX_BYTES, decode_packets
+
+        compressed = self._header.compression != "none"
+        streams = np.array(list(self._header.streams), np.int64)
+        buffer = bytearray(_RUN_BYTES)
+        source = np.frombuffer(buffer, np.uint8)
+
+        def decode_run(offset: int) -> tuple[int, EventArray]:
+            got = os.preadv(self._file, [memoryview(buffer)[: self._end - offset]], offset)
+            target = np.empty(PREFIX_BYTES + _RUN_EVENTS * EVENT.itemsize, np.uint8)
+            used, count = decode_packets(
+                source[:got], streams, self._stream.number, compressed, target
+            )
+            if count < _RUN_EVENTS // 4:
+                # A few events must not keep a large array. (A copy of `EVENT` skips its padding.)
+                target = target[: PREFIX_BYTES + count * EVENT.itemsize].copy()
+            return used, np.frombuffer(target, EVENT, count, PREFIX_BYTES)
+
+        return decode_run
+
+    def _events(self, payload: bytes) -> EventArray:
+        from stages.formats.aedat.aedat4_kernel import clear_padding
+
+        packet = self._decompress(payload)
+        first, count = root_table(packet, b"EVTS").vector(0, EVENT.itemsize)
+        events = np.frombuffer(packet, EVENT, count, first).copy() if count else empty_events()
+        clear_padding(events.view(np.uint8), 0, events.nbytes)
+        return events
+
+
+def _in_order(packets: NDArray[np.void]) -> bool:
+    """Return whether packets of a data table follow each other, in the file and in time."""
+    follow = np.all(packets["offset"][1:] >= packets["offset"][:-1] + packets["size"][:-1])
+    times = np.stack([packets["first_us"], packets["last_us"]], axis=1).reshape(-1)
+    return bool(follow and packets["size"].min() >= 0 and np.all(times[1:] >= times[:-1]))

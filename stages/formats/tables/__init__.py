@@ -1,0 +1,1 @@
+"""Recordings that are tables: HDF5, NumPy, text, MATLAB."""

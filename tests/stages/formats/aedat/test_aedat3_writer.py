@@ -1,0 +1,106 @@
+"""The AEDAT 3.1 writer: files as cAER writes them, which give back what was written."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caer import TURN_US, packet, packets, polarity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaer import read
+
+from pipeline.errors import RecordingError
+from pipeline.events import EventArray, empty_events, events_from_columns
+from recordings import some_events
+from stages.formats import create_recording, open_recording
+from stages.formats.aedat.aedat3_writer import Aedat3Writer
+
+
+def write(path: Path, events: EventArray, width: int = 128, height: int = 128) -> bytes:
+    with Aedat3Writer(path, width, height, "DVS128_0279") as writer:
+        writer.write(events)
+    return path.read_bytes()
+
+
+def test_a_file_is_as_caer_writes_it(tmp_path: Path) -> None:
+    rows = [(TURN_US - 1, 5, 3, 1), (TURN_US, 127, 127, 0), (TURN_US + 9, 0, 1, 1)]
+    data = write(tmp_path / "a.aedat3", events_from_columns(*zip(*rows, strict=True)))
+    assert data == (
+        b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#-Source 1: DVS128_0279\r\n"
+        b"#Start-Time: 1970-01-01 00:00:00 (TZ+0000)\r\n#!END-HEADER\r\n"
+        + packet(polarity(rows[:1]))
+        + packet(polarity(rows[1:]), turns=1)
+    )
+
+
+def test_a_sensor_that_caer_does_not_know_is_described_by_its_size(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.aedat3", empty_events(), 34, 33)
+    assert (
+        b"\r\n#Source 1: Processor,dvsSizeX=34,dvsSizeY=33,apsSizeX=0,apsSizeY=0,dataSizeX=34,"
+        b"dataSizeY=33,visualizerSizeX=34,visualizerSizeY=33\r\n" in data
+    )
+
+
+def test_packets_are_short(tmp_path: Path) -> None:
+    events = some_events(70_000)
+    data = write(tmp_path / "a.aedat3", events)
+    rows = list(zip(*(events[name].tolist() for name in "txyp"), strict=True))
+    assert data.partition(b"#!END-HEADER\r\n")[2] == packets(rows, 1 << 15)
+
+
+@settings(max_examples=80)
+@given(
+    first_us=st.integers(-(2**61), 2**61),
+    steps=st.lists(st.sampled_from([0, 1, 5_000, TURN_US - 1, 2**50]), max_size=40),
+    seed=st.integers(0, 9),
+    cuts=st.lists(st.integers(0, 40), max_size=5),
+    size=st.sampled_from([(128, 128), (346, 260), (1280, 720), (1, 32_768)]),
+)
+def test_what_was_written_is_read(
+    first_us: int,
+    steps: list[int],
+    seed: int,
+    cuts: list[int],
+    size: tuple[int, int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.aedat3"
+    rng, count, (width, height) = np.random.default_rng(seed), len(steps), size
+    x, y = rng.integers(0, width, count), rng.integers(0, height, count)
+    t = first_us + np.cumsum(np.array(steps, np.int64))
+    events = events_from_columns(t, x, y, rng.integers(0, 2, count))
+    edges = [0, *sorted(min(cut, count) for cut in cuts), count]
+    with create_recording(path, width, height, source="a camera") as writer:
+        for begin, end in pairwise(edges):
+            writer.write(events[begin:end])
+    with open_recording(path) as reader:
+        assert (reader.size, reader.source) == ((height, width), "a camera")
+        np.testing.assert_array_equal(read(reader), events)
+        assert reader.refused == {}
+
+
+def test_tonic_reads_the_same_words(tmp_path: Path) -> None:
+    from tonic.io import get_aer_events_from_file
+
+    events = some_events(70_000)
+    events["t"] -= events["t"][0]
+    data = write(tmp_path / "a.aedat3", events)
+    start = data.index(b"#!END-HEADER\r\n") + len(b"#!END-HEADER\r\n")
+    theirs = get_aer_events_from_file(str(tmp_path / "a.aedat3"), 3.1, start)
+    address = theirs["address"]
+    np.testing.assert_array_equal(theirs["timeStamp"], events["t"])
+    np.testing.assert_array_equal((address >> 17) & 0x1FFF, events["x"])
+    np.testing.assert_array_equal((address >> 2) & 0x1FFF, events["y"])
+    np.testing.assert_array_equal((address >> 1) & 1, events["p"])
+
+
+def test_a_name_of_two_lines_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"source must be a name on one line, got 'a\\nb'"):
+        Aedat3Writer(tmp_path / "a.aedat3", 128, 128, "a\nb")
+
+
+def test_a_file_that_another_writes_is_refused(tmp_path: Path) -> None:
+    path, text = tmp_path / "a.aedat3", "is being written by another run or stage"
+    with Aedat3Writer(path, 128, 128), pytest.raises(RecordingError, match=text):
+        Aedat3Writer(path, 128, 128)
