@@ -10,10 +10,14 @@ ST-MNIST is of a tactile sensor of 10×10 taxels and no camera, but its spikes a
 of two polarities and with times, and networks are trained on them as such: row k of ``spiketrain``
 is the taxel in column k mod 10 and row k div 10, the last row is the time in seconds.
 
-A file comes to memory whole; one that takes more than 1 GiB there is refused.
+Numbers are read in slices from where they are in the file. What is compressed is inflated as a
+stream, once for each column that is in it, and to resume means to inflate what is before. Of a file
+that is cut or damaged in its columns the events before are given; as one column is behind the
+other, there are some only if the cut is in the last one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,12 +33,11 @@ from stages.formats.tables.columns import (
     order_of_columns,
     time_unit,
 )
-from stages.formats.tables.mat_elements import TooLarge, Value, read_variables
+from stages.formats.tables.mat_elements import Numbers, Stream, Value, read_variables
 from stages.formats.tables.table import TableReader
 
 __all__ = ["MatReader"]
 
-_LARGEST = 1 << 30
 _TAXELS = 10
 
 
@@ -43,72 +46,138 @@ class MatReader(TableReader):
 
     format = "MAT"
 
+    _parts: tuple[Numbers, ...]
+    """The columns t, x, y and p, or the one matrix of tactile spikes."""
+    _row_values: int = 1
+    """Numbers of a row in each part."""
+    _convert: Callable[..., EventArray]
+    """Turns as many rows of each part into events."""
+
     def _open(self, stream: str | None) -> None:
-        try:
-            variables = read_variables(self._read_at, self.file_bytes, _LARGEST)
-        except TooLarge:
-            raise RecordingError(
-                f"{self.path}: takes more than {_LARGEST >> 20} MiB of memory; convert it to HDF5"
-                " with MATLAB's save -v7.3"
-            ) from None
-        wanted = {name: one for name, one in variables.items() if stream in (None, name)}
-        events = self._events_of(wanted)
-        if events is None:
-            raise RecordingError(
-                f"{self.path}: holds no events{f' in {stream!r}' if stream else ''}: no vectors t,"
-                f" x, y and p or of similar names; its variables: {', '.join(variables) or 'none'}"
-            )
-        self._events = events
-        self._rows = self.event_count = len(events)
+        variables, end = read_variables(self._read_at, self.file_bytes)
+        if self._choose({name: one for name, one in variables.items() if stream in (None, name)}):
+            return
+        if end > self.file_bytes:
+            raise ValueError(f"it is truncated at byte {self.file_bytes}, before its last column")
+        raise RecordingError(
+            f"{self.path}: holds no events{f' in {stream!r}' if stream else ''}: no vectors t, x, y"
+            f" and p or of similar names; its variables: {', '.join(variables) or 'none'}; save"
+            " them under these names"
+        )
 
-    def _events_of(self, variables: Mapping[str, Value]) -> EventArray | None:
-        """Return the events of the first variables that hold some."""
-        arrays = {name: one for name, one in variables.items() if isinstance(one, np.ndarray)}
+    def _choose(self, variables: dict[str, Value]) -> bool:
+        """Take the first variables that hold events; return whether there are some."""
+        numbers = {name: one for name, one in variables.items() if isinstance(one, Numbers)}
         structs = [one for one in variables.values() if isinstance(one, dict)]
-        for columns in (arrays, *structs):
-            names = columns_of_names(columns)
+        for fields in (numbers, *structs):
+            vectors = {name: one for name, one in fields.items() if one.is_vector}
+            names = columns_of_names(vectors)
             if names is not None:
-                return self._gathered({key: columns[name] for key, name in names.items()}, names)
-        for name, array in arrays.items():
-            if name == "spiketrain" and array.ndim == 2 and len(array) == _TAXELS**2 + 1:
-                return self._tactile(array)
-            if array.ndim == 2 and array.shape[1] == 4:
-                return self._ordered(array)
-        return None
+                self._of_vectors({key: vectors[name] for key, name in names.items()}, names["t"])
+                return True
+        for name, matrix in numbers.items():
+            if len(matrix.shape) != 2:
+                continue
+            if name == "spiketrain" and matrix.shape[0] == _TAXELS**2 + 1:
+                self._of_spikes(matrix)
+                return True
+            if matrix.shape[1] == 4:
+                self._of_matrix(name, matrix)
+                return True
+        return False
 
-    def _gathered(self, parts: dict[str, NDArray[Any]], names: dict[str, str]) -> EventArray:
-        t, x, y, p = (parts[column].ravel() for column in "txyp")
-        lengths = [len(column) for column in (t, x, y, p)]
+    def _of_vectors(self, columns: dict[str, Numbers], time_name: str) -> None:
+        self._parts = tuple(columns[column] for column in "txyp")
+        lengths = [part.count for part in self._parts]
         if len(set(lengths)) > 1:
             raise RecordingError(
                 f"{self.path}: its columns t, x, y, p have {lengths} values, must be as many in"
                 " each"
             )
-        if len(p) and p.max() == 2 and p.min() >= 1:
-            x, y, p = (column.astype(np.float64) - 1 for column in (x, y, p))
-        unit = time_unit(names["t"], t.dtype, lambda: t[:SAMPLE_ROWS])
-        return events_of_columns(t, x, y, p, unit)
+        t, p = columns["t"], columns["p"]
+        self._rows = self.event_count = t.count
+        unit = time_unit(time_name, t.dtype, lambda: t.first(SAMPLE_ROWS))
+        self._convert = partial(_events, unit=unit, first=int(self._begins_at_one(p)))
 
-    def _ordered(self, rows: NDArray[Any]) -> EventArray:
+    def _begins_at_one(self, p: Numbers) -> bool:
+        """Whether polarities are 1 and 2; only all of them can tell."""
+        stream, twos = p.stream(), False
+        for begin in range(0, p.count, self.slice_rows):
+            part = p.take(stream, min(self.slice_rows, p.count - begin))
+            if not np.isin(part, (1, 2)).all():
+                return False
+            twos |= bool((part == 2).any())
+        return twos
+
+    def _of_matrix(self, name: str, matrix: Numbers) -> None:
+        columns = [matrix.column(number) for number in range(4)]
+        firsts = [column.first(SAMPLE_ROWS) for column in columns]
+        count = min(len(first) for first in firsts)
+        if count < min(matrix.shape[0], 1):
+            raise ValueError(f"it is cut or damaged before the first whole row of {name}")
+        sample = np.stack([first[:count] for first in firsts], axis=1)
         try:
-            order = order_of_columns(rows[:SAMPLE_ROWS])
+            order = order_of_columns(sample)
         except ValueError as error:
             raise RecordingError(
                 f"{self.path}: {error}; save them as variables t, x, y and p"
             ) from None
-        t, x, y, p = (rows[:, column] for column in order)
-        return events_of_columns(t, x, y, p, time_unit("", t.dtype, lambda: t[:SAMPLE_ROWS]))
+        self._parts = tuple(columns[column] for column in order)
+        self._rows = self.event_count = matrix.shape[0]
+        unit = time_unit("", matrix.dtype, lambda: sample[:, order[0]])
+        self._convert = partial(_events, unit=unit, first=0)
 
-    def _tactile(self, train: NDArray[Any]) -> EventArray:
+    def _of_spikes(self, train: Numbers) -> None:
         self.declared_size = (_TAXELS, _TAXELS)
         self.source = "ST-MNIST tactile sensor"
-        spike, taxel = np.nonzero(train[:-1].T)
-        values = train[taxel, spike]
-        t = train[-1][spike]
-        return events_of_columns(t, taxel % _TAXELS, taxel // _TAXELS, values, "s")
+        self._parts = (train,)
+        self._row_values, self._rows = train.shape
+        self._convert = _spikes
 
     def _decode_from(self, row: int) -> Iterator[Decoded]:
-        for begin in range(row, self._rows, self.slice_rows):
-            part = self._events[begin : begin + self.slice_rows]
-            # A copy: inspection marks what it passes on as read-only.
-            yield Decoded(part.copy(), (begin + len(part),))
+        each = self._row_values
+        streams = [part.stream(row * each) for part in self._parts]
+        while row < self._rows:
+            wanted = min(max(self.slice_rows // each, 1), self._rows - row)
+            found = [
+                part.take(stream, wanted * each)
+                for part, stream in zip(self._parts, streams, strict=True)
+            ]
+            count = min(len(numbers) for numbers in found) // each
+            if count:
+                row += count
+                yield Decoded(self._convert(*(one[: count * each] for one in found)), (row,))
+            if count < wanted:
+                break
+        else:
+            # Of streams of one element the foremost sees to the checksum.
+            for stream in {
+                stream.element: stream for stream in sorted(streams, key=_place)
+            }.values():
+                stream.finish()
+        broken = next((stream for stream in streams if stream.fault), None)
+        if broken is not None:
+            row_bytes = sum(part.dtype.itemsize for part in self._parts) * each
+            lost_bytes = (self._rows - row) * row_bytes
+            self._damaged(str(broken.fault), broken.element.offset, lost_bytes)
+
+
+def _place(stream: Stream) -> int:
+    return stream.at
+
+
+def _events(
+    t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], unit: str, first: int
+) -> EventArray:
+    """Gather columns, of which x, y and p begin at ``first``."""
+    if first:
+        x, y, p = (column.astype(np.float64) - first for column in (x, y, p))
+    return events_of_columns(t, x, y, p, unit)
+
+
+def _spikes(numbers: NDArray[Any]) -> EventArray:
+    """Gather rows of the values of all taxels and their time."""
+    train = numbers.reshape(-1, _TAXELS**2 + 1)
+    spike, taxel = np.nonzero(train[:, :-1])
+    values = train[spike, taxel]
+    return events_of_columns(train[spike, -1], taxel % _TAXELS, taxel // _TAXELS, values, "s")

@@ -1,6 +1,7 @@
 """MATLAB files: vectors, structs and tactile spikes; what would not fit is refused."""
 
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from resuming import assert_resuming_continues, assert_seeking_is_scanning, look
 
 from pipeline.errors import RecordingError
 from recordings import some_events
-from stages.formats import open_recording
-from stages.formats.tables import mat
+from stages.formats import Policies, open_recording
+from stages.formats.tables.mat import MatReader
 
 EVENTS = some_events(400)
 EVENTS["t"] -= EVENTS["t"][0]
@@ -112,14 +113,73 @@ def test_what_are_no_events_is_refused(
     assert str(caught.value).startswith(f"{path}: {text}")
 
 
-def test_what_takes_too_much_memory_is_refused_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("layout", ["variables", "struct", "numbers", "spikes"])
+def test_a_long_file_takes_no_more_memory_than_a_short_one(
+    layout: str, compressed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = saved(tmp_path / "a.mat", {**VECTORS, "zeros": np.zeros(1 << 18)})
-    assert path.stat().st_size < 1 << 16
-    monkeypatch.setattr(mat, "_LARGEST", 1 << 20)
-    with pytest.raises(RecordingError, match="takes more than 1 MiB of memory; convert it to HDF5"):
+    monkeypatch.setattr(MatReader, "slice_rows", 4096)
+    rows = 200_000
+    columns = {
+        "x": np.zeros(rows),
+        "y": np.zeros(rows),
+        "p": np.ones(rows),
+        "t": np.arange(rows, dtype=np.float64),
+    }
+    variables: dict[str, Any] = {
+        "variables": columns,
+        "struct": {"TD": columns},
+        "numbers": {"events": np.stack(list(columns.values()), axis=1)},
+        "spikes": {"spiketrain": np.eye(101, 10_000)},
+    }[layout]
+    path = saved(tmp_path / "a.mat", variables, compressed)
+    read(path)  # compiles
+    tracemalloc.start()
+    try:
+        with open_recording(path) as reader:
+            count = sum(len(packet.events) for packet in reader.packets())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == (100 if layout == "spikes" else rows)
+    assert peak_bytes < 1 << 20  # of 6 to 8 MB of numbers
+
+
+def test_a_cut_file_gives_the_events_before(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.mat", VECTORS, compressed=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -100 * 8 - 3])
+    found, counts = look(path)
+    np.testing.assert_array_equal(found, EVENTS[:299])
+    assert counts["damaged places"] == 1
+    with pytest.raises(RecordingError, match=r"is truncated at byte \d+; the 299 events before"):
+        read(path, Policies())
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RecordingError, match=r"is truncated at byte \d+, before its last column"):
         open_recording(path)
+
+
+def test_a_cut_compressed_file_gives_the_events_before(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.mat", {name: VECTORS[name] for name in "xypt"})
+    path.write_bytes(path.read_bytes()[:-300])
+    found, counts = look(path)
+    assert 0 < len(found) < 400
+    np.testing.assert_array_equal(found, EVENTS[: len(found)])
+    assert counts == {"damaged places": 1, "damaged bytes": 4 * 8 * (400 - len(found))}
+    path.write_bytes(path.read_bytes()[:-1200])
+    with pytest.raises(RecordingError, match=r"is truncated at byte \d+, before its last column"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize("layout", ["variables", "struct"])
+def test_a_checksum_that_is_wrong_is_damage(layout: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.mat", LAYOUTS[layout])
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    found, counts = look(path)
+    assert counts["damaged places"] == 1
+    np.testing.assert_array_equal(found, EVENTS[: len(found)])
+    with pytest.raises(RecordingError, match=r"is damaged \(Error -3 .* incorrect data check\)"):
+        read(path, Policies())
 
 
 def test_damaged_files_give_events_or_one_clear_error(tmp_path: Path) -> None:
