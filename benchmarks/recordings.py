@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, Any]:
             "size": [reader.width, reader.height],
             "n": len(events),
             "refused": dict(reader.refused),
-            "quality": dict(reader.quality),
+            "quality": dict(reader.notes),
         }
         if len(events):
             on = int(events["p"].sum())

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "EVENT",
+    "LARGEST_SIDE_PX",
     "TIME_LIMIT_US",
     "EventArray",
     "concatenate_events",
@@ -30,6 +31,9 @@ EVENT: np.dtype[np.void] = np.dtype(
     }
 )
 """``t`` int64 µs, ``x`` int16 column, ``y`` int16 row (downward), ``p`` int8 (1 ON, 0 OFF)."""
+
+LARGEST_SIDE_PX = 1 << 15
+"""No sensor has more rows or columns: coordinates are int16."""
 
 TIME_LIMIT_US = 2**62
 """No event time reaches this, positive or negative; beyond it arithmetic could overflow."""

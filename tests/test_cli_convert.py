@@ -65,7 +65,7 @@ def test_mistakes_are_dealt_with_as_asked_and_told(command_line: CommandLine, pa
         (["new.xyz"], "its name must end with the format to write: .aedat4, "),
         (["."], "is a folder; name a file in it"),
         (["new.es", "--compression", "lz4"], "--compression: must be left out for ES, got 'lz4'"),
-        (["new.aedat4", "--on-gap", "no"], "convert.on_gap: must be 'keep', 'drop' or 'raise'"),
+        (["new.aedat4", "--on-gap", "no"], "convert.on_gap: must be 'keep' or 'raise'"),
         (["new.aedat4", "--on-time-back", "keep"], "--on-time-back: must be clamp, drop or raise"),
         (["new.aedat4", "--start-s", "3", "--stop-s", "2"], "--stop-s: must be > 3, where it"),
     ],

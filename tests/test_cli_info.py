@@ -36,7 +36,7 @@ def test_json_is_one_object_a_line(command_line: CommandLine, path: Path) -> Non
         "t_last_us": int(events["t"][-1]),
         "on": int(events["p"].sum()),
         "off": int((events["p"] == 0).sum()),
-        "quality": {"verdict": "good", "refused": {}, "flaws": {}},
+        "quality": {"verdict": "good", "refused": {}, "notes": {}},
     }
     assert (ended.code, ended.err) == (0, "")
 

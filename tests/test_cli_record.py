@@ -26,7 +26,7 @@ def _workers_find_their_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(path: Path) -> EventArray:
     with open_recording(path) as reader:
-        assert reader.quality.get("not closed") is None
+        assert reader.notes.get("not closed") is None
         return concatenate_events([packet.events for packet in reader.packets()])
 
 

@@ -31,7 +31,7 @@ def convert(
     size: Size = None,
     on_damage: Annotated[str | None, typer.Option(help="raise or drop.")] = None,
     on_time_back: Annotated[str | None, typer.Option(help="clamp, drop or raise.")] = None,
-    on_gap: Annotated[str | None, typer.Option(help="keep, drop or raise.")] = None,
+    on_gap: Annotated[str | None, typer.Option(help="keep or raise.")] = None,
     on_outside: Annotated[str | None, typer.Option(help="drop, clamp or raise.")] = None,
     on_unknown: Annotated[str | None, typer.Option(help="drop or raise.")] = None,
     replace: Replace = False,
@@ -111,5 +111,5 @@ def _show(done: Any, json: bool) -> None:
         print(msgspec.json.encode(done).decode())
         return
     print(f"{done.path}: {done.format}, {done.width}×{done.height}, {done.events:,} events")
-    if done.quality.verdict != "good" or done.quality.flaws:
+    if done.quality.verdict != "good" or done.quality.notes:
         print(f"the recording is {done.quality}")

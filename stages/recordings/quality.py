@@ -5,20 +5,16 @@ from typing import Literal
 
 import msgspec
 
+from stages.formats.notes import (
+    DAMAGED_PLACES,
+    IN_DAMAGED_PARTS,
+    MISTAKES,
+    NOT_AS_DECLARED,
+    lost_to_damage,
+)
 from stages.formats.reader import Reader
 
 __all__ = ["Quality", "quality_of"]
-
-_MISTAKES = (
-    "damaged places",
-    "events other than declared",
-    "lost messages",
-    "not closed",
-    "outside the sensor",
-    "time going back",
-    "unknown words",
-)
-"""Kinds of findings that are; others are what a good recording may hold, such as triggers."""
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -28,13 +24,12 @@ class Quality(msgspec.Struct, frozen=True):
     """``damaged``: a part cannot be read; ``flawed``: all can be read, but not all is right."""
     refused: dict[str, int]
     """Events that were left out, by reason."""
-    flaws: dict[str, int]
-    """What else was found, by kind, see `stages.formats.reader.Reader.quality`; not all of it is a
-    mistake."""
+    notes: dict[str, int]
+    """What else was found, by kind, see `stages.formats.notes`; not all of it is a mistake."""
 
     def __str__(self) -> str:
         lost = [f"{count:,} events {reason}" for reason, count in self.refused.items()]
-        found = [f"{kind}: {count:,}" for kind, count in self.flaws.items()]
+        found = [f"{kind}: {count:,}" for kind, count in self.notes.items()]
         return self.verdict + (": " if lost or found else "") + ", ".join(lost + found)
 
 
@@ -47,16 +42,16 @@ def quality_of(reader: Reader, events: int, whole: bool = True) -> Quality:
         whole: whether the recording was read from its beginning to its end, so that the number of
             events that the file declares can be held against them.
     """
-    refused, flaws = Counter(reader.refused), Counter(reader.quality)
+    refused, notes = Counter(reader.refused), Counter(reader.notes)
     if whole and reader.event_count is not None:
         missing = reader.event_count - events - refused.total()
-        if missing > 0 and "damaged bytes" in flaws:
-            refused["in damaged packets"] = missing
+        if lost := lost_to_damage(missing, notes):
+            refused[IN_DAMAGED_PARTS] = lost
         elif missing:
-            flaws["events other than declared"] = abs(missing)
-    wrong = refused or any(flaws[kind] for kind in _MISTAKES)
+            notes[NOT_AS_DECLARED] = abs(missing)
+    wrong = refused or any(notes[kind] for kind in MISTAKES)
     return Quality(
-        verdict="damaged" if "damaged places" in flaws else "flawed" if wrong else "good",
+        verdict="damaged" if DAMAGED_PLACES in notes else "flawed" if wrong else "good",
         refused=dict(sorted(refused.items())),
-        flaws=dict(sorted(flaws.items())),
+        notes=dict(sorted(notes.items())),
     )

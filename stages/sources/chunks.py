@@ -44,7 +44,7 @@ class From(Protocol):
         ...
 
     @property
-    def flaws(self) -> Counts:
+    def notes(self) -> Counts:
         """What else was found before, by kind."""
         ...
 
@@ -59,7 +59,7 @@ class Chunk(NamedTuple):
     """How many events of that packet come before it."""
     refused: Counts
     """Events refused in front of ``position``, by reason."""
-    flaws: Counts
+    notes: Counts
     """What else was found in front of ``position``, by kind."""
     reached_us: int
     """Latest time before the chunk; that of its first event where there is none."""
@@ -95,15 +95,15 @@ class Chunks:
         return _sum(self._begin.refused, self._reader.refused)
 
     @property
-    def flaws(self) -> Counts:
-        """What else was found wrong so far, by kind."""
-        return _sum(self._begin.flaws, self._reader.quality)
+    def notes(self) -> Counts:
+        """What else was found so far, by kind."""
+        return _sum(self._begin.notes, self._reader.notes)
 
     def __iter__(self) -> Iterator[Chunk]:
         pending: list[EventArray] = []
         held, skip, position = 0, self._begin.offset, self._begin.position
-        refused, flaws = self._begin.refused, self._begin.flaws
-        place = (position, skip, refused, flaws)
+        refused, notes = self._begin.refused, self._begin.notes
+        place = (position, skip, refused, notes)
         damage: RecordingError | None = None
         packets = self._reader.packets(position)
         while True:
@@ -118,14 +118,14 @@ class Chunks:
             skip -= used
             while used < len(events):
                 if not held:
-                    place = (position, used, refused, flaws)
+                    place = (position, used, refused, notes)
                 part = events[used : used + self._size - held]
                 pending.append(part)
                 used, held = used + len(part), held + len(part)
                 if held == self._size:
                     yield self._chunk(pending, place)
                     pending, held = [], 0
-            position, refused, flaws = packet.position, self.refused, self.flaws
+            position, refused, notes = packet.position, self.refused, self.notes
             if over:
                 break
         if held:

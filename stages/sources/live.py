@@ -69,8 +69,8 @@ class LiveState(NamedTuple):
     """Events sent in all."""
     refused: Counts
     """Events refused, by reason."""
-    flaws: Counts
-    """What else was found wrong, by kind."""
+    notes: Counts
+    """What else was found, by kind."""
 
 
 C = TypeVar("C", bound=LiveConfig)
@@ -155,7 +155,7 @@ class LiveSource(Source[C, LiveState]):
 
     def account(self, state: LiveState) -> Account:
         """Return events received, sent and refused, those that the ring dropped among them."""
-        refused, notes = Counter(dict(state.refused)), Counter(dict(state.flaws))
+        refused, notes = Counter(dict(state.refused)), Counter(dict(state.notes))
         received = state.sent + sum(refused.values())
         if self._ring is not None and self._capture is not None:
             count = self._ring.count()
@@ -203,8 +203,8 @@ class _Recording:
         self._epoch = state.recordings - 1
         self._inspector = Inspector(session.width, session.height, config)
         self._before = state
-        self._last_us, self._arrived_ns = NO_TIME_US, 0
-        """Time of the latest event, and when it came."""
+        self._time_us, self._arrived_ns = NO_TIME_US, 0
+        """How far time had come with the latest event, and when that came."""
 
     def start(self) -> Message:
         session = self.session
@@ -223,7 +223,8 @@ class _Recording:
     def inspect(self, events: EventArray, arrived_ns: int) -> tuple[EventArray, Violation | None]:
         """Return the events that stay, and why they end before the others do."""
         good = self._inspector.inspect(events)
-        self._last_us, self._arrived_ns = self._inspector.last_us, arrived_ns
+        if len(good):
+            self._time_us, self._arrived_ns = self._inspector.passed_us, arrived_ns
         return good, self._inspector.violation
 
     def count(self, state: LiveState, sent: int) -> LiveState:
@@ -231,23 +232,23 @@ class _Recording:
         return state._replace(
             sent=state.sent + sent,
             refused=_sum(before.refused, self._inspector.refused),
-            flaws=_sum(before.flaws, self._inspector.quality),
+            notes=_sum(before.notes, self._inspector.notes),
         )
 
     def events(self, events: EventArray) -> Message:
         first_us, last_us = int(events["t"][0]), int(events["t"][-1])
-        return self._message(events, first_us, last_us, self._inspector.last_us)
+        return self._message(events, first_us, last_us, self._inspector.passed_us)
 
     def idle(self, status: Status) -> Message | None:
         """Return the time that has passed without events, if it is worth a message."""
-        if self._last_us == NO_TIME_US:
+        if self._time_us == NO_TIME_US:
             return None
         passed_us = (status.looked_ns - self._arrived_ns) // 1000
-        now_us = self._last_us + passed_us - self.session.interval_us - self._config.margin_us
-        if now_us < self._inspector.last_us + self._config.idle_us:
+        now_us = self._time_us + passed_us - self.session.interval_us - self._config.margin_us
+        if now_us < self._inspector.passed_us + self._config.idle_us:
             return None
         # What comes later than this goes back in time.
-        self._inspector.last_us = now_us
+        self._inspector.pass_time(now_us)
         return self._message(empty_events(), now_us, now_us, now_us)
 
     def _message(

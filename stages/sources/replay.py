@@ -18,6 +18,7 @@ from pipeline.messages import EndRecording, Events, Message, Start, control, dat
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, PortError, Source
 from stages.formats import open_recording, recordings_in
+from stages.formats.notes import IN_DAMAGED_PARTS, lost_to_damage
 from stages.formats.policies import Policies
 from stages.formats.reader import BEGINNING, Position, Reader
 from stages.sources.chunks import Chunk, Chunks, Counts
@@ -73,8 +74,8 @@ class ReplayState(NamedTuple):
     """Events sent in all."""
     refused: Counts
     """Events refused in front of ``position``, by reason."""
-    flaws: Counts
-    """What else the reader found wrong in front of ``position``, by kind."""
+    notes: Counts
+    """What else the reader found in front of ``position``, by kind."""
     declared: int | None
     """Events that the finished recordings say they hold; None once one does not say it."""
 
@@ -127,11 +128,12 @@ class Replay(Source[ReplayConfig, ReplayState]):
 
     def account(self, state: ReplayState) -> Account:
         """Return events read, sent and refused; the files' own counts are held against them."""
-        refused, flaws = dict(state.refused), dict(state.flaws)
-        if state.declared is not None and not state.within and "damaged bytes" in flaws:
-            refused["in damaged packets"] = state.declared - state.sent - sum(refused.values())
+        refused, notes = dict(state.refused), dict(state.notes)
+        known = state.declared is not None and not state.within
+        missing = (state.declared or 0) - state.sent - sum(refused.values())
+        if known and (lost := lost_to_damage(missing, notes)):
+            refused[IN_DAMAGED_PARTS] = lost
         total = sum(refused.values())
-        known = state.declared is not None and state.declared > 0 and not state.within
         return Account(
             taken=state.sent + total,
             used=state.sent,
@@ -139,8 +141,8 @@ class Replay(Source[ReplayConfig, ReplayState]):
             unit_in="events",
             unit_out="events",
             refused=refused,
-            due=(state.declared or 0) - total if known else None,
-            notes=flaws,
+            due=(state.declared or 0) - total if known and state.declared else None,
+            notes=notes,
         )
 
     def _playlist(self) -> list[Path]:
@@ -184,7 +186,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
                         reached_us=watermark_us,
                         sent=state.sent + end - begin,
                         refused=chunk.refused,
-                        flaws=chunk.flaws,
+                        notes=chunk.notes,
                     )
                     message = self._message(state, chunk, begin, end)
                     yield Played([message], state, due_us)
@@ -232,7 +234,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
             position=BEGINNING,
             offset=0,
             refused=chunks.refused,
-            flaws=chunks.flaws,
+            notes=chunks.notes,
             declared=declared,
         )
 

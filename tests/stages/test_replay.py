@@ -151,8 +151,8 @@ def test_the_files_own_count_is_held_against_what_was_sent(path: Path, tmp_path:
     damaged.write_bytes(content)
     rest = account(replay(damaged, on_damage="drop"))
     assert rest.taken == 5000
-    assert 0 < rest.refused["in damaged packets"] < 5000
-    assert rest.made == rest.due == 5000 - rest.refused["in damaged packets"]
+    assert 0 < rest.refused["in damaged parts"] < 5000
+    assert rest.made == rest.due == 5000 - rest.refused["in damaged parts"]
 
 
 def starts_of(messages: list[Message]) -> list[Start]:

@@ -25,7 +25,7 @@ def look(path: Path, policies: Policies | None = LENIENT) -> tuple[EventArray, d
     """All events, and all that was refused or found."""
     with open_recording(path, policies) as reader:
         events = concatenate_events([packet.events for packet in reader.packets()])
-        return events, {**reader.refused, **reader.quality}
+        return events, {**reader.refused, **reader.notes}
 
 
 def assert_resuming_continues(
@@ -40,7 +40,7 @@ def assert_resuming_continues(
             patch.setattr(kind, name, size)
         with open_recording(path, LENIENT) as reader:
             packets = list(reader.packets())
-            assert {**reader.refused, **reader.quality} == found
+            assert {**reader.refused, **reader.notes} == found
             events = concatenate_events([packet.events for packet in packets])
             np.testing.assert_array_equal(events, whole)
             done = 0

@@ -40,7 +40,7 @@ def look(path: Path, policies: Policies = KEEP) -> tuple[EventArray, dict[str, i
     """All events, and all that was refused or found."""
     with open_recording(path, policies) as reader:
         events = concatenate_events([packet.events for packet in reader.packets()])
-        return events, {**reader.refused, **reader.quality}
+        return events, {**reader.refused, **reader.notes}
 
 
 def assert_cuts_never_matter(path: Path, monkeypatch: Any, sizes: Sequence[int]) -> None:
@@ -54,7 +54,7 @@ def assert_cuts_never_matter(path: Path, monkeypatch: Any, sizes: Sequence[int])
             patch.setattr(kind, "chunk_words", size)
             with open_recording(path, KEEP) as reader:
                 packets = list(reader.packets())
-                assert {**reader.refused, **reader.quality} == found
+                assert {**reader.refused, **reader.notes} == found
             events = concatenate_events([packet.events for packet in packets])
             np.testing.assert_array_equal(events, whole)
             done = 0

@@ -81,7 +81,7 @@ def test_a_good_recording_is_called_so_and_a_gap_is_no_mistake(tmp_path: Path) -
     events = some_events(10)
     events["t"][5:] += 2_000_000
     quality = summarise(write_recording(tmp_path / "some.aedat4", events)).quality
-    assert (quality.verdict, quality.refused, quality.flaws) == ("good", {}, {"gaps": 1})
+    assert (quality.verdict, quality.refused, quality.notes) == ("good", {}, {"gaps": 1})
     assert str(quality) == "good: gaps: 1"
 
 
@@ -91,7 +91,7 @@ def test_a_truncated_recording_is_described_as_far_as_it_goes(tmp_path: Path) ->
     found = summarise(path)
     assert 0 < found.events < len(some_events())
     assert (found.t_first_us, found.quality.verdict) == (int(some_events()["t"][0]), "damaged")
-    assert found.quality.flaws["damaged places"] == 1
+    assert found.quality.notes["damaged places"] == 1
 
 
 def test_events_of_a_damaged_packet_are_counted(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_events_of_a_damaged_packet_are_counted(tmp_path: Path) -> None:
     path.write_bytes(content)
     found = summarise(path)
     assert found.events == 600
-    assert found.quality.refused == {"in damaged packets": 10}
+    assert found.quality.refused == {"in damaged parts": 10}
     assert found.quality.verdict == "damaged"
 
 
@@ -121,7 +121,7 @@ def test_time_going_back_is_told_and_costs_no_event(jump_us: int, tmp_path: Path
     path.write_bytes(content.replace((START_US + 10).to_bytes(8, "little"), earlier, 1))
     found = summarise(path)
     assert (found.events, found.quality.verdict) == (3, "flawed")
-    assert found.quality.flaws == {"time going back": 1}
+    assert found.quality.notes == {"going back in time": 1}
     assert (found.t_first_us, found.t_last_us) == (START_US, START_US + 20)
 
 

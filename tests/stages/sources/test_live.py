@@ -281,7 +281,7 @@ def test_no_event_comes_behind_the_watermark(monkeypatch: pytest.MonkeyPatch) ->
         playing.until_events(3)
         account = playing.account
     assert playing.events["t"].tolist() == [500, 40_500, 50_000]
-    assert account.notes == {"time going back": 1}
+    assert account.notes == {"going back in time": 1}
 
 
 def test_before_the_first_event_there_is_no_time() -> None:
@@ -315,7 +315,7 @@ def test_events_are_inspected_as_those_of_recordings_are() -> None:
         account = playing.account
     assert playing.events["t"].tolist() == [5, 5, 6]
     assert account.refused == {"outside the sensor": 2}
-    assert account.notes == {"time going back": 1}
+    assert account.notes == {"going back in time": 1}
     assert (account.taken, account.used) == (5, 3)
 
 
