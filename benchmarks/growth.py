@@ -1,4 +1,4 @@
-"""Peak memory of reading a recording, and one 50 times as long, in every format that we write.
+"""Peak memory of reading a recording, and one 50 times as long, in every format.
 
 Usage: python -m benchmarks.growth [--events N] [--format NAME ...]
 """
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.memory import in_own_process
 from benchmarks.reading import HEIGHT, WIDTH, some_events
+from benchmarks.samples import ENCODERS, sample_events
 from pipeline.errors import PipelineError
 from stages.formats import FORMATS, create_recording, open_recording
 
@@ -39,30 +40,43 @@ def write(path: Path, millions: float, times: int) -> int:
     return times * len(events)
 
 
+def encode(path: Path, name: str, count: int) -> int:
+    """Make a recording in a format that is only read; all of it is in memory, so none counts."""
+    path.write_bytes(ENCODERS[name][0](sample_events(count, side_px=34, span_us=4_000_000)))
+    return count
+
+
+def peaks(name: str, folder: Path, millions: float, times: int) -> tuple[int, float, float | None]:
+    """Return how many events were read, and the peaks in MB of reading and writing."""
+    path = folder / f"recording{''.join(FORMATS[name].endings[:1])}"
+    written_mb = None
+    if name in ENCODERS:
+        in_own_process(encode, path, name, round(millions * 1e6) * times)
+    else:
+        _, written_mb = in_own_process(write, path, millions, times)
+    count, read_mb = in_own_process(read, path)
+    return count, read_mb, written_mb
+
+
 def main(millions: float, formats: list[str]) -> None:
     """Print the table."""
     columns = ("format", "events", "peak MB", "events", "peak MB", "growth")
     table = Table(*columns, "while writing", box=box.SIMPLE_HEAD)
     for name in formats:
-        if not FORMATS[name].endings:
-            continue
-        cells: list[str] = []
-        reading, writing = [], []
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"recording{FORMATS[name].endings[0]}"
             try:
-                for times in (1, TIMES):
-                    _, peak_mb = in_own_process(write, path, millions, times)
-                    writing.append(peak_mb)
-                    count, peak_mb = in_own_process(read, path)
-                    reading.append(peak_mb)
-                    cells += [f"{count:,}", f"{peak_mb:.0f}"]
+                short, long = (peaks(name, Path(folder), millions, times) for times in (1, TIMES))
             except PipelineError as error:
                 table.add_row(name, str(error))
                 continue
-        growth = [f"{after / before - 1:+.1%}" for before, after in (reading, writing)]
-        table.add_row(name, *cells, *growth)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+        cells = [cell for count, read_mb, _ in (short, long) for cell in (count, read_mb)]
+        growth = [
+            f"{after / before - 1:+.1%}"
+            for before, after in zip(short[1:], long[1:], strict=True)
+            if before is not None and after is not None
+        ]
+        table.add_row(name, *(f"{cell:,.0f}" for cell in cells), *growth)
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,18 @@ import numpy as np
 from pipeline.events import EventArray, events_from_columns
 from stages.formats import FORMATS, create_recording, writer_of
 
-__all__ = ["SIDE_PX", "SPAN_US", "sample_events", "samples"]
+__all__ = ["ENCODERS", "SIDE_PX", "SPAN_US", "sample_events", "samples"]
 
 SIDE_PX = 128
 SPAN_US = 60_000
 
 
-def sample_events(count: int = 900, seed: int = 0, side_px: int = SIDE_PX) -> EventArray:
+def sample_events(
+    count: int = 900, seed: int = 0, side_px: int = SIDE_PX, span_us: int = SPAN_US
+) -> EventArray:
     """Return events at random places, in order of time from 1 ms on."""
     rng = np.random.default_rng(seed)
-    t = np.sort(rng.integers(1_000, SPAN_US, count))
+    t = np.sort(rng.integers(1_000, span_us, count))
     x, y, p = rng.integers(0, (side_px, side_px, 2), (count, 3)).T
     return events_from_columns(t, x, y, p)
 
@@ -34,7 +36,7 @@ def samples(name: str, folder: Path) -> Iterator[bytes]:
     """Yield valid recordings of a format, one for each way to compress it."""
     ending = FORMATS[name].endings[0] if FORMATS[name].endings else None
     if ending is None:
-        for encode in _ENCODERS[name]:
+        for encode in ENCODERS[name]:
             yield encode(sample_events(side_px=34))
         return
     path = folder / f"sample{ending}"
@@ -57,33 +59,46 @@ def _aedat1(events: EventArray) -> bytes:
 def _evt21(events: EventArray) -> bytes:
     """Words of 64 bits: TIME_HIGH (8) where it changes; POS (1) or NEG (0) with a mask of one."""
     header = b"% evt 2.1\n% format EVT21;height=34;width=34\n% endianness little\n% end\n"
-    words: list[int] = []
-    high = -1
-    for t, x, y, p in events.tolist():
-        if t >> 6 != high:
-            high = t >> 6
-            words.append(8 << 60 | high << 32)
-        words.append(p << 60 | (t & 63) << 54 | (x & ~31) << 43 | y << 32 | 1 << (x & 31))
-    return header + np.array(words, "<u8").tobytes()
+    t, x, y, p = (events[name].astype(np.uint64) for name in "txyp")
+    high = t >> 6
+    changes = np.flatnonzero(np.append(True, high[1:] != high[:-1]))
+    words = p << 60 | (t & 63) << 54 | (x - x % 32) << 43 | y << 32 | 1 << (x % 32)
+    words = np.insert(words, changes, 8 << 60 | high[changes] << 32)
+    return header + words.astype("<u8").tobytes()
 
 
 def _nmnist(events: EventArray) -> bytes:
     """Bytes of x and y, then a bit of polarity and 23 of time, highest byte first."""
-    rows = [struct.pack(">BBI", x, y, p << 23 | t) for t, x, y, p in events.tolist()]
-    return b"".join(row[:2] + row[3:] for row in rows)
+    t, x, y, p = (events[name].astype(np.int64) for name in "txyp")
+    words = (x << 32 | y << 24 | p << 23 | t).astype(">u8")
+    return words.view(np.uint8).reshape(-1, 8)[:, 3:].tobytes()
 
 
-def _mat(events: EventArray) -> bytes:
+def _mat(events: EventArray, compressed: bool = True) -> bytes:
+    """The layout of N-MNIST for MATLAB: a struct of the columns."""
+    from scipy.io import savemat
+
+    file = io.BytesIO()
+    columns = {"x": events["x"], "y": events["y"], "p": events["p"], "ts": events["t"]}
+    savemat(file, {"TD": columns}, do_compression=compressed)
+    return file.getvalue()
+
+
+def _mat_taxels(events: EventArray) -> bytes:
     """The layout of ST-MNIST: a row a taxel of 10×10 with its spikes, and a row of times."""
     from scipy.io import savemat
 
-    spikes = np.zeros((101, 200))
-    t = np.unique(events["t"])[:200]
-    spikes[-1] = t / 1e6
-    spikes[events["x"][:200] % 100, np.arange(200)] = np.where(events["p"][:200] > 0, 1, -1)
+    times, column = np.unique(events["t"], return_inverse=True)
+    spikes = np.zeros((101, len(times)))
+    spikes[-1] = times / 1e6
+    spikes[events["y"] % 10 * 10 + events["x"] % 10, column] = np.where(events["p"] > 0, 1, -1)
     file = io.BytesIO()
     savemat(file, {"spiketrain": spikes}, do_compression=True)
     return file.getvalue()
+
+
+def _messages(events: EventArray) -> list[EventArray]:
+    return np.array_split(events, max(4, len(events) // 10_000))
 
 
 def _rosbag(events: EventArray, compression: str | None = None) -> bytes:
@@ -99,7 +114,7 @@ def _rosbag(events: EventArray, compression: str | None = None) -> bytes:
         with bag:
             kind = "dvs_msgs/msg/EventArray"
             topic = bag.add_connection("/events", kind, msgdef="uint8 any", md5sum="0" * 32)
-            for number, part in enumerate(np.array_split(events, 4)):
+            for number, part in enumerate(_messages(events)):
                 records = np.zeros(len(part), record)
                 records["x"], records["y"], records["p"] = part["x"], part["y"], part["p"]
                 records["ns"] = part["t"] * 1_000
@@ -118,7 +133,7 @@ def _rosbag2(events: EventArray, plugin: str = "SQLITE3") -> bytes:
         with Writer(path, version=9, storage_plugin=StoragePlugin[plugin]) as bag:
             kind = "event_camera_msgs/msg/EventPacket"
             topic = bag.add_connection("/events", kind, msgdef="uint8 any", rihs01="RIHS01_0")
-            for number, part in enumerate(np.array_split(events, 4)):
+            for number, part in enumerate(_messages(events)):
                 base_us = int(part["t"][0])
                 words = (part["t"].astype(np.uint64) - np.uint64(base_us)) * np.uint64(1_000)
                 for axis, bit in (("x", 32), ("y", 48), ("p", 63)):
@@ -134,11 +149,12 @@ def _rosbag2(events: EventArray, plugin: str = "SQLITE3") -> bytes:
         return file.read_bytes()
 
 
-_ENCODERS: dict[str, Sequence[Callable[[EventArray], bytes]]] = {
+ENCODERS: dict[str, Sequence[Callable[[EventArray], bytes]]] = {
     "AEDAT 1.0": [_aedat1],
     "EVT2.1": [_evt21],
     "N-MNIST": [_nmnist],
-    "MAT": [_mat],
+    "MAT": [_mat, partial(_mat, compressed=False), _mat_taxels],
     "ROS bag": [_rosbag, partial(_rosbag, compression="LZ4"), partial(_rosbag, compression="BZ2")],
     "ROS bag 2": [_rosbag2, partial(_rosbag2, plugin="MCAP")],
 }
+"""For each format that is only read, encoders of events on a sensor of 34×34 px."""
