@@ -5,10 +5,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import load8, load32, store64
+from stages.formats.notes import EXPOSURE_EVENTS, RESET_BYTES
 
 __all__ = ["SKIPPED", "decode_atis", "decode_dvs", "encode_dvs"]
 
-SKIPPED = ("reset bytes", "exposure events")
+SKIPPED = (RESET_BYTES, EXPOSURE_EVENTS)
 _BYTES = 5
 
 

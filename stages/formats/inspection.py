@@ -7,8 +7,10 @@ all of them, pass as they are, without a copy.
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.events import EVENT, TIME_LIMIT_US, EventArray, empty_events
+from stages.formats.notes import BACK, GAPS, IMPOSSIBLE_TIME, OUTSIDE, UNKNOWN_POLARITY
 from stages.formats.policies import Policies
 
 __all__ = ["NO_TIME_US", "Inspector", "Violation"]
@@ -43,9 +45,11 @@ class Inspector:
         last_us: the latest time of the events before, `NO_TIME_US` for none.
 
     Attributes:
-        last_us: the latest time so far.
+        last_us: the latest time of an event so far, from which gaps are measured.
+        passed_us: how far time has come: ``last_us``, or later where `pass_time` said so; events
+            before it go back in time.
         refused: events left out, by reason.
-        quality: what was found and is no loss, by kind.
+        notes: what else was found, by kind; the event of a violation too.
         violation: why the latest batch ends before its end, None if it does not.
     """
 
@@ -57,32 +61,37 @@ class Inspector:
 
         self._kernel = inspection_kernel
         self._width, self._height, self._policies = width, height, policies
-        self.last_us = last_us
+        self.last_us = self.passed_us = last_us
         self.refused: Counter[str] = Counter()
-        self.quality: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
         self.violation: Violation | None = None
+
+    def pass_time(self, now_us: int) -> None:
+        """Say that time has come as far as ``now_us`` without an event."""
+        self.passed_us = max(self.passed_us, now_us)
 
     def inspect(self, events: EventArray) -> EventArray:
         """Return the events that stay, read-only; after a violation only those before it."""
         words = events.view(np.int64).reshape(-1, 2)
-        gap_us, width, height = self._policies.gap_us, self._width, self._height
-        if self._kernel.is_clean(words, self.last_us, gap_us, width, height):
-            self.last_us = int(words[-1, 0])
-            events.setflags(write=False)
-            return events
-        steady, gaps, x, y, p, last_us = self._kernel.survey(
-            words, self.last_us, self._policies.gap_us
-        )
-        fits = x < self._width and y < self._height and p <= 1
-        if steady and fits and (not gaps or self._policies.on_gap == "keep"):
-            if len(events):
-                self.last_us = last_us
-            if gaps:
-                self.quality["gaps"] += gaps
-        else:
+        if self.passed_us != self.last_us or not self._is_fine(words):
             events = self._apply(events)
         events.setflags(write=False)
         return events
+
+    def _is_fine(self, words: NDArray[np.int64]) -> bool:
+        """Look at events quickly; where all of them stay as they are, count what there is."""
+        gap_us, width, height = self._policies.gap_us, self._width, self._height
+        if self._kernel.is_clean(words, self.last_us, gap_us, width, height):
+            self.last_us = self.passed_us = int(words[-1, 0])
+            return True
+        steady, gaps, x, y, p, last_us = self._kernel.survey(words, self.last_us, gap_us)
+        fits = x < width and y < height and p <= 1
+        if not steady or not fits or (gaps and self._policies.on_gap != "keep"):
+            return False
+        self.last_us = self.passed_us = last_us
+        if gaps:
+            self.notes[GAPS] += gaps
+        return True
 
     def _apply(self, events: EventArray) -> EventArray:
         policies = self._policies
@@ -95,6 +104,7 @@ class Inspector:
             self._width,
             self._height,
             self.last_us,
+            self.passed_us,
             policies.gap_us,
             _POLICY[policies.on_time_back],
             _POLICY[policies.on_gap],
@@ -103,6 +113,7 @@ class Inspector:
             kept.view(np.int64).reshape(-1, 2),
             counts,
         )
+        self.passed_us = max(self.passed_us, self.last_us)
         self._count(*counts.tolist())
         if why >= 0:
             text = self._explain(events[stopped], why)
@@ -113,20 +124,20 @@ class Inspector:
         self, impossible: int, polarity: int, outside: int, back: int, reset: int, gaps: int
     ) -> None:
         policies = self._policies
-        refused = {"of impossible time": impossible, "of unknown polarity": polarity}
-        quality = {"time going back": back, "gaps": gaps}
-        (refused if policies.on_outside == "drop" else quality)["outside the sensor"] = outside
-        if policies.on_time_back == "drop":
-            refused["going back in time"] = back
-        if policies.on_gap == "drop":
-            refused["behind a gap"] = gaps
+        refused, notes = {IMPOSSIBLE_TIME: impossible}, {GAPS: gaps}
+        for policy, name, count in (
+            (policies.on_unknown, UNKNOWN_POLARITY, polarity),
+            (policies.on_outside, OUTSIDE, outside),
+            (policies.on_time_back, BACK, back),
+        ):
+            (refused if policy == "drop" else notes)[name] = count
         self.refused.update({key: count for key, count in refused.items() if count})
-        self.quality.update({key: count for key, count in quality.items() if count})
+        self.notes.update({key: count for key, count in notes.items() if count})
 
     def _explain(self, event: np.void, why: int) -> str:
         assert event.dtype == EVENT
         t, x, y, p = event.tolist()
-        step_s = (t - self.last_us) / 1e6
+        ahead_s, back_s = (t - self.last_us) / 1e6, (self.passed_us - t) / 1e6
         if why == self._kernel.POLARITY:
             return f'its polarity is {p}, must be 0 or 1; set on_unknown = "drop" to leave it out'
         if why == self._kernel.OUTSIDE:
@@ -136,15 +147,15 @@ class Inspector:
             )
         if why == self._kernel.GAP:
             return (
-                f"its time {t} µs is {step_s:.3f} s ahead of the one before, more than gap_us ="
-                f' {self._policies.gap_us}; set on_gap = "keep" or "drop"'
+                f"its time {t} µs is {ahead_s:.3f} s ahead of the one before, more than gap_us ="
+                f' {self._policies.gap_us}; set on_gap = "keep"'
             )
         if why == self._kernel.RESET:
             return (
-                f"its time {t} µs goes back by {-step_s:.3f} s, so the clock was reset; cut the"
+                f"its time {t} µs goes back by {back_s:.3f} s, so the clock was reset; cut the"
                 ' recording there, or set on_time_back = "drop" or "keep"'
             )
         return (
-            f"its time {t} µs is {-step_s:.6f} s before that of an event before it; set"
+            f"its time {t} µs is {back_s:.6f} s before that of an event before it; set"
             ' on_time_back = "clamp", "drop" or "keep"'
         )

@@ -98,6 +98,7 @@ def inspect(
     width: int,
     height: int,
     last_us: int,
+    floor_us: int,
     gap_us: int,
     on_back: int,
     on_gap: int,
@@ -113,7 +114,8 @@ def inspect(
         begin: the first to look at.
         width: columns of the sensor.
         height: rows of the sensor.
-        last_us: latest time before them, -TIME_LIMIT_US for none.
+        last_us: latest time of an event before them, -TIME_LIMIT_US for none.
+        floor_us: how far time has come; not before ``last_us``.
         gap_us: longest silence that is no gap.
         on_back: policy, as are the next three.
         on_gap: see `Policies`.
@@ -123,7 +125,8 @@ def inspect(
         counts: (REASONS,) what was found is added here.
 
     Returns:
-        How many stay, the latest time, where it stopped, and for what reason (-1: at the end).
+        How many stay, the latest time of an event, where it stopped, and for what reason (-1: at
+        the end). An event that it stopped at is counted by its reason, `RESET` as `BACK`.
     """
     kept = 0
     for i in range(begin, words.shape[0]):
@@ -146,23 +149,22 @@ def inspect(
             if on_outside == DROP:
                 continue
             x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
-        if t < last_us:
+        if t < floor_us:
             counts[BACK] += 1
             if on_back == RAISE:
                 return kept, last_us, i, BACK
             if on_back == DROP:
                 continue
             if on_back == CLAMP:
-                if last_us - t >= STEP_LIMIT_US:
+                if floor_us - t >= STEP_LIMIT_US:
                     return kept, last_us, i, RESET
-                t = last_us
-        elif last_us != -TIME_LIMIT_US and t - last_us > gap_us:
+                t = floor_us
+        if last_us != -TIME_LIMIT_US and t - last_us > gap_us:
             counts[GAP] += 1
             if on_gap == RAISE:
                 return kept, last_us, i, GAP
-            if on_gap == DROP:
-                continue
         last_us = max(last_us, t)
+        floor_us = max(floor_us, t)
         out[kept, 0] = t
         out[kept, 1] = x | y << 16 | p << 32
         kept += 1

@@ -5,10 +5,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import load8, load32, store64
+from stages.formats.notes import OVERFLOW_WORDS
 
 __all__ = ["SKIPPED", "decode"]
 
-SKIPPED = ("overflow words",)
+SKIPPED = (OVERFLOW_WORDS,)
 _OVERFLOW_Y = 240
 _OVERFLOW_US = 1 << 13
 _BYTES = 5

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.stage import StageConfig
 
-__all__ = ["Policies"]
+__all__ = ["LENIENT", "Policies"]
 
 
 class Policies(StageConfig):
@@ -19,12 +19,16 @@ class Policies(StageConfig):
     """At an event earlier than one before it: ``clamp`` gives it that one's time, as long as the
     step is below a second (a longer one is a clock that was reset, and ends the run); ``drop``
     leaves it out; ``keep`` passes it on as it is, and bins may then find it late."""
-    on_gap: Literal["keep", "drop", "raise"] = "keep"
-    """At an event more than ``gap_us`` behind the one before it: ``drop`` leaves it out, as a
-    glitch of the clock, ``keep`` only counts it."""
+    on_gap: Literal["keep", "raise"] = "keep"
+    """At an event more than ``gap_us`` behind the one before it: ``keep`` only counts the gap. No
+    policy leaves the event out: whether it is a glitch of the clock shows only behind it."""
     gap_us: int = Field(1_000_000, gt=0)
     """Longest silence that is not counted as a gap, in µs."""
     on_outside: Literal["drop", "clamp", "raise"] = "drop"
     """At coordinates outside the sensor: ``clamp`` moves the event to the nearest pixel."""
     on_unknown: Literal["drop", "raise"] = "drop"
     """At words that the format does not know, and at polarities other than 0 and 1."""
+
+
+LENIENT = Policies(on_damage="drop", on_time_back="keep")
+"""Reads all that can be read, as it is."""

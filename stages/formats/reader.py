@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 from pipeline.errors import RecordingError
-from pipeline.events import EventArray
+from pipeline.events import LARGEST_SIDE_PX, EventArray
 from stages.formats.inspection import NO_TIME_US, Inspector
-from stages.formats.policies import Policies
+from stages.formats.notes import DAMAGED_BYTES, DAMAGED_PLACES, UNKNOWN_WORDS
+from stages.formats.policies import LENIENT, Policies
 
 __all__ = ["BEGINNING", "Decoded", "Packet", "Place", "Position", "Reader"]
 
@@ -26,8 +27,6 @@ BEGINNING: Position = ()
 
 Place: TypeAlias = tuple[int, ...]
 """The part of a position that a format keeps: where in the file, and the decoder's state."""
-
-_LARGEST_SIDE_PX = 1 << 15
 
 
 class Packet(NamedTuple):
@@ -55,7 +54,8 @@ class Reader(ABC):
         path: the file.
         policies: what to do about mistakes in it; the defaults of `Policies` when left out.
         stream: which stream of events, where a format has several; the first when left out.
-        size: (height, width) of the sensor, which then overrides what the file says.
+        size: (height, width) of the sensor, 1 to 32 768 each, which then overrides what the file
+            says.
 
     Attributes:
         format: name of the format, such as ``AEDAT4``.
@@ -66,10 +66,13 @@ class Reader(ABC):
         event_count: number of events, where the file says it; counts those that will be refused.
 
     Raises:
-        RecordingError: the file cannot be read, or its header is damaged.
+        RecordingError: the file cannot be read, its header is damaged, the format has no streams
+            by name, or the size is none.
     """
 
     format: ClassVar[str]
+    named_streams: ClassVar[bool] = False
+    """Whether a recording may have several streams of events, which have names."""
     source: str = ""
     time_range_us: tuple[int, int] | None = None
     event_count: int | None = None
@@ -85,11 +88,11 @@ class Reader(ABC):
         self.path = path
         self.policies = policies or Policies()
         self.declared_size: tuple[int, int] | None = None
-        self._refused: Counter[str] = Counter()
-        self._quality: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
         self._inspector: Inspector | None = None
         self._delivered = 0
         self._measured: tuple[int, int] | None = None
+        self._check_arguments(stream, size)
         try:
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -166,25 +169,18 @@ class Reader(ABC):
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """Events not delivered by the latest `packets`, by reason.
-
-        ``outside the sensor``, ``of unknown polarity``, ``of impossible time`` (beyond 2⁶² µs),
-        ``going back in time`` and ``behind a gap``.
-        """
+        """Events not delivered by the latest `packets`, by reason; see `stages.formats.notes`."""
         return self._inspector.refused if self._inspector is not None else {}
 
     @property
-    def quality(self) -> Mapping[str, int]:
-        """What else the latest `packets` found, by kind; none of it is a loss of whole events.
+    def notes(self) -> Mapping[str, int]:
+        """What else the latest `packets` found, by kind; see `stages.formats.notes`.
 
-        ``time going back``: events earlier than one before them; ``gaps``: silences longer than
-        ``gap_us``; ``outside the sensor``: events moved to the nearest pixel; ``unknown words``:
-        skipped; ``damaged places`` and ``damaged bytes``: left out as ``on_damage = "drop"`` asks
-        for; ``not closed``: 1 if the recording was not ended properly.
+        An event that a policy says must not be, and that ended the reading, is counted here.
         """
-        found = Counter(self._quality)
+        found = Counter(self._notes)
         if self._inspector is not None:
-            found.update(self._inspector.quality)
+            found.update(self._inspector.notes)
         return found
 
     def packets(self, position: Position = BEGINNING) -> Iterator[Packet]:
@@ -196,7 +192,7 @@ class Reader(ABC):
         """
         last_us, place = (position[0], position[1:]) if position else (NO_TIME_US, ())
         height, width = self.size
-        self._quality = Counter()
+        self._notes = Counter()
         self._delivered = 0
         self._inspector = inspector = Inspector(width, height, self.policies, last_us)
         return self._inspected(inspector, place)
@@ -251,8 +247,8 @@ class Reader(ABC):
     def _damaged(self, how: str, offset: int, skipped_bytes: int) -> None:
         """Say that the file ``how`` (as "is truncated") at a byte; raise if that is the policy."""
         if self.policies.on_damage == "drop":
-            self._quality["damaged places"] += 1
-            self._quality["damaged bytes"] += skipped_bytes
+            self._notes[DAMAGED_PLACES] += 1
+            self._notes[DAMAGED_BYTES] += skipped_bytes
             return
         raise RecordingError(
             f"{self.path}: {how} at byte {offset}; the {self._delivered} events before it were"
@@ -268,7 +264,7 @@ class Reader(ABC):
                 f"{self.path}: holds {example}, which means nothing in {self.format}, behind about"
                 f' {self._delivered} events; set on_unknown = "drop" to skip it'
             )
-        self._quality["unknown words"] += count
+        self._notes[UNKNOWN_WORDS] += count
 
     def _no_such_place(self, place: Place) -> RecordingError:
         return RecordingError(
@@ -281,6 +277,18 @@ class Reader(ABC):
         return RecordingError(
             f"{self.path}: cannot be read: {reason}; check the disk and the permissions"
         )
+
+    def _check_arguments(self, stream: str | None, size: tuple[int, int] | None) -> None:
+        if stream is not None and not self.named_streams:
+            raise RecordingError(
+                f"{self.path}: has no streams by name, {self.format} has none; leave out {stream!r}"
+            )
+        if size is not None and not all(0 < side <= LARGEST_SIDE_PX for side in size):
+            height, width = size
+            raise RecordingError(
+                f"{self.path}: the size must be 1 to {LARGEST_SIDE_PX} px each, got a height of"
+                f" {height} and a width of {width}"
+            )
 
     def _inspected(self, inspector: Inspector, place: Place) -> Iterator[Packet]:
         try:
@@ -296,9 +304,8 @@ class Reader(ABC):
 
     def _measure(self) -> tuple[int, int]:
         """Read everything to see how far it reaches; damage is left for the reading proper."""
-        lenient = self.policies
-        self.policies = Policies(on_damage="drop", on_time_back="keep")
-        inspector = Inspector(_LARGEST_SIDE_PX, _LARGEST_SIDE_PX, self.policies)
+        policies, self.policies = self.policies, LENIENT
+        inspector = Inspector(LARGEST_SIDE_PX, LARGEST_SIDE_PX, LENIENT)
         height = width = 1
         try:
             for events, _ in self._inspected(inspector, ()):
@@ -306,5 +313,5 @@ class Reader(ABC):
                     width = max(width, int(events["x"].max()) + 1)
                     height = max(height, int(events["y"].max()) + 1)
         finally:
-            self.policies = lenient
+            self.policies = policies
         return height, width

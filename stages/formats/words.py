@@ -31,7 +31,7 @@ class Kernel(NamedTuple):
     room: int = 1
     """The most events that one word holds."""
     skipped: tuple[str, ...] = ()
-    """Kinds of words that are known and hold no event; they are counted in ``quality``."""
+    """Kinds of words that are known and hold no event; they are counted in ``notes``."""
 
 
 class WordReader(Reader):
@@ -80,7 +80,7 @@ class WordReader(Reader):
             # A part of an array keeps all of it in memory.
             out = out[:made] if 2 * made > rows else out[:made].copy()
             unknown, example = counts[:2].tolist()
-            self._quality.update(
+            self._notes.update(
                 {kind: n for kind, n in zip(kernel.skipped, counts[2:].tolist(), strict=True) if n}
             )
             counts[:] = 0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.events import EVENT, TIME_LIMIT_US
 from stages.formats.aedat.aedat2_chips import DAVIS, DVS128, find_chip
 from stages.formats.aedat.comment_lines import comment_lines
+from stages.formats.notes import APS_WORDS, IMU_WORDS, SPECIAL_EVENTS
 from stages.formats.reader import Decoded, Place, Reader
 
 __all__ = ["END_OF_HEADER", "TIME_OFFSET", "Aedat2Reader"]
@@ -33,7 +34,7 @@ class Aedat2Reader(Reader):
     """An open AEDAT 2.0 recording.
 
     A file that names no chip is a DVS128's where its first 65 536 addresses fit one, else a
-    DAVIS's of a size that is measured. ``quality`` also counts ``APS words``, ``IMU words`` and
+    DAVIS's of a size that is measured. ``notes`` also counts ``APS words``, ``IMU words`` and
     ``special events``, which are no flaws; ``unknown words`` have bits that the chip does not use.
     """
 
@@ -92,8 +93,8 @@ class Aedat2Reader(Reader):
             self._damaged("is truncated", offset, self.file_bytes - offset)
 
     def _count(self, aps: int, imu: int, special: int, unknown: int) -> None:
-        found = {"APS words": aps, "IMU words": imu, "special events": special}
-        self._quality.update({kind: count for kind, count in found.items() if count})
+        found = {APS_WORDS: aps, IMU_WORDS: imu, SPECIAL_EVENTS: special}
+        self._notes.update({kind: count for kind, count in found.items() if count})
         self._unknown(unknown, _STRANGE)
 
     def _words(self, offset: int) -> NDArray[np.uint32]:

@@ -17,6 +17,14 @@ import numpy as np
 from pipeline.errors import RecordingError
 from pipeline.events import EVENT
 from stages.formats.aedat.aedat3_header import Source, read_header
+from stages.formats.notes import (
+    FRAMES,
+    IMU_SAMPLES,
+    INVALID_EVENTS,
+    OTHER_EVENTS,
+    OTHER_SOURCES,
+    SPECIAL_EVENTS,
+)
 from stages.formats.reader import Decoded, Place, Reader
 
 __all__ = ["Aedat3Reader"]
@@ -29,12 +37,13 @@ _NO_SOURCE = -1
 class Aedat3Reader(Reader):
     """An open AEDAT 3.1 recording; ``stream`` is a source by its number or by its camera's name.
 
-    ``quality`` also counts ``invalid events``, which the recorder's filters took out, and the
+    ``notes`` also counts ``invalid events``, which the recorder's filters took out, and the
     ``special events``, ``frames``, ``IMU samples``, ``other events`` and ``events of other
     sources`` between the others. None of them is a flaw.
     """
 
     format = "AEDAT 3.1"
+    named_streams = True
 
     def _open(self, stream: str | None) -> None:
         header = read_header(self._read_at)
@@ -109,14 +118,14 @@ class Aedat3Reader(Reader):
         self, invalid: int, special: int, frames: int, imu: int, other: int, elsewhere: int
     ) -> None:
         found = {
-            "invalid events": invalid,
-            "special events": special,
-            "frames": frames,
-            "IMU samples": imu,
-            "other events": other,
-            "events of other sources": elsewhere,
+            INVALID_EVENTS: invalid,
+            SPECIAL_EVENTS: special,
+            FRAMES: frames,
+            IMU_SAMPLES: imu,
+            OTHER_EVENTS: other,
+            OTHER_SOURCES: elsewhere,
         }
-        self._quality.update({kind: count for kind, count in found.items() if count})
+        self._notes.update({kind: count for kind, count in found.items() if count})
 
     def _checked(self, place: Place) -> tuple[int, int, int]:
         offset, left, turns = place if len(place) == 3 else (self._start, 0, 0)

@@ -29,6 +29,7 @@ from stages.formats.aedat.aedat4_table import decode_table
 from stages.formats.aedat.compression import decompressor
 from stages.formats.aedat.flatbuffer import root_table
 from stages.formats.inspection import Inspector
+from stages.formats.notes import NOT_CLOSED
 from stages.formats.reader import BEGINNING, Decoded, Place, Position, Reader
 
 __all__ = ["Aedat4Reader"]
@@ -45,6 +46,7 @@ class Aedat4Reader(Reader):
     """An open AEDAT4 recording; ``stream`` is the name of the stream of events or its camera's."""
 
     format = "AEDAT4"
+    named_streams = True
 
     def _open(self, stream: str | None) -> None:
         self._header = read_header(io.BytesIO(self._read_at(0, _HEADER_BYTES)))
@@ -139,13 +141,13 @@ class Aedat4Reader(Reader):
                     yield Decoded(events, (behind,))
             offset = behind
         if self._header.data_table == -1:
-            self._quality["not closed"] = 1
+            self._notes[NOT_CLOSED] = 1
         elif not self._closed:
             self._damaged("is truncated", offset, 0)
 
     def _place_at(self, t_us: int) -> Position | None:
-        # Behind a gap that is dropped, all is dropped: no packet tells how far that goes.
-        if self._index is None or self.policies.on_gap == "drop":
+        # A gap that must not be may lie before that.
+        if self._index is None or self.policies.on_gap != "keep":
             return None
         packet = int(np.searchsorted(self._index["last_us"], t_us)) - 1
         if packet < 0:

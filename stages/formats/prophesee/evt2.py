@@ -3,7 +3,7 @@
 Source: Prophesee's descriptions of the RAW file format and of EVT 2.0; the words are explained by
 `evt2_kernel`. Times are 34 bits and wrap after 4.8 hours; they are unrolled. Events
 before the first TIME_HIGH have no time and are refused as ``of impossible time``. Triggers and
-extensions are counted in ``quality`` as ``trigger words`` and ``other words``.
+extensions are counted in ``notes`` as ``trigger words`` and ``other words``.
 """
 
 import numpy as np

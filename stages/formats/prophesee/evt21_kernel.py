@@ -9,12 +9,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import load8, store64
+from stages.formats.notes import OTHER_WORDS, TRIGGER_WORDS
 
 __all__ = ["ROOM", "SKIPPED", "decode"]
 
 ROOM = 32
 """The most events that one word holds."""
-SKIPPED = ("trigger words", "other words")
+SKIPPED = (TRIGGER_WORDS, OTHER_WORDS)
 """What `decode` counts, as in EVT2."""
 
 _NO_HIGH = -(1 << 56) - 1

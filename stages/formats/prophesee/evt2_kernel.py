@@ -9,10 +9,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import load32, store64
+from stages.formats.notes import OTHER_WORDS, TRIGGER_WORDS
 
 __all__ = ["SKIPPED", "decode", "encode", "start_state"]
 
-SKIPPED = ("trigger words", "other words")
+SKIPPED = (TRIGGER_WORDS, OTHER_WORDS)
 """What `decode` counts behind unknown words and an example of them; OTHERS and CONTINUED words
 are ``other words``."""
 

@@ -4,7 +4,7 @@ Source: Prophesee's descriptions of the RAW file format and of EVT 3.0; the word
 `evt3_kernel`. Times are 24 bits and wrap every 16.8 s; they are unrolled. Events
 before the first TIME_HIGH have no time, those before the first ADDR_Y no row: they are refused as
 ``of impossible time`` and ``outside the sensor``. Triggers and extensions are counted in
-``quality`` as ``trigger words`` and ``other words``.
+``notes`` as ``trigger words`` and ``other words``.
 """
 
 import numpy as np

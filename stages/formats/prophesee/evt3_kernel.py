@@ -20,12 +20,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import load8, load16, load64, store16, store64
+from stages.formats.notes import OTHER_WORDS, TRIGGER_WORDS
 
 __all__ = ["ROOM", "SKIPPED", "decode", "encode", "new_counts", "start_state"]
 
 ROOM = 12
 """The most events that one word holds."""
-SKIPPED = ("trigger words", "other words")
+SKIPPED = (TRIGGER_WORDS, OTHER_WORDS)
 """What `decode` counts behind unknown words and an example of them; OTHERS and CONTINUED words
 are ``other words``."""
 

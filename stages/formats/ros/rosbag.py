@@ -5,7 +5,7 @@ Understood are bags of ROS 1 (``.bag``), and of ROS 2 as a folder, a ``.db3`` or
 of a message, how many of that stamp were read before it, words used of it, the camera's number of
 the message before, and the decoder's state.
 
-``quality`` counts ``lost messages`` where the camera's numbers tell of some that are not there,
+``notes`` counts ``lost messages`` where the camera's numbers tell of some that are not there,
 ``trigger words`` and ``other words``.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from pipeline.errors import RecordingError
 from pipeline.events import EVENT, EventArray
 from stages.formats.aedat.compression import LARGEST_PACKET, decompressor
+from stages.formats.notes import LOST_MESSAGES
 from stages.formats.reader import Decoded, Place, Reader
 from stages.formats.ros.ros_messages import (
     ARRAYS,
@@ -53,6 +54,7 @@ class RosBagReader(Reader):
     """An open bag; ``stream`` is the topic."""
 
     format = "ROS bag"
+    named_streams = True
     slice_words: ClassVar[int] = 1 << 16
     """Words decoded at a time."""
     _bag: Any = None
@@ -177,7 +179,7 @@ class RosBagReader(Reader):
                 )
                 continue
             if not used and 0 <= number < message.number - 1:
-                self._quality["lost messages"] += message.number - 1 - number
+                self._notes[LOST_MESSAGES] += message.number - 1 - number
             number = message.number if self._is_packet else -1
             for events, behind in self._events_of(message, used, state, kernel):
                 at = (stamp_ns, nth + 1, 0) if behind is None else (stamp_ns, nth, behind)
@@ -210,7 +212,7 @@ class RosBagReader(Reader):
                 break
         unknown, example, *skipped = counts.tolist()
         named = zip(kernel.SKIPPED, skipped, strict=True)
-        self._quality.update({kind: count for kind, count in named if count})
+        self._notes.update({kind: count for kind, count in named if count})
         self._unknown(unknown, f"the word {example:#x}")
 
     def _byte(self) -> int:

@@ -33,8 +33,6 @@ class CsvReader(Reader):
     """Events made at a time."""
 
     def _open(self, stream: str | None) -> None:
-        if stream is not None:
-            raise RecordingError(f"{self.path}: has no streams by name, leave out {stream!r}")
         begin = self._read_at(0, HEADER_BYTES)
         try:
             self._header = read_text_header(begin, len(begin) == self.file_bytes)

@@ -42,6 +42,7 @@ class Hdf5Reader(TableReader):
     """An open HDF5 recording; ``stream`` is the path of the group or table in the file."""
 
     format = "HDF5"
+    named_streams = True
     _h5: "h5py.File | None" = None
 
     def _open(self, stream: str | None) -> None:

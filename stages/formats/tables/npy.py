@@ -25,8 +25,6 @@ class NpyReader(TableReader):
     format = "NPY"
 
     def _open(self, stream: str | None) -> None:
-        if stream is not None:
-            raise RecordingError(f"{self.path}: has no streams by name, leave out {stream!r}")
         self._array = array = read_npy_header(self._read_at(0, HEADER_BYTES))
         there = max(self.file_bytes - array.begin, 0) // (array.row_bytes or 1)
         self._rows = min(array.rows, there)

@@ -41,6 +41,7 @@ class NpzReader(TableReader):
     """An open .npz file; ``stream`` is the member that holds all columns, where there are more."""
 
     format = "NPZ"
+    named_streams = True
 
     def _open(self, stream: str | None) -> None:
         try:

@@ -46,5 +46,5 @@ def test_all_of_nmnist_is_read(shared: Path) -> None:
         with open_recording(path) as reader:
             assert (reader.format, reader.size) == ("N-MNIST", (34, 34))
             count = sum(len(packet.events) for packet in reader.packets())
-            assert (reader.refused, reader.quality) == ({}, {}), path
+            assert (reader.refused, reader.notes) == ({}, {}), path
         assert count > 1000

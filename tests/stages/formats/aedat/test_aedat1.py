@@ -31,7 +31,7 @@ def test_words_of_48_bits_are_read(begin: bytes, tmp_path: Path) -> None:
     with open_recording(path) as reader:
         assert (reader.format, reader.size) == ("AEDAT 1.0", (128, 128))
         np.testing.assert_array_equal(read(reader), EVENTS)
-        assert reader.quality == {"special events": 1}
+        assert reader.notes == {"special events": 1}
 
 
 def test_without_a_version_the_comment_says_how_long_words_are(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_any_chunks_give_all_events_and_resume(
         with open_recording(path, Policies(on_damage="drop")) as reader:
             packets = list(reader.packets())
             np.testing.assert_array_equal(read(reader), expected)
-            assert reader.quality.get("damaged bytes", 0) == tail
+            assert reader.notes.get("damaged bytes", 0) == tail
             done = 0
             for packet in packets:
                 done += len(packet.events)

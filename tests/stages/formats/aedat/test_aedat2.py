@@ -118,14 +118,14 @@ def test_the_first_event_may_look_like_a_line_of_the_header(end: bytes, tmp_path
 def test_a_recording_may_end_with_its_header(tmp_path: Path) -> None:
     with open_recording(make(tmp_path / "a", b"", f"{DAVIS}.Davis346red", b"")) as reader:
         assert len(read(reader)) == 0
-        assert (reader.refused, reader.quality) == ({}, {})
+        assert (reader.refused, reader.notes) == ({}, {})
 
 
 def test_samples_and_special_events_are_counted_and_left_out(tmp_path: Path) -> None:
     data = words([(1, IMU | 5), (2, APS), (3, davis(1, 2, 1)), (4, PIN), (5, 1 << 31), (6, IMU)])
     with open_recording(make(tmp_path / "a", data, f"{DAVIS}.DAVIS240C")) as reader:
         np.testing.assert_array_equal(read(reader), rows((3, 1, 2, 1)))
-        assert reader.quality == {"IMU words": 2, "APS words": 2, "special events": 1}
+        assert reader.notes == {"IMU words": 2, "APS words": 2, "special events": 1}
         assert reader.refused == {}
 
 
@@ -134,7 +134,7 @@ def test_unknown_words_are_counted_or_raised_behind_the_events_before(tmp_path: 
     path = make(tmp_path / "a", data)
     with open_recording(path) as reader:
         np.testing.assert_array_equal(read(reader), rows((1, 1, 2, 1), (3, 3, 4, 0)))
-        assert reader.quality == {"unknown words": 1, "special events": 1}
+        assert reader.notes == {"unknown words": 1, "special events": 1}
     with open_recording(path, Policies(on_unknown="raise")) as reader:
         packets = reader.packets()
         np.testing.assert_array_equal(next(packets).events, rows((1, 1, 2, 1)))
@@ -202,7 +202,7 @@ def test_any_mixture_is_read_and_resumed_in_any_chunks(
         patch.setattr("stages.formats.aedat.aedat2._CHUNK_WORDS", chunk)
         packets = list(reader.packets())
         assert sum(len(packet.events) for packet in packets) == len(expected)
-        assert sum(reader.quality[key] for key in ("IMU words", "APS words", "special events")) == (
+        assert sum(reader.notes[key] for key in ("IMU words", "APS words", "special events")) == (
             len(sent) - len(expected)
         )
         np.testing.assert_array_equal(read(reader), expected)
@@ -245,7 +245,7 @@ def test_every_cut_gives_the_events_before_it(tmp_path: Path) -> None:
         with open_recording(path, Policies(on_damage="drop")) as reader:
             assert read(reader)["t"].tolist() == list(range(count))
             damage = {"damaged places": 1, "damaged bytes": tail} if tail else {}
-            assert reader.quality == damage
+            assert reader.notes == damage
         if tail:
             text = f"is truncated at byte {cut - tail}; the {count} events before it were read; set"
             with open_recording(path) as reader, pytest.raises(RecordingError, match=text):

@@ -26,7 +26,7 @@ def test_a_real_recording_is_read_as_it_is_known(path: Path) -> None:
         events = read(reader)
         assert reader.refused == {}
         imu_words = known.get("imu_words", 0)
-        assert reader.quality == ({"IMU words": imu_words} if imu_words else {})
+        assert reader.notes == ({"IMU words": imu_words} if imu_words else {})
         if "size" in known:
             assert [reader.width, reader.height] == known["size"]
     assert len(events) == known["n"]

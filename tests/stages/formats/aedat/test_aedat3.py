@@ -54,7 +54,7 @@ def test_header_lines_may_end_as_on_unix(tmp_path: Path) -> None:
     path = make(tmp_path / "a", header("1: DVS128", end=b"\n"), packets(ROWS, 7))
     with open_recording(path) as reader:
         np.testing.assert_array_equal(read(reader), events_of(ROWS))
-        assert (reader.size, reader.refused, reader.quality) == ((128, 128), {}, {})
+        assert (reader.size, reader.refused, reader.notes) == ((128, 128), {}, {})
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_of_several_sources_one_is_read(tmp_path: Path) -> None:
         with open_recording(path, stream=stream) as reader:
             assert reader.size == size
             np.testing.assert_array_equal(read(reader), events_of(rows))
-            assert reader.quality == {"events of other sources": 30}
+            assert reader.notes == {"events of other sources": 30}
     with pytest.raises(RecordingError) as caught:
         open_recording(path, stream="1")
     text = f"{path}: has no source '1'; name one by its number, it has: 0 (DVS128), 3 (DAVIS240C)"
@@ -126,7 +126,7 @@ def test_other_packets_are_counted_and_skipped_whole(tmp_path: Path) -> None:
     path = make(tmp_path / "a", header("1: DAVIS346", form="PNGFrames"), *parts)
     with open_recording(path) as reader:
         np.testing.assert_array_equal(read(reader), events_of(ROWS))
-        assert reader.quality == {
+        assert reader.notes == {
             "special events": 3,
             "frames": 2,
             "other events": 3,
@@ -198,7 +198,7 @@ def test_any_packets_are_read_and_resumed_in_any_blocks(
         np.testing.assert_array_equal(read(reader), expected)
         invalid = len(rows) - len(expected)
         counts = {"other events": 2, "invalid events": invalid} if invalid else {"other events": 2}
-        assert {key: n for key, n in reader.quality.items() if key != "gaps"} == counts
+        assert {key: n for key, n in reader.notes.items() if key != "gaps"} == counts
         done = 0
         for one in whole:
             done += len(one.events)
@@ -227,7 +227,7 @@ def test_every_cut_gives_the_whole_packets_before_it(tmp_path: Path) -> None:
         count, tail = divmod(cut - start, 28 + 24)
         with open_recording(path, Policies(on_damage="drop")) as reader:
             np.testing.assert_array_equal(read(reader), events_of(ROWS[: 3 * count]))
-            assert reader.quality.get("damaged bytes", 0) == tail
+            assert reader.notes.get("damaged bytes", 0) == tail
         if tail:
             text = f"is truncated at byte {cut - tail}; the {3 * count} events before it were read"
             with open_recording(path) as reader, pytest.raises(RecordingError, match=text):
@@ -257,7 +257,7 @@ def test_a_packet_that_cannot_be_ends_the_recording(wrong: dict[str, int], tmp_p
     with open_recording(path, Policies(on_damage="drop")) as reader:
         np.testing.assert_array_equal(read(reader), events_of(ROWS[:3]))
         damage = path.stat().st_size - place
-        assert reader.quality == {"damaged places": 1, "damaged bytes": damage}
+        assert reader.notes == {"damaged places": 1, "damaged bytes": damage}
 
 
 def test_compressed_events_in_a_file_that_is_not_are_damage(tmp_path: Path) -> None:

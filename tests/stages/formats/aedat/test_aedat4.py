@@ -235,14 +235,14 @@ def test_time_going_back_is_clamped_kept_or_dropped_and_counted(tmp_path: Path) 
     path = make(tmp_path / "back.aedat4", [CAMERA], contents)
     with open_recording(path) as reader:
         assert read(reader)["t"].tolist() == [5, 5, 5, 9, 9, 9, 9]
-        assert reader.quality == {"time going back": 5, "not closed": 1}
+        assert reader.notes == {"going back in time": 5, "not closed": 1}
     with open_recording(path, Policies(on_time_back="keep")) as reader:
         assert read(reader)["t"].tolist() == [5, 4, 4, 9, 8, 7, 7]
-        assert reader.quality == {"time going back": 5, "not closed": 1}
+        assert reader.notes == {"going back in time": 5, "not closed": 1}
     with open_recording(path, Policies(on_time_back="drop")) as reader:
         assert read(reader)["t"].tolist() == [5, 9]
         assert reader.refused == {"going back in time": 5}
-        assert reader.quality["time going back"] == 5
+        assert reader.notes == {"not closed": 1}
 
 
 def test_events_within_a_small_part_of_a_large_sensor_keep_their_places(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_recording_that_was_never_closed_is_read(tmp_path: Path) -> None:
     with open_recording(path) as reader:
         assert (reader.time_range_us, reader.event_count) == (None, None)
         np.testing.assert_array_equal(read(reader), row(1, 2, 3))
-        assert reader.quality == {"not closed": 1}
+        assert reader.notes == {"not closed": 1}
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
@@ -294,7 +294,7 @@ def test_a_data_table_is_not_taken_for_a_packet(compression: str, tmp_path: Path
         file.write(b"\xff" * 8)
     with open_recording(path) as reader:
         np.testing.assert_array_equal(read(reader), some_events(500))
-        assert reader.quality == {"not closed": 1}
+        assert reader.notes == {"not closed": 1}
 
 
 def test_one_huge_packet_is_read(tmp_path: Path) -> None:
@@ -396,10 +396,11 @@ def test_where_the_table_does_not_tell_a_seek_is_a_scan(
             assert np.all(everything["t"][: len(everything) - len(rest)] < t_us)
 
 
-def test_behind_gaps_that_are_dropped_a_seek_is_a_scan(tmp_path: Path) -> None:
+def test_where_a_gap_must_not_be_a_seek_is_a_scan(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "gap.aedat4", row(1, 2, 5_000_000, 9_000_000))
-    with open_recording(path, Policies(on_gap="drop")) as reader:
+    with open_recording(path, Policies(on_gap="raise")) as reader:
         assert reader._place_at(9_000_000) is None
-        assert len(read(reader, reader.position_at(9_000_000))) == 0
+        with pytest.raises(RecordingError, match="event 3: its time 5000000 µs is 5.000 s ahead"):
+            reader.position_at(9_000_000)
     with open_recording(path) as reader:
         assert read(reader, reader.position_at(9_000_000))["t"].tolist() == [9_000_000]

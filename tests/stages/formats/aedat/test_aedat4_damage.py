@@ -47,8 +47,8 @@ def read(
             parts.extend(packet.events for packet in reader.packets())
         except RecordingError as error:
             assert on_damage == "raise"
-            return concatenate_events(parts), str(error), dict(reader.quality)
-        return concatenate_events(parts), None, dict(reader.quality)
+            return concatenate_events(parts), str(error), dict(reader.notes)
+        return concatenate_events(parts), None, dict(reader.notes)
 
 
 def one_by_one(reader: Aedat4Reader) -> Callable[[int], tuple[int, EventArray]]:

@@ -27,7 +27,7 @@ def test_a_real_recording_is_read_as_it_is_known(path: Path) -> None:
     with open_recording(path) as reader:
         events = concatenate_events([packet.events for packet in reader.packets()])
         assert [reader.width, reader.height] == known["size"]
-        assert (reader.refused, reader.quality) == ({}, {})
+        assert (reader.refused, reader.notes) == ({}, {})
         # One recording is older than counts and times in the data table.
         assert reader.event_count in (known["n"], None)
         assert reader.time_range_us in ((known["t_min"], known["t_max"]), None)

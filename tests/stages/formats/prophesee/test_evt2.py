@@ -72,7 +72,7 @@ STREAM = st.lists(WORD, max_size=60)
 
 
 def but_for_time(found: dict[str, int]) -> dict[str, int]:
-    return {key: n for key, n in found.items() if key not in ("time going back", "gaps")}
+    return {key: n for key, n in found.items() if key not in ("going back in time", "gaps")}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -93,7 +93,7 @@ def test_every_stream_of_words_gives_the_events_of_the_slow_twin(
     rows, found = twin(stream)
     events, seen = look(path)
     np.testing.assert_array_equal(events, as_events(rows))
-    assert {key: n for key, n in seen.items() if key not in ("time going back", "gaps")} == found
+    assert {key: n for key, n in seen.items() if key not in ("going back in time", "gaps")} == found
     assert_cuts_never_matter(path, monkeypatch, [1, 7])
 
 

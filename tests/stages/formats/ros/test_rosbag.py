@@ -260,8 +260,8 @@ def test_the_real_recording_is_read(shared: Path) -> None:
         # 517 packets, none of which was lost.
         assert len(found) == 517
         assert reader.refused == {}
-        assert reader.quality["trigger words"] == 4157
-        assert "lost messages" not in reader.quality
+        assert reader.notes["trigger words"] == 4157
+        assert "lost messages" not in reader.notes
         events = concatenate_events([packet.events for packet in found])
         assert len(events) == 343_474
         assert events["t"][-1] - events["t"][0] == 2_078_178
