@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import RecordingError
+from pipeline.events import LARGEST_SIDE_PX
 from stages.formats.es import DVS, HEADER, MAGIC
 from stages.formats.words_writer import Encode, WordWriter
 
@@ -18,8 +19,9 @@ class EventStreamWriter(WordWriter):
     """
 
     format = "ES"
+    holds = ("size",)
     word = np.dtype("u1")
-    largest_px = 1 << 15
+    largest_px = LARGEST_SIDE_PX
     longest_us = 3_600_000_000
 
     def _header(self, first_us: int) -> bytes:

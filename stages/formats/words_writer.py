@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 
 from pipeline.events import EventArray
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["Encode", "WordWriter"]
 
@@ -23,16 +21,6 @@ class WordWriter(Writer):
     """Writes events as words; what differs is in the class attributes and three methods.
 
     The header is written with the first events, whose time it depends on, or at the end.
-
-    Args:
-        path: the file; an existing one is replaced.
-        width: columns of the sensor, at most ``largest_px``.
-        height: rows of the sensor, at most ``largest_px``.
-        source: the camera's name, kept where the format has a place for it.
-
-    Raises:
-        RecordingError: the file cannot be written.
-        ValueError: another argument is not what it should be.
     """
 
     word: ClassVar[np.dtype[Any]]
@@ -41,18 +29,18 @@ class WordWriter(Writer):
     chunk_words: ClassVar[int] = 1 << 18
     """Words written at a time, at least a few."""
 
-    def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
-        super().__init__(path, width, height, source)
-        if max(width, height) > self.largest_px:
-            raise ValueError(
-                f"{self.format} has room for {self.largest_px}×{self.largest_px} px, got"
+    @classmethod
+    def size_problem(cls, width: int, height: int) -> str | None:
+        """Return that the format has no room for the sensor, None if it has."""
+        if max(width, height) > cls.largest_px:
+            return (
+                f"{cls.format} has room for {cls.largest_px}×{cls.largest_px} px, got"
                 f" {width}×{height}; write another format"
             )
+        return super().size_problem(width, height)
+
+    def _prepare(self) -> None:
         self._state: NDArray[np.int64] | None = None
-        try:
-            self._file = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
 
     @abstractmethod
     def _header(self, first_us: int) -> bytes:
@@ -74,7 +62,7 @@ class WordWriter(Writer):
         first_us = int(events["t"][0])
         if self._state is None:
             state = self._start_state(first_us)
-            self._file.append(self._header(first_us))
+            self._file.begin(self._header(first_us))
             self._state = state
             self._out = np.empty(self.chunk_words, self.word)
         words = events.view(np.int64).reshape(-1, 2)
@@ -85,8 +73,5 @@ class WordWriter(Writer):
             self._file.append(out[:made].data.cast("B"))
 
     def _finish(self) -> None:
-        try:
-            if self._state is None:
-                self._file.append(self._header(0))
-        finally:
-            self._file.close()
+        if self._state is None:
+            self._file.begin(self._header(0))

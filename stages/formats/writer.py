@@ -8,24 +8,25 @@ from typing import ClassVar, Self
 import numpy as np
 
 from pipeline.errors import RecordingError
-from pipeline.events import EVENT, TIME_LIMIT_US, EventArray
-from stages.record_file import explain
+from pipeline.events import EVENT, LARGEST_SIDE_PX, TIME_LIMIT_US, EventArray
+from stages.record_file import DraftFile, explain
 
 __all__ = ["Writer"]
-
-_LARGEST_SIDE_PX = 1 << 15
 
 
 class Writer(ABC):
     """A recording that is being written. Memory does not grow with its length.
 
-    What was written before a crash can be read, as far as the format allows it.
+    The file has its name from the first events that are in it on, and replaces an old one then;
+    before, and in a format that is written at its end, it is called ``NAME.part``. What was written
+    before a crash can be read, as far as the format allows it.
 
     Args:
-        path: the file; an existing one is replaced.
-        width: columns of the sensor, at most 32 768.
-        height: rows of the sensor, at most 32 768.
+        path: the file; an existing one is replaced once there are events.
+        width: columns of the sensor, at most 32 768 and what the format can hold.
+        height: rows of the sensor, likewise.
         source: the camera's name, kept where the format has a place for it.
+        compression: one of ``compressions``; None for the format's own choice.
 
     Raises:
         RecordingError: the file cannot be written.
@@ -37,11 +38,23 @@ class Writer(ABC):
     """The longest silence between events that can be written."""
     compressions: ClassVar[tuple[str, ...]] = ()
     """What its argument ``compression`` may be; empty where the format has none."""
+    usual_compression: ClassVar[str] = "none"
+    """Which of them is taken where none is asked for."""
+    holds: ClassVar[tuple[str, ...]] = ("size", "source")
+    """What of the recording, next to its events, the format has a place for."""
 
-    def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
-        for side in (width, height):
-            if not 0 < side <= _LARGEST_SIDE_PX:
-                raise ValueError(f"width and height must be 1 to {_LARGEST_SIDE_PX} px, got {side}")
+    def __init__(
+        self,
+        path: Path | str,
+        width: int,
+        height: int,
+        source: str = "pipeline",
+        compression: str | None = None,
+    ) -> None:
+        if (problem := self.size_problem(width, height)) is not None:
+            raise ValueError(problem)
+        if (problem := self.compression_problem(compression)) is not None:
+            raise ValueError(f"compression {problem}")
         # Here, so that a writer can be asked what it offers without Numba.
         from stages.formats.inspection_kernel import is_clean
 
@@ -52,6 +65,50 @@ class Writer(ABC):
         """Events written so far."""
         self._last_us = -TIME_LIMIT_US
         self._closed = False
+        self._compression = compression or self.usual_compression
+        self._prepare()
+        try:
+            self._file = DraftFile(self.path)
+        except OSError as error:
+            raise self._failed(error) from None
+        try:
+            self._begin()
+        except OSError as error:
+            self._file.close()
+            raise self._failed(error) from None
+
+    @classmethod
+    def size_problem(cls, width: int, height: int) -> str | None:
+        """Return why a recording of such a sensor cannot be written, None if it can."""
+        for side in (width, height):
+            if not 0 < side <= LARGEST_SIDE_PX:
+                return f"width and height must be 1 to {LARGEST_SIDE_PX} px, got {side}"
+        return None
+
+    @classmethod
+    def compression_problem(cls, compression: str | None) -> str | None:
+        """Return why a recording cannot be compressed so, None if it can."""
+        if compression is None or compression in cls.compressions:
+            return None
+        choices = ", ".join(cls.compressions)
+        must = f"must be one of {choices}" if choices else "must be left out"
+        return f"{must} for {cls.format}, got {compression!r}"
+
+    # What a format's module provides.
+
+    def _prepare(self) -> None:  # noqa: B027, not every format has something to do
+        """Look at the arguments and load what is needed, before there is a file.
+
+        Raises:
+            ValueError: an argument is not what it should be.
+        """
+
+    def _begin(self) -> None:  # noqa: B027, not every format has something to do
+        """Write the header, where it does not depend on the first events.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
 
     @abstractmethod
     def _write(self, events: EventArray) -> None:
@@ -62,13 +119,26 @@ class Writer(ABC):
             RecordingError: the format cannot hold them, such as times beyond its range.
         """
 
-    @abstractmethod
-    def _finish(self) -> None:
-        """Write what completes the file, and close it whatever happens.
+    def _finish(self) -> None:  # noqa: B027, not every format has something to do
+        """Write what completes the file.
 
         Raises:
             OSError: the file cannot be written.
         """
+
+    def _release(self) -> None:  # noqa: B027, not every format has something to do
+        """Close what was opened besides the file itself.
+
+        Raises:
+            OSError: it cannot be done properly.
+        """
+
+    # What all writers offer.
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the file of that name is the one that is written here, and not an older one."""
+        return self._file.is_published
 
     def write(self, events: EventArray) -> None:
         """Append events.
@@ -92,18 +162,20 @@ class Writer(ABC):
         self.events += len(events)
 
     def close(self) -> None:
-        """Complete the file; a second time does nothing.
+        """Complete the file, also where there are no events; a second time does nothing.
 
         Raises:
             RecordingError: it cannot be written.
         """
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._finish()
-        except OSError as error:
-            raise self._failed(error) from None
+        self._end(complete=True)
+
+    def abandon(self) -> None:
+        """Close a recording that cannot go on: what has events is completed, else nothing is left.
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        self._end(complete=self.events > 0 or self.is_published)
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +186,27 @@ class Writer(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def _end(self, complete: bool) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            try:
+                if complete:
+                    self._finish()
+            finally:
+                self._release()
+            if complete:
+                self._file.publish()
+        except OSError as error:
+            raise self._failed(error) from None
+        finally:
+            self._file.close()
 
     def _check(self, events: EventArray) -> None:
         if events.dtype != EVENT or events.ndim != 1:

@@ -6,18 +6,23 @@ from pathlib import Path
 from pipeline.errors import RecordingError
 from pipeline.stage import PortError
 from stages.formats import writer_of
+from stages.formats.writer import Writer
+from stages.record_file import explain
 from stages.sinks.output_file import check_output
 
-__all__ = ["camera_name", "check_target"]
+__all__ = ["camera_name", "check_target", "create_target"]
 
 
-def check_target(path: Path, if_exists: str, compression: str | None) -> None:
+def check_target(
+    path: Path, if_exists: str, compression: str | None, size: tuple[int, int] | None = None
+) -> None:
     """Look whether a recording may be written as it is asked for; nothing is made or changed.
 
     Args:
         path: the file.
         if_exists: what is to be done with a file of that name; ``refuse`` refuses it here.
         compression: how to compress it, None as its format does by default.
+        size: (height, width) of the sensor, None where it is not known yet.
 
     Raises:
         PortError: its ``key`` is ``path`` or ``compression``.
@@ -27,10 +32,38 @@ def check_target(path: Path, if_exists: str, compression: str | None) -> None:
         writer = writer_of(path)
     except RecordingError as error:
         raise PortError("path", str(error)) from None
-    if compression is not None and compression not in writer.compressions:
-        can = ", ".join(writer.compressions)
-        must = f"must be one of {can}" if can else "must be left out"
-        raise PortError("compression", f"{must} for {writer.format}, got {compression!r}")
+    if (problem := writer.compression_problem(compression)) is not None:
+        raise PortError("compression", problem)
+    if size is not None and (problem := writer.size_problem(size[1], size[0])) is not None:
+        raise PortError("path", f"{path}: {problem}")
+
+
+def create_target(
+    path: Path, size: tuple[int, int], source: str, compression: str | None
+) -> Writer:
+    """Begin to write a recording, in its folder, which is made if need be.
+
+    Args:
+        path: the file; its ending names the format.
+        size: (height, width) of the sensor.
+        source: what the recording is of; see `camera_name`.
+        compression: how to compress it, None as its format does by default.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
+    height, width = size
+    form = writer_of(path)
+    if (problem := form.size_problem(width, height)) is not None:
+        # Before a folder is made for it.
+        raise RecordingError(f"{path}: {problem}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return form(path, width, height, source=camera_name(source), compression=compression)
+    except OSError as error:
+        raise RecordingError(explain(path, error)) from None
+    except ValueError as error:
+        raise RecordingError(f"{path}: cannot be written: {error}") from None
 
 
 def camera_name(text: str) -> str:

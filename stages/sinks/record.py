@@ -1,6 +1,7 @@
 """Recording: the sink that writes events to a file, in the format that its name ends with.
 
-One recording a file. The first of a run is written to ``path``, the k-th after it to
+One recording a file. It has its name from its first events on, and replaces an old one then; see
+`stages.formats.writer.Writer`. The first of a run is written to ``path``, the k-th after it to
 ``NAME-00k.ENDING`` beside it: each time a source starts anew (the next file, the next turn of a
 loop, a camera that came back), its size may differ and its clock begins again.
 
@@ -10,7 +11,7 @@ the same to the byte, its packets are not as small as a camera's, and a crash lo
 
 import itertools
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,15 +21,14 @@ from pipeline.events import EventArray, concatenate_events
 from pipeline.messages import Events, Message, Start
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Sink, StageConfig
-from stages.formats import Policies, create_recording
+from stages.counts import Counts
+from stages.formats import Policies
 from stages.formats.inspection import NO_TIME_US, Inspector
 from stages.formats.writer import Writer
-from stages.record_file import explain
-from stages.recordings.target import camera_name, check_target
+from stages.record_file import DraftFile
+from stages.recordings.target import check_target, create_target
 
 __all__ = ["Record", "RecordConfig", "RecordState"]
-
-Counts: TypeAlias = tuple[tuple[str, int], ...]
 
 _BLOCK_US = 100_000
 _BLOCK_EVENTS = 1 << 20
@@ -73,32 +73,30 @@ class Record(Sink[RecordConfig, RecordState]):
 
     def port(self) -> None:
         """Look whether the file may be written, and whether its format can be."""
-        check_target(self.config.path, self.config.if_exists, self.config.compression)
+        size = None
+        for port in self.inputs:
+            if isinstance(port, EventsPort) and port.height is not None and port.width is not None:
+                size = port.height, port.width
+        check_target(self.config.path, self.config.if_exists, self.config.compression, size)
 
     def open(self) -> None:
         """Prepare; files are opened as recordings start."""
         self._writer: Writer | None = None
 
     def close(self) -> None:
-        """Complete the file of a recording that was not ended."""
+        """Complete the file of a recording that was not ended; without events there is none."""
         if self._writer is not None:
-            self._writer.close()
+            self._writer.abandon()
 
     def start(self, header: Start) -> RecordState:
         """Begin the recording's file."""
         self.close()
-        path, chosen = self._path(header.epoch), self.config.compression
-        source = camera_name(header.source)
-        options = {} if chosen is None else {"compression": chosen}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = create_recording(
-                path, header.width, header.height, source=source, options=options
-            )
-        except OSError as error:
-            raise StageError(explain(path, error)) from None
-        except ValueError as error:
-            raise StageError(f"{path}: cannot be written: {error}") from None
+        self._writer = create_target(
+            self._path(header.epoch),
+            (header.height, header.width),
+            header.source,
+            self.config.compression,
+        )
         return RecordState(header.width, header.height, (), 0, NO_TIME_US, ())
 
     def write(self, state: RecordState, message: Message) -> RecordState:
@@ -137,7 +135,7 @@ class Record(Sink[RecordConfig, RecordState]):
         """Return the file of a recording."""
         first, if_exists = self.config.path, self.config.if_exists
         if if_exists == "number":
-            return next(p for k in itertools.count() if not (p := _numbered(first, k)).exists())
+            return next(p for k in itertools.count() if _is_free(p := _numbered(first, k)))
         path = _numbered(first, epoch)
         if if_exists == "refuse" and path.exists():
             raise StageError(f'{path} exists already; remove it or set if_exists = "replace"')
@@ -160,6 +158,11 @@ class Record(Sink[RecordConfig, RecordState]):
             self._writer.write(concatenate_events(block))
             block, events = (), events[count:]
         return block
+
+
+def _is_free(path: Path) -> bool:
+    # Another run may be about to write its first events.
+    return not path.exists() and not DraftFile.name_of(path).exists()
 
 
 def _numbered(path: Path, number: int) -> Path:

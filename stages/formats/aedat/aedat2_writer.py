@@ -1,7 +1,5 @@
 """AEDAT 2.0 recordings written, so that jAER opens them; see `aedat2`."""
 
-from pathlib import Path
-
 import numpy as np
 
 from pipeline.errors import RecordingError
@@ -9,7 +7,6 @@ from pipeline.events import EventArray
 from stages.formats.aedat.aedat2 import END_OF_HEADER, TIME_OFFSET
 from stages.formats.aedat.aedat2_chips import CHIPS, Chip
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["Aedat2Writer"]
 
@@ -21,39 +18,37 @@ class Aedat2Writer(Writer):
 
     Times have 32 bits in the file: the lower ones of the event's. Readers unroll them from the
     first on; ours then adds what a comment in the header says, and gives the same times.
-
-    Args:
-        path: the file; an existing one is replaced.
-        width: columns of the sensor.
-        height: rows of the sensor.
-        source: the camera's name.
-
-    Raises:
-        RecordingError: the file cannot be written, or no chip has the sensor's size.
-        ValueError: another argument is not what it should be.
     """
 
     format = "AEDAT 2.0"
 
-    def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
-        super().__init__(path, width, height, source)
-        if not source.isprintable():
-            raise ValueError(f"source must be a name on one line, got {source!r}")
+    @classmethod
+    def size_problem(cls, width: int, height: int) -> str | None:
+        """Return that no chip has the sensor's size, None if one has."""
+        if _chip_of(width, height) is not None:
+            return None
+        sizes = ", ".join(f"{chip.width}×{chip.height}" for chip in CHIPS if chip.written_as)
+        return (
+            f"AEDAT 2.0 has no chip of {width}×{height} px, it has chips of {sizes}; write AEDAT4"
+            " (.aedat4) or AEDAT 3.1 (.aedat3)"
+        )
+
+    def _prepare(self) -> None:
+        if not self.source.isprintable():
+            raise ValueError(f"source must be a name on one line, got {self.source!r}")
         # Here, so that a writer can be asked what it offers without Numba.
         from stages.formats.aedat import aedat2_kernel
 
         self._kernel = aedat2_kernel
-        self._chip = self._find_chip()
-        try:
-            self._file = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
+        chip = _chip_of(self.width, self.height)
+        assert chip is not None
+        self._chip = chip
 
     def _write(self, events: EventArray) -> None:
         last_us = self._last_us
         if not self._file.end:
             last_us = int(events["t"][0])
-            self._begin(last_us)
+            self._write_header(last_us)
         for begin in range(0, len(events), _CHUNK_EVENTS):
             part = events[begin : begin + _CHUNK_EVENTS]
             words = np.empty(2 * len(part), np.uint32)
@@ -63,13 +58,10 @@ class Aedat2Writer(Writer):
             last_us = int(part["t"][-1])
 
     def _finish(self) -> None:
-        try:
-            if not self._file.end:
-                self._begin(0)
-        finally:
-            self._file.close()
+        if not self._file.end:
+            self._write_header(0)
 
-    def _begin(self, first_us: int) -> None:
+    def _write_header(self, first_us: int) -> None:
         """Write the header; not before the first event, whose time it depends on."""
         offset_us = first_us // self._kernel.TURN_US * self._kernel.TURN_US
         lines = [
@@ -85,18 +77,7 @@ class Aedat2Writer(Writer):
             lines.append(f"{TIME_OFFSET}{offset_us} us")
         # Without this line an event that begins with the byte of "#" would be taken for a line.
         lines.append(END_OF_HEADER)
-        self._file.append("".join(f"#{line}\r\n" for line in lines).encode("ascii", "replace"))
-
-    def _find_chip(self) -> Chip:
-        chips = [chip for chip in CHIPS if chip.written_as]
-        for chip in chips:
-            if (chip.width, chip.height) == (self.width, self.height):
-                return chip
-        sizes = ", ".join(f"{chip.width}×{chip.height}" for chip in chips)
-        raise RecordingError(
-            f"{self.path}: AEDAT 2.0 has no chip of {self.width}×{self.height} px, it has chips of"
-            f" {sizes}; write AEDAT4 (.aedat4) or AEDAT 3.1 (.aedat3)"
-        )
+        self._file.begin("".join(f"#{line}\r\n" for line in lines).encode("ascii", "replace"))
 
     def _check_silences(self, events: EventArray, last_us: int) -> None:
         """Refuse those over which a reader would unroll the clock wrongly."""
@@ -113,3 +94,10 @@ class Aedat2Writer(Writer):
                 f" behind {times[first]} µs, within which its clock of 32 bits wraps; write AEDAT4"
                 " (.aedat4) or AEDAT 3.1 (.aedat3)"
             )
+
+
+def _chip_of(width: int, height: int) -> Chip | None:
+    for chip in CHIPS:
+        if chip.written_as and (chip.width, chip.height) == (width, height):
+            return chip
+    return None

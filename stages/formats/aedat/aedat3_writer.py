@@ -1,14 +1,12 @@
 """AEDAT 3.1 recordings written, so that cAER and jAER open them; see `aedat3`."""
 
 import struct
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.events import EventArray
 from stages.formats.aedat.aedat3_header import SIZES, describe_sizes
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["Aedat3Writer"]
 
@@ -22,33 +20,16 @@ class Aedat3Writer(Writer):
     """Writes events to a new AEDAT 3.1 file, in packets of at most 32 768 events.
 
     Sensors of a size that cAER knows are named by their chip, all others by their size.
-
-    Args:
-        path: the file; an existing one is replaced.
-        width: columns of the sensor, at most 32 768.
-        height: rows of the sensor, at most 32 768.
-        source: the camera's name.
-
-    Raises:
-        RecordingError: the file cannot be written.
-        ValueError: another argument is not what it should be.
     """
 
     format = "AEDAT 3.1"
 
-    def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
-        super().__init__(path, width, height, source)
-        if not source.strip() or not source.isprintable():
-            raise ValueError(f"source must be a name on one line, got {source!r}")
-        try:
-            self._file = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
-        try:
-            self._file.append(self._header())
-        except OSError as error:
-            self._file.close()
-            raise self._failed(error) from None
+    def _prepare(self) -> None:
+        if not self.source.strip() or not self.source.isprintable():
+            raise ValueError(f"source must be a name on one line, got {self.source!r}")
+
+    def _begin(self) -> None:
+        self._file.begin(self._header())
 
     def _header(self) -> bytes:
         size = self.height, self.width
@@ -73,9 +54,6 @@ class Aedat3Writer(Writer):
             end = min(begin + _PACKET_EVENTS, behind)
             self._file.append(_packet(events[begin:end], turn))
             begin = end
-
-    def _finish(self) -> None:
-        self._file.close()
 
 
 def _packet(events: EventArray, turn: int) -> bytes:

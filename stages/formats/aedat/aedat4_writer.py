@@ -15,7 +15,6 @@ from stages.formats.aedat.aedat4_header import Stream, describe, encode_header
 from stages.formats.aedat.aedat4_table import ENTRY, encode_table
 from stages.formats.aedat.compression import NAMES, compressor
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["Aedat4Writer"]
 
@@ -38,20 +37,17 @@ class Aedat4Writer(Writer):
     """Writes events to a new AEDAT4 file, in packets of at most 8192 events and 10 ms.
 
     Args:
-        path: the file; an existing one is replaced.
-        width: columns of the sensor, at most 32 768.
-        height: rows of the sensor, at most 32 768.
+        path: as of `Writer`, like those that follow.
+        width: columns of the sensor.
+        height: rows of the sensor.
         source: the camera's name.
-        compression: ``none``, ``lz4``, ``lz4_high``, ``zstd`` or ``zstd_high``.
+        compression: ``none``, ``lz4`` (the default), ``lz4_high``, ``zstd`` or ``zstd_high``.
         attributes: further texts for the header, by name.
-
-    Raises:
-        RecordingError: the file cannot be written.
-        ValueError: another argument is not what it should be.
     """
 
     format = "AEDAT4"
     compressions = NAMES
+    usual_compression = "lz4"
 
     def __init__(
         self,
@@ -59,16 +55,16 @@ class Aedat4Writer(Writer):
         width: int,
         height: int,
         source: str = "pipeline",
-        compression: str = "lz4",
+        compression: str | None = None,
         attributes: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(path, width, height, source)
-        if compression not in NAMES:
-            raise ValueError(f"compression must be one of {', '.join(NAMES)}, got {compression!r}")
-        self._compression = compression
-        self._compress = compressor(compression)
-        self._stream = Stream(0, "events", "EVTS", source, width, height)
-        self._xml = describe(self._stream, compression, attributes or {})
+        self._attributes = attributes or {}
+        super().__init__(path, width, height, source, compression)
+
+    def _prepare(self) -> None:
+        self._compress = compressor(self._compression)
+        self._stream = Stream(0, "events", "EVTS", self.source, self.width, self.height)
+        self._xml = describe(self._stream, self._compression, self._attributes)
         self._entries: list[tuple[Any, ...]] = []
         # Here, so that a writer can be asked what it offers without Numba.
         from stages.formats.aedat import aedat4_kernel
@@ -78,15 +74,9 @@ class Aedat4Writer(Writer):
         self._ends = np.empty(_BATCH_EVENTS, np.int64)
         room = _BATCH_EVENTS * (EVENT.itemsize + aedat4_kernel.PREFIX_BYTES)
         self._buffer = np.empty(room, np.uint8)
-        try:
-            self._file = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
-        try:
-            self._file.append(encode_header(compression, -1, self._xml))
-        except OSError as error:
-            self._file.close()
-            raise self._failed(error) from None
+
+    def _begin(self) -> None:
+        self._file.begin(encode_header(self._compression, -1, self._xml))
 
     def _write(self, events: EventArray) -> None:
         for begin in range(0, len(events), _BATCH_EVENTS):
@@ -94,12 +84,9 @@ class Aedat4Writer(Writer):
 
     def _finish(self) -> None:
         """Write the data table and where it is."""
-        try:
-            table = self._compress(encode_table(np.array(self._entries, ENTRY)))
-            place = self._file.append(table)
-            self._file.overwrite(0, encode_header(self._compression, place, self._xml))
-        finally:
-            self._file.close()
+        table = self._compress(encode_table(np.array(self._entries, ENTRY)))
+        place = self._file.append(table)
+        self._file.overwrite(0, encode_header(self._compression, place, self._xml))
 
     def _packets(self, events: EventArray) -> list[_Packet]:
         words = events.view(np.int64).reshape(-1, 2)

@@ -4,14 +4,11 @@ The first line is a comment with the names of the columns, the sensor and the ca
 passes over it, and readers that expect a header take it for one.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from pipeline.events import EventArray
 from stages.formats.tables.csv_text_header import encode_text_header
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["CsvWriter"]
 
@@ -23,27 +20,17 @@ class CsvWriter(Writer):
 
     format = "CSV"
 
-    def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
-        super().__init__(path, width, height, source)
+    def _prepare(self) -> None:
         from stages.formats.tables.csv_text_kernel import LONGEST_ROW, format_rows
 
         self._format = format_rows
         self._buffer = np.empty(_BLOCK_EVENTS * LONGEST_ROW, np.uint8)
-        try:
-            self._file = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
-        try:
-            self._file.append(encode_text_header(width, height, source))
-        except OSError as error:
-            self._file.close()
-            raise self._failed(error) from None
+
+    def _begin(self) -> None:
+        self._file.begin(encode_text_header(self.width, self.height, self.source))
 
     def _write(self, events: EventArray) -> None:
         words = events.view(np.int64).reshape(-1, 2)
         for begin in range(0, len(words), _BLOCK_EVENTS):
             used = self._format(words[begin : begin + _BLOCK_EVENTS], self._buffer)
             self._file.append(self._buffer[:used].tobytes())
-
-    def _finish(self) -> None:
-        self._file.close()

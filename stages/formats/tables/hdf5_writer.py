@@ -4,7 +4,6 @@ The file has the attributes ``width``, ``height``, ``source`` and ``ordered``. W
 written and flushed, so that all but the last of them can be read after a crash.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from pipeline.events import EventArray
 from stages.formats.tables.hdf5 import CACHE_BYTES, ORDERED
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["Hdf5Writer"]
 
@@ -28,63 +26,40 @@ _FILTERS: dict[str, dict[str, Any]] = {
 class Hdf5Writer(Writer):
     """Writes events to a new HDF5 file.
 
-    Args:
-        path: the file; an existing one is replaced.
-        width: columns of the sensor, at most 32 768.
-        height: rows of the sensor, at most 32 768.
-        source: the camera's name.
-        compression: ``none``, ``lzf`` or ``gzip``; the latter two, with bytes shuffled, take a
-            quarter of the space and are read and written at a sixth of the rate.
+    Compressed as ``lzf`` or ``gzip``, with bytes shuffled, it takes a quarter of the space and is
+    read and written at a sixth of the rate.
     """
 
     format = "HDF5"
     compressions = tuple(_FILTERS)
 
-    def __init__(
-        self,
-        path: Path | str,
-        width: int,
-        height: int,
-        source: str = "pipeline",
-        compression: str = "none",
-    ) -> None:
-        super().__init__(path, width, height, source)
-        if compression not in _FILTERS:
-            raise ValueError(
-                f"compression must be one of {', '.join(_FILTERS)}, got {compression!r}"
-            )
-        import h5py
-
+    def _prepare(self) -> None:
         # Of the file's own dtypes: HDF5's conversion is slow.
         self._columns = {name: np.empty(_CHUNK_EVENTS, form) for name, form in _COLUMNS.items()}
         self._held = 0
-        try:
-            # HDF5 empties a file before it locks it, so the lock is ours.
-            self._lock = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
-        try:
-            self._file = h5py.File(self.path, "w", locking=False, rdcc_nbytes=CACHE_BYTES)
-            self._file.attrs.update({"width": width, "height": height, ORDERED: True})
-            if source:
-                # Of a fixed length; see stages.formats.tables.hdf5_layout.attributes.
-                self._file.attrs["source"] = np.bytes_(source.encode())
-            group = self._file.create_group("events")
-            self._datasets = {
-                name: group.create_dataset(
-                    name,
-                    (0,),
-                    form,
-                    maxshape=(None,),
-                    chunks=(_CHUNK_EVENTS,),
-                    **_FILTERS[compression],
-                )
-                for name, form in _COLUMNS.items()
-            }
-            self._file.flush()
-        except OSError as error:
-            self._lock.close()
-            raise self._failed(error) from None
+
+    def _begin(self) -> None:
+        import h5py
+
+        # HDF5 empties a file before it locks it, so the lock is that of our own file.
+        self._h5 = h5py.File(self._file.path, "w", locking=False, rdcc_nbytes=CACHE_BYTES)
+        self._h5.attrs.update({"width": self.width, "height": self.height, ORDERED: True})
+        if self.source:
+            # Of a fixed length; see stages.formats.tables.hdf5_layout.attributes.
+            self._h5.attrs["source"] = np.bytes_(self.source.encode())
+        group = self._h5.create_group("events")
+        self._datasets = {
+            name: group.create_dataset(
+                name,
+                (0,),
+                form,
+                maxshape=(None,),
+                chunks=(_CHUNK_EVENTS,),
+                **_FILTERS[self._compression],
+            )
+            for name, form in _COLUMNS.items()
+        }
+        self._h5.flush()
 
     def _write(self, events: EventArray) -> None:
         while len(events):
@@ -101,14 +76,12 @@ class Hdf5Writer(Writer):
         for name, dataset in self._datasets.items():
             dataset.resize((begin + self._held,))
             dataset[begin:] = self._columns[name][: self._held]
-        self._file.flush()
+        self._h5.flush()
+        self._file.publish()
         self._held = 0
 
     def _finish(self) -> None:
-        try:
-            try:
-                self._append()
-            finally:
-                self._file.close()
-        finally:
-            self._lock.close()
+        self._append()
+
+    def _release(self) -> None:
+        self._h5.close()

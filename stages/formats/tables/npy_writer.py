@@ -4,14 +4,11 @@ The header is brought up to date behind every batch, so that what was written be
 read. The format has no place for the sensor's size and the camera's name.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from pipeline.events import EVENT, EventArray
 from stages.formats.tables.npy_header import encode_npy_header
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["NpyWriter"]
 
@@ -23,24 +20,13 @@ class NpyWriter(Writer):
     """Writes events to a new .npy file."""
 
     format = "NPY"
+    holds = ()
 
-    def __init__(self, path: Path | str, width: int, height: int, source: str = "pipeline") -> None:
-        super().__init__(path, width, height, source)
-        try:
-            self._file = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
-        try:
-            self._file.append(encode_npy_header(EVENT, 0))
-        except OSError as error:
-            self._file.close()
-            raise self._failed(error) from None
+    def _begin(self) -> None:
+        self._file.begin(encode_npy_header(EVENT, 0))
 
     def _write(self, events: EventArray) -> None:
         # Padding is zero whatever it was, so that the same events give the same file.
         words = events.view(np.int64).reshape(-1, 2) & _CONTENT
         self._file.append(words.tobytes())
         self._file.overwrite(0, encode_npy_header(EVENT, self.events + len(events)))
-
-    def _finish(self) -> None:
-        self._file.close()

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import zipfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -17,7 +16,6 @@ import numpy as np
 from pipeline.events import EventArray
 from stages.formats.tables.npy_header import encode_npy_header
 from stages.formats.writer import Writer
-from stages.record_file import RecordFile
 
 __all__ = ["NpzWriter"]
 
@@ -26,52 +24,20 @@ _COPIED_BYTES = 1 << 20
 
 
 class NpzWriter(Writer):
-    """Writes events to a new .npz file.
-
-    Args:
-        path: the file; an existing one is replaced.
-        width: columns of the sensor, at most 32 768.
-        height: rows of the sensor, at most 32 768.
-        source: the camera's name.
-        compression: ``none`` or ``deflate``.
-    """
+    """Writes events to a new .npz file, stored or deflated."""
 
     format = "NPZ"
     compressions = ("none", "deflate")
 
-    def __init__(
-        self,
-        path: Path | str,
-        width: int,
-        height: int,
-        source: str = "pipeline",
-        compression: str = "none",
-    ) -> None:
-        super().__init__(path, width, height, source)
-        if compression not in self.compressions:
-            raise ValueError(
-                f"compression must be one of {', '.join(self.compressions)}, got {compression!r}"
-            )
-        self._method = zipfile.ZIP_STORED if compression == "none" else zipfile.ZIP_DEFLATED
-        self._open = ExitStack()
-        try:
-            # Holds the file, empty, so that no other run writes it meanwhile.
-            self._file = RecordFile(self.path)
-        except OSError as error:
-            raise self._failed(error) from None
-        self._open.callback(self._file.close)
-        try:
+    def _begin(self) -> None:
+        with ExitStack() as opened:
             self._columns = {
-                name: self._open.enter_context(
-                    tempfile.TemporaryFile(  # noqa: SIM115, the stack closes it
-                        dir=self.path.parent, buffering=0
-                    )
+                name: opened.enter_context(
+                    tempfile.TemporaryFile(dir=self._file.path.parent, buffering=0)
                 )
                 for name in _COLUMNS
             }
-        except OSError as error:
-            self._open.close()
-            raise self._failed(error) from None
+            self._open = opened.pop_all()
 
     def _write(self, events: EventArray) -> None:
         for name, form in _COLUMNS.items():
@@ -81,22 +47,23 @@ class NpzWriter(Writer):
 
     def _finish(self) -> None:
         """Copy the columns into the archive."""
-        try:
-            with zipfile.ZipFile(self.path, "w", self._method) as archive:
-                for name, form in _COLUMNS.items():
-                    with _member(archive, name) as member:
-                        member.write(encode_npy_header(np.dtype(form), self.events))
-                        self._columns[name].seek(0)
-                        shutil.copyfileobj(self._columns[name], member, _COPIED_BYTES)
-                for name, value in (
-                    ("width", self.width),
-                    ("height", self.height),
-                    ("source", self.source),
-                ):
-                    with _member(archive, name) as member:
-                        np.lib.format.write_array(member, np.array(value), allow_pickle=False)
-        finally:
-            self._open.close()
+        method = zipfile.ZIP_DEFLATED if self._compression == "deflate" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(self._file.path, "w", method) as archive:
+            for name, form in _COLUMNS.items():
+                with _member(archive, name) as member:
+                    member.write(encode_npy_header(np.dtype(form), self.events))
+                    self._columns[name].seek(0)
+                    shutil.copyfileobj(self._columns[name], member, _COPIED_BYTES)
+            for name, value in (
+                ("width", self.width),
+                ("height", self.height),
+                ("source", self.source),
+            ):
+                with _member(archive, name) as member:
+                    np.lib.format.write_array(member, np.array(value), allow_pickle=False)
+
+    def _release(self) -> None:
+        self._open.close()
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

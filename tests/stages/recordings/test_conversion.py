@@ -1,6 +1,5 @@
 """Conversion: all events arrive in every format, and what cannot be done is said."""
 
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from streams import event_arrays
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray, concatenate_events
 from recordings import START_US, some_events, write_recording
-from stages.formats import Policies, create_recording, open_recording, writable_endings, writer_of
+from stages.formats import Policies, open_recording, writable_endings
 from stages.recordings.conversion import Conversion, Part, convert
 
 LENIENT = Policies(on_damage="drop")
@@ -70,6 +69,10 @@ def test_a_part_is_what_lies_within_it(
     source = write_recording(folder / "whole.aedat4", events)
     stop_us = None if length_us is None else start_us + length_us
     part = Part(start_us, stop_us, from_zero)
+    if start_us and not (len(events) and events["t"][-1] >= events["t"][0] + start_us):
+        with pytest.raises(RecordingError, match="before the part that is to be taken"):
+            converted(source, folder / "part.aedat4", part=part)
+        return
     done = converted(source, folder / "part.aedat4", part=part)
     expected = events
     if len(events):
@@ -114,9 +117,66 @@ def test_without_any_event_nothing_is_left(tmp_path: Path) -> None:
     plain = write_recording(tmp_path / "plain.aedat4", some_events(), compression="none")
     first = plain.read_bytes().index(some_events()[:1].tobytes())
     cut.write_bytes(plain.read_bytes()[: first + 40])
-    with pytest.raises(RecordingError, match=r"out\.aedat4 was not written"):
+    with pytest.raises(RecordingError, match=r"out\.aedat4 was not written$"):
         converted(cut, target)
     assert not target.exists()
+
+
+@pytest.mark.parametrize("ending", [".aedat4", ".npz", ".h5", ".csv"])
+def test_a_failure_before_any_event_leaves_the_old_recording(ending: str, tmp_path: Path) -> None:
+    cut, target = tmp_path / "cut.aedat4", tmp_path / f"old{ending}"
+    plain = write_recording(tmp_path / "plain.aedat4", some_events(), compression="none")
+    first = plain.read_bytes().index(some_events()[:1].tobytes())
+    cut.write_bytes(plain.read_bytes()[: first + 40])
+    target.write_bytes(b"precious")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(RecordingError, match=r"was not written; the old one is as it was$"):
+        converted(cut, target)
+    assert target.read_bytes() == b"precious"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_times_that_the_format_cannot_hold_leave_the_old_recording(
+    path: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "old.es"
+    target.write_bytes(b"precious")
+    with pytest.raises(RecordingError, match="ES counts time from 0 and its first event is at"):
+        converted(path, target)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
+        (target.name, b"precious")
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 5_000])
+def test_a_part_behind_the_end_is_an_error(count: int, tmp_path: Path) -> None:
+    events = some_events(count)
+    source = write_recording(tmp_path / "some.aedat4", events)
+    ends_s = (events["t"][-1] - events["t"][0]) / 1e6 if count else 0
+    text = rf"some\.aedat4: ends at {ends_s:.3f} s, before the part that is to be taken, from 10 s"
+    with pytest.raises(RecordingError, match=text):
+        converted(source, tmp_path / "part.aedat4", part=Part(10_000_000))
+    assert [file.name for file in tmp_path.iterdir()] == ["some.aedat4"]
+    # Its last event is within it.
+    if count:
+        last = Part(int(events["t"][-1] - events["t"][0]))
+        assert converted(source, tmp_path / "part.aedat4", part=last).events >= 1
+
+
+def test_what_the_format_has_no_place_for_is_told(path: Path, tmp_path: Path) -> None:
+    zero = Part(from_zero=True)
+    lost = {
+        ending: converted(path, tmp_path / f"some{ending}", part=zero).lost
+        for ending in writable_endings()
+    }
+    assert {ending: what for ending, what in lost.items() if what} == {
+        ".npy": ("size", "source"),
+        ".es": ("source",),
+    }
+    for ending, what in lost.items():
+        with open_recording(tmp_path / f"some{ending}") as reader:
+            assert bool(reader.source) == ("source" not in what)
+            assert (reader.declared_size is None) == ("size" in what)
 
 
 def test_what_the_format_cannot_hold_is_its_writer_s_error(path: Path, tmp_path: Path) -> None:
@@ -124,14 +184,3 @@ def test_what_the_format_cannot_hold_is_its_writer_s_error(path: Path, tmp_path:
     write_recording(wide, some_events(10), size=1000)
     with pytest.raises(RecordingError, match=r"AEDAT 2\.0 has no chip of 1000×1000 px"):
         converted(wide, tmp_path / "wide.aedat")
-
-
-@pytest.mark.parametrize("ending", writable_endings())
-def test_a_writer_takes_the_compressions_that_it_offers(ending: str, tmp_path: Path) -> None:
-    writer = writer_of(f"some{ending}")
-    assert bool(writer.compressions) == ("compression" in signature(writer).parameters)
-    for compression in writer.compressions:
-        path = tmp_path / f"{compression}{ending}"
-        with create_recording(path, 128, 128, options={"compression": compression}) as made:
-            made.write(some_events(10))
-        assert len(read(path)) == 10

@@ -23,8 +23,8 @@ from stages.sinks.record import Record, RecordConfig
 SIZE = 128
 
 
-def record(path: Path, **options: Any) -> Record:
-    return Record("file", RecordConfig(path=path, **options), [EventsPort(SIZE, SIZE)])
+def record(path: Path, size: int = SIZE, **options: Any) -> Record:
+    return Record("file", RecordConfig(path=path, **options), [EventsPort(size, size)])
 
 
 def stream(events: EventArray, cuts: Sequence[int] = (), epoch: int = 0) -> Iterator[Message]:
@@ -57,12 +57,11 @@ def test_a_quiet_camera_s_events_are_written_when_time_has_passed(tmp_path: Path
     stage.open()
     begin, events, _ = stream(some_events(100, 50_000))
     state = stage.start(begin.header)
-    before = path.stat().st_size
     for wait_us in (0, 50_000, 100_000):
         reached = int(some_events(100, 50_000)["t"][0]) + wait_us
         header = msgspec.structs.replace(events.header, watermark_us=reached)
         state = stage.write(state, Message(header, events.array if not wait_us else empty_events()))
-        assert (path.stat().st_size > before) == (wait_us == 100_000)
+        assert path.exists() == (wait_us == 100_000)
     assert stage.account(state) == Account.one_to_one(100, "events", "events")
     stage.close()
 
@@ -102,6 +101,35 @@ def test_an_existing_file_is_refused_replaced_or_left_alone(tmp_path: Path) -> N
     assert len(read(path)) == 40
 
 
+def test_a_run_that_ends_before_any_event_leaves_what_was_there(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.aedat4", tmp_path / "new.aedat4"
+    old.write_bytes(b"precious")
+    for path in (old, new):
+        stage = record(path, if_exists="replace")
+        stage.open()
+        stage.start(next(stream(some_events(10))).header)
+        stage.close()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {old.name: b"precious"}
+
+
+def test_events_that_the_format_cannot_hold_leave_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "old.es"
+    path.write_bytes(b"precious")
+    with pytest.raises(RecordingError, match="ES counts time from 0"):
+        through([record(path, if_exists="replace")], stream(some_events(10)))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {path.name: b"precious"}
+
+
+def test_numbered_files_keep_clear_of_one_that_is_about_to_have_events(tmp_path: Path) -> None:
+    path = tmp_path / "some.aedat4"
+    first = record(path, if_exists="number")
+    first.open()
+    first.start(next(stream(some_events(10))).header)
+    through([record(path, if_exists="number")], stream(some_events(20)))
+    first.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["some-001.aedat4"]
+
+
 @given(events=event_arrays(ordered=False), cuts=cuts())
 def test_events_that_go_back_in_time_are_refused_and_counted(
     events: EventArray, cuts: list[int], tmp_path_factory: pytest.TempPathFactory
@@ -124,10 +152,13 @@ def test_events_that_go_back_in_time_are_refused_and_counted(
         ("some.aedat4", {"compression": "gzip"}, "compression", "must be one of none, lz4, .* for"),
         ("", {}, "path", "is a folder; name a file in it"),
         ("file/some.aedat4", {}, "path", "nothing can be written in"),
+        ("some.aedat", {"size": 100}, "path", r"AEDAT 2\.0 has no chip of 100×100 px"),
+        ("some.evt2", {"size": 3000}, "path", "EVT2 has room for 2048×2048 px, got 3000×3000"),
+        ("s" * 300 + ".es", {}, "path", "cannot be written: File name too long"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_the_run(
-    name: str, options: dict[str, str], key: str, problem: str, tmp_path: Path
+    name: str, options: dict[str, Any], key: str, problem: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PortError, match=problem) as caught:
