@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import RecordingError
-from stages.formats.prophesee.raw_header import HEADER_BYTES, read_header
-from stages.formats.words import Kernel, WordReader
+from stages.formats.prophesee.raw import RawReader
+from stages.formats.words import Kernel
 
 __all__ = ["WRAP_US", "DatReader"]
 
@@ -23,15 +23,16 @@ _OTHERS = {0x01: "grey levels", 0x0E: "external triggers"}
 _RECORD_BYTES = 8
 
 
-class DatReader(WordReader):
+class DatReader(RawReader):
     """An open DAT recording."""
 
     format = "DAT"
     word = np.dtype("<i8")
+    wrap_us = WRAP_US
 
     def _open(self, stream: str | None) -> None:
-        header = read_header(self._read_at(0, HEADER_BYTES))
-        kind = self._read_at(header.length, 2)
+        super()._open(stream)
+        kind = self._read_at(self._begin, 2)
         if len(kind) < 2:
             raise ValueError("it ends before the kind of the records")
         if kind[1] != _RECORD_BYTES:
@@ -41,14 +42,11 @@ class DatReader(WordReader):
             raise RecordingError(
                 f"{self.path}: holds {what} and no events; name the DAT file of its events"
             )
-        self._begin = header.length + 2
-        self._offset_us = header.time_offset_us(WRAP_US)
-        version = header.fields.get("version", "2")
+        self._begin += 2
+        version = self._header.fields.get("version", "2")
         if version not in ("1", "2"):
             raise ValueError(f"its version must be 1 or 2, got {version!r}")
         self._bits = (9, 8) if version == "1" else (14, 14)
-        self.declared_size = header.size()
-        self.source = header.source()
         records, rest = divmod(self.file_bytes - self._begin, _RECORD_BYTES)
         if not rest:
             self.event_count = records

@@ -9,8 +9,8 @@ extensions are counted in ``notes`` as ``trigger words`` and ``other words``.
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.formats.prophesee.raw_header import HEADER_BYTES, read_header
-from stages.formats.words import Kernel, WordReader
+from stages.formats.prophesee.raw import RawReader
+from stages.formats.words import Kernel
 
 __all__ = ["WRAP_US", "Evt2Reader"]
 
@@ -18,18 +18,12 @@ WRAP_US = 1 << 34
 """Times start again here."""
 
 
-class Evt2Reader(WordReader):
+class Evt2Reader(RawReader):
     """An open EVT2 recording."""
 
     format = "EVT2"
     word = np.dtype("<u4")
-
-    def _open(self, stream: str | None) -> None:
-        header = read_header(self._read_at(0, HEADER_BYTES))
-        self._begin = header.length
-        self._offset_us = header.time_offset_us(WRAP_US)
-        self.declared_size = header.size()
-        self.source = header.source()
+    wrap_us = WRAP_US
 
     def _kernel(self) -> Kernel:
         from stages.formats.prophesee import evt2_kernel as kernel

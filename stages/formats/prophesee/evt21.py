@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.formats.prophesee.evt2 import WRAP_US
-from stages.formats.prophesee.raw_header import HEADER_BYTES, read_header
-from stages.formats.words import Kernel, WordReader
+from stages.formats.prophesee.raw import RawReader
+from stages.formats.words import Kernel
 
 __all__ = ["Evt21Reader"]
 
@@ -20,18 +20,16 @@ _KINDS = (0, 1, 8, 10, 14, 15)
 _TIME_HIGH = 8
 
 
-class Evt21Reader(WordReader):
+class Evt21Reader(RawReader):
     """An open EVT2.1 recording."""
 
     format = "EVT2.1"
     word = np.dtype("<i8")
+    wrap_us = WRAP_US
 
     def _open(self, stream: str | None) -> None:
-        header = read_header(self._read_at(0, HEADER_BYTES))
-        self._begin = header.length
-        self._offset_us = header.time_offset_us(WRAP_US)
-        self.declared_size = header.size()
-        self.source = header.source()
+        super()._open(stream)
+        header = self._header
         said = header.options.get("endianness") or header.fields.get("endianness")
         self._swapped = said == "legacy" if said else self._upper_half_is_first()
 

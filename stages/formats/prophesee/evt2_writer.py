@@ -4,26 +4,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.formats.prophesee.evt2 import WRAP_US
-from stages.formats.prophesee.raw_header import encode_raw_header
-from stages.formats.words_writer import Encode, WordWriter
+from stages.formats.prophesee.raw_writer import RawWriter
+from stages.formats.words_writer import Encode
 
 __all__ = ["Evt2Writer"]
 
 
-class Evt2Writer(WordWriter):
+class Evt2Writer(RawWriter):
     """Writes events to a new EVT2 file."""
 
     format = "EVT2"
     word = np.dtype("<u4")
-    largest_px = 2048
+    version = "2.0"
+    wrap_us = WRAP_US
     longest_us = WRAP_US << 16
 
-    def _header(self, first_us: int) -> bytes:
-        offset_us = first_us // WRAP_US * WRAP_US
-        return encode_raw_header("2.0", self.width, self.height, self.source, offset_us)
-
     def _start_state(self, first_us: int) -> NDArray[np.int64]:
-        return np.array([-1, first_us // WRAP_US * (WRAP_US >> 6)], np.int64)
+        return np.array([-1, self._offset_us(first_us) >> 6], np.int64)
 
     def _kernel(self) -> Encode:
         from stages.formats.prophesee.evt2_kernel import encode

@@ -10,8 +10,8 @@ before the first TIME_HIGH have no time, those before the first ADDR_Y no row: t
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.formats.prophesee.raw_header import HEADER_BYTES, read_header
-from stages.formats.words import Kernel, WordReader
+from stages.formats.prophesee.raw import RawReader
+from stages.formats.words import Kernel
 
 __all__ = ["WRAP_US", "Evt3Reader"]
 
@@ -19,18 +19,12 @@ WRAP_US = 1 << 24
 """Times start again here."""
 
 
-class Evt3Reader(WordReader):
+class Evt3Reader(RawReader):
     """An open EVT3 recording."""
 
     format = "EVT3"
     word = np.dtype("<u2")
-
-    def _open(self, stream: str | None) -> None:
-        header = read_header(self._read_at(0, HEADER_BYTES))
-        self._begin = header.length
-        self._offset_us = header.time_offset_us(WRAP_US)
-        self.declared_size = header.size()
-        self.source = header.source()
+    wrap_us = WRAP_US
 
     def _kernel(self) -> Kernel:
         from stages.formats.prophesee import evt3_kernel as kernel
