@@ -30,6 +30,7 @@ from benchmarks.samples import samples
 from pipeline.errors import RecordingError
 from pipeline.events import EVENT
 from stages.formats import FORMATS, Policies, open_recording
+from stages.formats.policies import LENIENT
 
 __all__ = ["Failure", "Jobs", "Tally", "fuzz", "main"]
 
@@ -46,7 +47,6 @@ _ADDRESS_SPACE_BYTES = 4 << 30
 """What a process may reserve beyond what it has when it begins, as a last resort."""
 _START_S = 120.0
 """Longest time that a process may take to begin: it may have to compile."""
-_LENIENT = Policies(on_damage="drop", on_time_back="keep")
 
 
 class Jobs(NamedTuple):
@@ -169,7 +169,7 @@ def _originals(name: str, path: Path) -> list[bytes]:
 def _try(path: Path) -> str:
     """Read a file under both policies; return how it ended."""
     before, since = _peak_bytes(), time.monotonic()
-    strict, lenient = read(path, Policies()), read(path, _LENIENT)
+    strict, lenient = read(path, Policies()), read(path, LENIENT)
     growth, took_s = _peak_bytes() - before, time.monotonic() - since
     if growth > GROWTH_BYTES:
         return f"took {growth >> 20} MiB of memory"

@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import ConfigError
+from pipeline.events import LARGEST_SIDE_PX
 from pipeline.registry import nearest
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "OnCommandLine",
     "PipelineConfig",
     "RunConfig",
+    "SensorSize",
     "StageTable",
     "parse_config",
     "read_config",
@@ -55,6 +57,11 @@ def _resolve(value: object, info: ValidationInfo) -> object:
 
 FilePath = Annotated[Path, BeforeValidator(_resolve)]
 """A path option: relative to the TOML file's folder, or to the working directory with ``--set``."""
+
+
+_Side: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
+SensorSize: TypeAlias = tuple[_Side, _Side]
+"""An option that is a sensor's size: (height, width) in pixels."""
 
 
 class RunConfig(BaseModel):

@@ -7,6 +7,7 @@ Only coordinates change; a block of ON and OFF events is not evened out. Behind 
 import numpy as np
 from pydantic import Field
 
+from pipeline.events import LARGEST_SIDE_PX
 from pipeline.messages import Start
 from pipeline.stage import StageConfig
 from stages.filters.axis_filter import AxisFilter, AxisTables
@@ -18,9 +19,9 @@ __all__ = ["Downsample", "DownsampleConfig"]
 class DownsampleConfig(StageConfig):
     """Options of `downsample`."""
 
-    factor_x: int = Field(ge=1, le=32_768)
+    factor_x: int = Field(ge=1, le=LARGEST_SIDE_PX)
     """Columns that become one."""
-    factor_y: int = Field(ge=1, le=32_768)
+    factor_y: int = Field(ge=1, le=LARGEST_SIDE_PX)
     """Rows that become one."""
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import StageError
-from pipeline.events import EVENT
+from pipeline.events import EVENT, LARGEST_SIDE_PX
 from pipeline.messages import Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
@@ -44,8 +44,6 @@ NEVER_US = -(2**63)
 NO_WATERMARK_US = -(2**63)
 """A watermark that promises nothing."""
 
-_MAX_SIDE = 32_768
-"""Coordinates are int16."""
 _MAX_AREA = 1 << 26
 """Pixels that may be remembered one by one: half a gigabyte."""
 
@@ -138,10 +136,12 @@ class EventFilter(Transform[C, FilterState[M]], Generic[C, M]):
             StageError: an option does not fit the sensor, or no sensor is of such a size.
         """
         width, height = header.width, header.height
-        if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE and width * height <= _MAX_AREA):
+        fits = all(0 < side <= LARGEST_SIDE_PX for side in (width, height))
+        if not fits or width * height > _MAX_AREA:
             raise StageError(
                 f"stage '{self.name}': the size of the sensor is {width}×{height}, must be within"
-                f" {_MAX_SIDE}×{_MAX_SIDE} and <= {_MAX_AREA} pixels; is {header.source} damaged?"
+                f" {LARGEST_SIDE_PX}×{LARGEST_SIDE_PX} and <= {_MAX_AREA} pixels; is"
+                f" {header.source} damaged?"
             )
         try:
             self.resize(header.width, header.height)

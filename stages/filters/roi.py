@@ -3,6 +3,7 @@
 import numpy as np
 from pydantic import Field
 
+from pipeline.events import LARGEST_SIDE_PX
 from pipeline.messages import Start
 from pipeline.stage import PortError, StageConfig
 from stages.filters.axis_filter import AxisFilter, AxisTables
@@ -18,9 +19,9 @@ class RoiConfig(StageConfig):
     """Leftmost column of the rectangle."""
     y: int = Field(ge=0, le=32_767)
     """Topmost row of the rectangle."""
-    width: int = Field(gt=0, le=32_768)
+    width: int = Field(gt=0, le=LARGEST_SIDE_PX)
     """Columns of the rectangle."""
-    height: int = Field(gt=0, le=32_768)
+    height: int = Field(gt=0, le=LARGEST_SIDE_PX)
     """Rows of the rectangle."""
     rebase: bool = False
     """Whether the rectangle is the whole sensor to the stages behind, its corner being (0, 0)."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import RecordingError
+from pipeline.events import LARGEST_SIDE_PX
 from stages.formats.words import Kernel, WordReader
 
 __all__ = ["DVS", "HEADER", "MAGIC", "EventStreamReader"]
@@ -26,7 +27,6 @@ DVS = 1
 """Kind of events: change detections."""
 _ATIS = 2
 _REFUSED = {0: "generic", 3: "display", 4: "colour"}
-_LARGEST_SIDE_PX = 1 << 15
 
 
 class EventStreamReader(WordReader):
@@ -54,9 +54,9 @@ class EventStreamReader(WordReader):
             )
         if kind not in (DVS, _ATIS):
             raise ValueError(f"kind of events must be {DVS} or {_ATIS}, got {kind}")
-        if not (0 < width <= _LARGEST_SIDE_PX and 0 < height <= _LARGEST_SIDE_PX):
+        if not (0 < width <= LARGEST_SIDE_PX and 0 < height <= LARGEST_SIDE_PX):
             raise ValueError(
-                f"the sensor has {width}×{height} px, must be 1 to {_LARGEST_SIDE_PX} each"
+                f"the sensor has {width}×{height} px, must be 1 to {LARGEST_SIDE_PX} each"
             )
         self._begin = HEADER.size
         self._kind = kind

@@ -57,7 +57,7 @@ IN_DAMAGED_PARTS = "in damaged parts"
 
 DAMAGED_PLACES = "damaged places"
 """How often a part was left out because it cannot be read, a truncated end too; of live sources
-malformed datagrams and damaged packets."""
+malformed datagrams, and packets that are damaged or cut off where a connection ended."""
 DAMAGED_BYTES = "damaged bytes"
 """How many bytes were left out with them, as far as that can be told."""
 UNKNOWN_WORDS = "unknown words"

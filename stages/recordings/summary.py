@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.formats import Policies, open_recording
+from stages.formats import open_recording
+from stages.formats.policies import LENIENT
 from stages.formats.reader import Packet, Reader
 from stages.recordings.quality import Quality, quality_of
 
@@ -16,8 +17,6 @@ __all__ = ["Summary", "progress_of", "summarise"]
 
 _PICTURE_COLUMNS, _PICTURE_ROWS = 76, 40
 """The picture's largest extent in pixels; a line of text holds two rows."""
-
-_LENIENT = Policies(on_damage="drop", on_time_back="keep")
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -64,7 +63,7 @@ def summarise(
     Raises:
         RecordingError: it is no recording, or its header is damaged.
     """
-    with open_recording(path, _LENIENT, size=size) as reader:
+    with open_recording(path, LENIENT, size=size) as reader:
         counts = _Counts(*reader.size)
         for packet in reader.packets():
             counts.add(packet)

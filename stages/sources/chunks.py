@@ -1,18 +1,16 @@
 """A reader's packets, whatever their sizes, gathered into chunks of one size for the stream."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray, concatenate_events
+from stages.counts import Counts, add_counts
 from stages.formats.reader import Position, Reader
 
-__all__ = ["Chunk", "Chunks", "Counts", "From"]
-
-Counts: TypeAlias = tuple[tuple[str, int], ...]
+__all__ = ["Chunk", "Chunks", "From"]
 
 
 class From(Protocol):
@@ -92,12 +90,12 @@ class Chunks:
     @property
     def refused(self) -> Counts:
         """Events refused so far, by reason."""
-        return _sum(self._begin.refused, self._reader.refused)
+        return add_counts(self._begin.refused, self._reader.refused)
 
     @property
     def notes(self) -> Counts:
         """What else was found so far, by kind."""
-        return _sum(self._begin.notes, self._reader.notes)
+        return add_counts(self._begin.notes, self._reader.notes)
 
     def __iter__(self) -> Iterator[Chunk]:
         pending: list[EventArray] = []
@@ -158,10 +156,3 @@ class Chunks:
             return events, over
         words = events.view(np.int64).reshape(-1, 2)[inside]
         return words.view(events.dtype).reshape(-1), over
-
-
-def _sum(before: Counts, *more: Mapping[str, int]) -> Counts:
-    total = Counter(dict(before))
-    for counts in more:
-        total.update(counts)
-    return tuple(sorted(total.items()))

@@ -26,6 +26,7 @@ from pipeline.stage import PortError
 from stages.formats.aedat.aedat4_header import MAGIC, Stream, read_header
 from stages.formats.aedat.compression import decompressor
 from stages.formats.aedat.flatbuffer import root_table
+from stages.formats.notes import DAMAGED_PLACES
 from stages.sources.capture import Device, Lost
 from stages.sources.live import LiveConfig, LiveSource
 
@@ -210,7 +211,7 @@ class _Connection(Device):
         except OSError as error:
             received, how = b"", _reason(error)
         if not received:
-            self.notes["packets cut off"] += bool(self._pending)
+            self.notes[DAMAGED_PLACES] += bool(self._pending)
             raise Lost(f"{self._where}: {how}")
         self._pending += received
 
@@ -247,7 +248,7 @@ class _Connection(Device):
             raise DeviceError(
                 f'{self._where}: sent damaged data: {how}; set on_damage = "drop" to go on'
             )
-        self.notes["damaged packets"] += 1
+        self.notes[DAMAGED_PLACES] += 1
 
 
 def _events(packet: bytes) -> EventArray:

@@ -13,7 +13,7 @@ than that lies before the watermark and is treated as one that goes back in time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterator
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from pipeline.events import EventArray, empty_events
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, Source
+from stages.counts import Counts, add_counts
 from stages.formats.inspection import NO_TIME_US, Inspector, Violation
 from stages.formats.policies import Policies
 from stages.sources.capture import Capture, Device, Status
@@ -30,8 +31,6 @@ from stages.sources.ring import Ring, Session, Taken
 __all__ = ["LiveConfig", "LiveSource", "LiveState"]
 
 _POLL_S = 0.001
-
-Counts: TypeAlias = tuple[tuple[str, int], ...]
 
 
 class LiveConfig(Policies):
@@ -231,8 +230,8 @@ class _Recording:
         before = self._before
         return state._replace(
             sent=state.sent + sent,
-            refused=_sum(before.refused, self._inspector.refused),
-            notes=_sum(before.notes, self._inspector.notes),
+            refused=add_counts(before.refused, self._inspector.refused),
+            notes=add_counts(before.notes, self._inspector.notes),
         )
 
     def events(self, events: EventArray) -> Message:
@@ -263,7 +262,3 @@ class _Recording:
             t_last_us=last_us,
             watermark_us=watermark_us,
         )
-
-
-def _sum(before: Counts, more: Counter[str]) -> Counts:
-    return tuple(sorted((Counter(dict(before)) + more).items()))

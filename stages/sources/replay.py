@@ -12,16 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from pipeline.config import FilePath
+from pipeline.config import FilePath, SensorSize
 from pipeline.errors import PipelineError, RecordingError
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, PortError, Source
+from stages.counts import Counts
 from stages.formats import open_recording, recordings_in
 from stages.formats.notes import IN_DAMAGED_PARTS, lost_to_damage
 from stages.formats.policies import Policies
 from stages.formats.reader import BEGINNING, Position, Reader
-from stages.sources.chunks import Chunk, Chunks, Counts
+from stages.sources.chunks import Chunk, Chunks
 
 __all__ = ["Replay", "ReplayConfig", "ReplayState"]
 
@@ -48,7 +49,7 @@ class ReplayConfig(Policies):
     join: bool = False
     """Play everything as one long recording: times go on from one to the next, and nothing is
     reset in between. Otherwise each recording, and each time it is played, is an epoch."""
-    size: tuple[int, int] | None = None
+    size: SensorSize | None = None
     """(height, width) of the sensor, for recordings that do not say it or say it wrongly; what
     nothing declares is measured by reading the recording once more."""
     stream: str | None = None

@@ -26,10 +26,11 @@ from contextlib import suppress
 import numpy as np
 from pydantic import Field
 
+from pipeline.config import SensorSize
 from pipeline.errors import DeviceError
 from pipeline.events import EventArray, empty_events
 from pipeline.ports import EventsPort
-from pipeline.stage import PortError
+from stages.formats.notes import DAMAGED_PLACES
 from stages.sources.capture import Device
 from stages.sources.live import LiveConfig, LiveSource
 
@@ -41,7 +42,6 @@ _BUFFER_BYTES = 1 << 20
 _DATAGRAMS = 1024
 """Read at once, at most, as far as the buffer goes."""
 _SYSTEM_BUFFER_BYTES = 8 << 20
-_LARGEST_SIDE_PX = 1 << 15
 # Linux' SO_RXQ_OVFL, which Python does not name: how many were lost for want of room so far.
 _LOST_COUNT = 40 if sys.platform == "linux" else None
 
@@ -53,7 +53,7 @@ class UdpConfig(LiveConfig):
     """Address to listen at; ``0.0.0.0`` takes events from every machine."""
     port: int = Field(3333, ge=1, le=65_535)
     """Port to listen at; SPIF's own is the default."""
-    size: tuple[int, int]
+    size: SensorSize
     """(height, width) of the sensor, which the format does not tell."""
 
 
@@ -65,9 +65,6 @@ class Udp(LiveSource[UdpConfig]):
     def port(self) -> EventsPort:
         """Return events of the size given."""
         height, width = self.config.size
-        for side in (height, width):
-            if not 0 < side <= _LARGEST_SIDE_PX:
-                raise PortError("size", f"height and width must be 1 to {_LARGEST_SIDE_PX}")
         return EventsPort(width, height, live=True)
 
     def connect(self) -> Device:
@@ -147,7 +144,7 @@ class _Listener(Device):
                 f"{self.source}: {malformed} of the last {len(lengths)} datagrams are none of"
                 ' SPIF\'s; set on_damage = "drop" to leave such out'
             )
-        self.notes["malformed datagrams"] += malformed
+        self.notes[DAMAGED_PLACES] += malformed
         return events[:count]
 
     def _note_lost(self, extra: Sequence[tuple[int, int, bytes]]) -> None:

@@ -283,6 +283,28 @@ def test_a_stop_before_the_start_is_refused_by_the_check(path: Path) -> None:
     assert caught.value.key == "stop_us"
 
 
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (32_769, 5), (5, -1)])
+def test_a_size_that_no_sensor_has_is_refused_by_the_check(
+    path: Path, size: tuple[int, int]
+) -> None:
+    camera = {"name": "camera", "use": "replay", "path": str(path), "size": list(size)}
+    with pytest.raises(ConfigError, match=r"stage\.camera\.size\.[01]: must be [<>]= .*, got"):
+        build_graph(parse_config({"stage": [camera]}, path))
+
+
+def test_a_stream_that_a_recording_has_not_is_refused_by_the_check(tmp_path: Path) -> None:
+    """Also where only one of several has it not."""
+    named = write_recording(tmp_path / "a.aedat4", some_events(10))
+    nameless = tmp_path / "b.csv"
+    nameless.write_text("t,x,y,p\n1,2,3,1\n")
+    replay(named, stream="events").port()
+    with pytest.raises(PortError, match="has no stream of events 'other'; name the stream"):
+        replay(named, stream="other").port()
+    with pytest.raises(PortError, match=r"b\.csv: has no streams by name, CSV has none") as caught:
+        replay([named, nameless], stream="events").port()
+    assert caught.value.key == "path"
+
+
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none here\n")
     with pytest.raises(PortError, match="holds no recording of a known format"):

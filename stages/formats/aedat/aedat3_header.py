@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pipeline.events import LARGEST_SIDE_PX
 from stages.formats.aedat.comment_lines import comment_lines
 
 __all__ = ["SIZES", "Header", "Source", "describe_sizes", "read_header"]
 
-_LARGEST_SIDE_PX = 1 << 15
 """Coordinates have 15 bits."""
 
 SIZES = {
@@ -54,7 +54,7 @@ class Source(NamedTuple):
             return SIZES[self.description.upper()]
         sides = [re.search(rf"\bdvsSize{axis}=(\d{{1,5}})\b", self.description) for axis in "YX"]
         height, width = (int(side[1]) if side else 0 for side in sides)
-        if not 0 < height <= _LARGEST_SIDE_PX or not 0 < width <= _LARGEST_SIDE_PX:
+        if not 0 < height <= LARGEST_SIDE_PX or not 0 < width <= LARGEST_SIDE_PX:
             return None
         return height, width
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
+from pipeline.events import LARGEST_SIDE_PX
 from stages.formats.aedat.compression import NAMES
 from stages.formats.aedat.flatbuffer import root_table
 
@@ -19,7 +20,6 @@ __all__ = ["MAGIC", "Header", "Stream", "describe", "encode_header", "read_heade
 MAGIC = b"#!AER-DAT4.0\r\n"
 _LARGEST_BYTES = 1 << 20
 """Real headers are below 4 kB; a larger one could only cost memory."""
-_LARGEST_SIDE_PX = 1 << 15
 """Coordinates are int16."""
 _OWN_KEYS = {"sizeX", "sizeY", "source"}
 
@@ -96,8 +96,8 @@ def describe(stream: Stream, compression: str, attributes: Mapping[str, str]) ->
         ValueError: a text or a key cannot stand in it, or the sensor has no valid size.
     """
     for side in (stream.width, stream.height):
-        if not 0 < side <= _LARGEST_SIDE_PX:
-            raise ValueError(f"width and height must be 1 to {_LARGEST_SIDE_PX} px, got {side}")
+        if not 0 < side <= LARGEST_SIDE_PX:
+            raise ValueError(f"width and height must be 1 to {LARGEST_SIDE_PX} px, got {side}")
     for key, text in {"source": stream.source, **attributes}.items():
         if not re.fullmatch(r"[A-Za-z][\w.-]*", key, re.ASCII) or not text.isprintable():
             raise ValueError(f"attribute {key!r} must be a plain name and text, got {text!r}")
@@ -147,7 +147,7 @@ def _stream(node: ElementTree.Element) -> Stream:
     if not re.fullmatch("[0-9]{1,9}", number):
         raise ValueError(f"its XML has a stream of number {number!r}")
     for side in (width, height):
-        if not re.fullmatch("[0-9]{1,5}", side) or int(side) > _LARGEST_SIDE_PX:
+        if not re.fullmatch("[0-9]{1,5}", side) or int(side) > LARGEST_SIDE_PX:
             raise ValueError(f"its XML has a sensor of {width!r} x {height!r} px")
     return Stream(
         number=int(number),

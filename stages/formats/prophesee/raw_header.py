@@ -9,6 +9,8 @@ then the camera is named, and the cameras of the time are known here.
 import re
 from typing import NamedTuple
 
+from pipeline.events import LARGEST_SIDE_PX
+
 __all__ = ["HEADER_BYTES", "RawHeader", "encode_header", "encode_raw_header", "read_header"]
 
 HEADER_BYTES = 1 << 16
@@ -16,7 +18,6 @@ HEADER_BYTES = 1 << 16
 
 _LINE = re.compile(rb"% ([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n")
 """Of text only: the data may begin with a percent sign too."""
-_LARGEST_SIDE_PX = 1 << 15
 
 _GEN3, _GEN4, _GENX320 = (480, 640), (720, 1280), (320, 320)
 _CAMERAS = (("genx320", _GENX320), ("gen4", _GEN4), ("imx6", _GEN4), ("gen3", _GEN3))
@@ -140,8 +141,8 @@ def encode_raw_header(version: str, width: int, height: int, source: str, offset
 
 def _sides(height: str, width: str) -> tuple[int, int]:
     for side in (height, width):
-        if not (side.strip().isdecimal() and 0 < int(side) <= _LARGEST_SIDE_PX):
+        if not (side.strip().isdecimal() and 0 < int(side) <= LARGEST_SIDE_PX):
             raise ValueError(
-                f"the sensor has {width}×{height} px, must be 1 to {_LARGEST_SIDE_PX} each"
+                f"the sensor has {width}×{height} px, must be 1 to {LARGEST_SIDE_PX} each"
             )
     return int(height), int(width)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.errors import RecordingError
-from pipeline.events import EVENT, EventArray
+from pipeline.events import EVENT, LARGEST_SIDE_PX, EventArray
 from stages.formats.aedat.compression import LARGEST_PACKET, decompressor
 from stages.formats.notes import LOST_MESSAGES
 from stages.formats.reader import Decoded, Place, Reader
@@ -80,7 +80,7 @@ class RosBagReader(Reader):
             raise ValueError(_line(error)) from None
         if first is not None:
             message = self._read(first[1])
-            if 0 < message.height <= 1 << 15 and 0 < message.width <= 1 << 15:
+            if all(0 < side <= LARGEST_SIDE_PX for side in (message.height, message.width)):
                 self.declared_size = message.height, message.width
             if message.encoding not in ("", *_ENCODINGS):
                 raise RecordingError(

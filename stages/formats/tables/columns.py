@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.events import TIME_LIMIT_US, EventArray, empty_events
+from pipeline.events import LARGEST_SIDE_PX, TIME_LIMIT_US, EventArray, empty_events
 
 __all__ = [
     "NAMES",
@@ -245,4 +245,4 @@ def _whole(value: Any) -> list[int]:
 
 
 def _possible(height: int, width: int) -> tuple[int, int] | None:
-    return (height, width) if 0 < height <= 1 << 15 and 0 < width <= 1 << 15 else None
+    return (height, width) if all(0 < side <= LARGEST_SIDE_PX for side in (height, width)) else None

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.samples import samples
 from pipeline.errors import RecordingError
 from pipeline.events import concatenate_events
 from recordings import some_events, write_recording
@@ -19,6 +21,11 @@ from stages.formats import (
     open_recording,
     writable_endings,
 )
+
+
+def class_of(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def refusal(path: Path | str) -> str:
@@ -112,6 +119,61 @@ def test_a_size_that_is_given_overrides_the_files(tmp_path: Path) -> None:
         assert reader.refused["outside the sensor"] == 1_000 - len(events) > 0
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, -1), (32_769, 5), (5, 100_000)])
+def test_a_size_that_no_sensor_has_is_refused(size: tuple[int, int], tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "some.aedat4", some_events(10))
+    with pytest.raises(RecordingError) as caught:
+        open_recording(path, size=size)
+    assert str(caught.value) == (
+        f"{path}: the size must be 1 to 32768 px each, got a height of {size[0]} and a width of"
+        f" {size[1]}"
+    )
+    open_recording(path, size=(32_768, 1)).close()
+
+
+WITHOUT_STREAMS = [
+    name for name, form in FORMATS.items() if not class_of(form.reader).named_streams
+]
+
+
+@pytest.mark.parametrize("name", WITHOUT_STREAMS)
+def test_a_format_without_streams_by_name_refuses_one(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "one"
+    path.write_bytes(next(samples(name, tmp_path)))
+    with pytest.raises(RecordingError) as caught:
+        open_recording(path, stream="left")
+    assert str(caught.value) == (
+        f"{path}: has no streams by name, {name} has none; leave out 'left'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("policies", "row"),
+    [
+        (Policies(on_unknown="raise"), "9,1,1,5"),
+        (Policies(on_outside="raise"), "9,90,1,1"),
+        (Policies(on_time_back="raise"), "2,1,1,1"),
+        (Policies(on_gap="raise"), "2000009,1,1,1"),
+    ],
+)
+def test_the_event_that_must_not_be_is_named_by_its_number(
+    policies: Policies, row: str, tmp_path: Path
+) -> None:
+    """Counted from 1, with those that were left out before it."""
+    path = tmp_path / "five.csv"
+    rows = ["1,1,1,1", f"{2**62},1,1,1", "3,1,1,1", "4,1,1,1", row, "6,1,1,1"]
+    path.write_text("\n".join(["# t,x,y,p width=10 height=10", *rows, ""]))
+    with open_recording(path, policies) as reader:
+        packets = reader.packets()
+        assert len(next(packets).events) == 3
+        with pytest.raises(
+            RecordingError, match=r"five\.csv: event 5: its |five\.csv: event 5: it is"
+        ):
+            next(packets)
+        assert reader.refused == {"of impossible time": 1}
+        assert sum(reader.notes.values()) == 1
+
+
 def test_a_new_recording_gets_the_format_of_its_name(tmp_path: Path) -> None:
     path = tmp_path / "new.AEDAT4"
     with create_recording(path, 128, 100, source="cam", options={"compression": "zstd"}) as writer:
@@ -134,9 +196,8 @@ def test_a_name_without_a_format_is_refused(tmp_path: Path) -> None:
 def test_every_format_has_its_classes(name: str) -> None:
     form = FORMATS[name]
     for place in filter(None, (form.reader, form.writer)):
-        module, _, member = place.partition(":")
         formats = {name, *(k for k, v in FORMATS.items() if v.reader == form.reader)}
-        assert getattr(import_module(module), member).format in formats
+        assert class_of(place).format in formats
     assert (form.writer is None) == (not form.endings)
 
 

@@ -167,7 +167,7 @@ def test_a_damaged_packet_is_left_out_and_counted(recording: Path, on_damage: st
                     playing.until_over()
             else:
                 playing.until_over()
-                assert playing.account.notes == {"damaged packets": 2}
+                assert playing.account.notes == {"damaged places": 2}
 
 
 def test_where_the_next_packet_begins_must_be_known(recording: Path) -> None:
@@ -176,7 +176,7 @@ def test_where_the_next_packet_begins_must_be_known(recording: Path) -> None:
         Playing(network(port=port, on_lost="end")) as playing,
     ):
         playing.until_over()
-        assert playing.account.notes == {"damaged packets": 1}
+        assert playing.account.notes == {"damaged places": 1}
 
 
 def test_a_packet_that_is_cut_off_is_told(recording: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_packet_that_is_cut_off_is_told(recording: Path) -> None:
         Playing(network(port=port, on_lost="end")) as playing,
     ):
         playing.until_over()
-        assert playing.account.notes == {"packets cut off": 1}
+        assert playing.account.notes == {"damaged places": 1}
 
 
 @pytest.mark.parametrize(

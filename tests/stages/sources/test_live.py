@@ -268,6 +268,33 @@ def looked(playing: Playing) -> int:
     return playing.source._capture.status.looked_ns
 
 
+def test_a_gap_is_between_events_whatever_the_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = [0]
+    monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])
+    device = Scripted()
+    device.script.put(events(500))
+    with Playing(Sockets(device, idle_us=1_000, margin_us=0, gap_us=30_000)) as playing:
+        playing.until_events(1)
+        for silence_us in (30_000, 30_001, 90_000):
+            now_ns[0] += silence_us * 1000
+            playing.until(
+                lambda playing: playing.headers[-1].watermark_us == now_ns[0] // 1000 + 500
+            )
+            device.script.put(events(int(playing.events["t"][-1]) + silence_us))
+            playing.until_events(len(playing.events) + 1)
+        assert playing.account.notes == {"gaps": 2}
+
+
+def test_a_gap_may_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Scripted()
+    device.script.put(events(5))
+    device.script.put(events(2_000_005))
+    with Playing(Sockets(device, on_gap="raise")) as playing:
+        with pytest.raises(DeviceError, match=r"scripted: its time 2000005 µs is 2\.000 s ahead"):
+            playing.until_over()
+        assert playing.account.notes == {"gaps": 1}
+
+
 def test_no_event_comes_behind_the_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = [0]
     monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])

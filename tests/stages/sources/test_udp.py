@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from live import Playing, kinds
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from senders import free_port
 
 from pipeline.errors import DeviceError
 from pipeline.events import EventArray, events_from_columns
 from pipeline.messages import Start
 from pipeline.ports import EventsPort
-from pipeline.stage import PortError
 from recordings import some_events
 from stages.sources import udp_kernel
 from stages.sources.udp import Udp, UdpConfig
@@ -152,7 +152,7 @@ def test_what_is_no_datagram_of_spif_is_counted() -> None:
         out.send(encode(good, times=True))
         playing.until_events(2)
         assert playing.events.tobytes() == good.tobytes()
-        assert playing.account.notes == {"malformed datagrams": 2}
+        assert playing.account.notes == {"damaged places": 2}
 
 
 def test_a_malformed_datagram_may_end_the_run() -> None:
@@ -206,5 +206,6 @@ def test_a_port_that_is_taken_is_one_clear_error() -> None:
 
 def test_the_size_is_known_before_a_run() -> None:
     assert source(size=(240, 320)).port() == EventsPort(320, 240, live=True)
-    with pytest.raises(PortError, match="height and width must be 1 to 32768"):
-        source(size=(0, 320)).port()
+    for side in (0, 32_769):
+        with pytest.raises(ValidationError, match=r"size\.0"):
+            source(size=(side, 320))

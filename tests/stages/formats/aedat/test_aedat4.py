@@ -400,7 +400,7 @@ def test_where_a_gap_must_not_be_a_seek_is_a_scan(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "gap.aedat4", row(1, 2, 5_000_000, 9_000_000))
     with open_recording(path, Policies(on_gap="raise")) as reader:
         assert reader._place_at(9_000_000) is None
-        with pytest.raises(RecordingError, match="event 3: its time 5000000 µs is 5.000 s ahead"):
+        with pytest.raises(RecordingError, match=r"event 3: its time 5000000 µs is 5\.000 s"):
             reader.position_at(9_000_000)
     with open_recording(path) as reader:
         assert read(reader, reader.position_at(9_000_000))["t"].tolist() == [9_000_000]
