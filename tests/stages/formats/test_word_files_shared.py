@@ -1,13 +1,11 @@
 """The real recordings: what their own words hold, and all that N-MNIST has."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import pytest
-from word_files import look
+from known import assert_as_known
 
-from stages.formats import Policies, open_recording
+from stages.formats import open_recording
 
 pytestmark = pytest.mark.shared
 
@@ -26,17 +24,7 @@ def test_events_are_the_expected_ones_and_nothing_is_wrong(name: str, shared: Pa
     path = shared / name
     with open_recording(path) as reader:
         assert (reader.format, reader.size) == RECORDINGS[name]
-    events, found = look(path, Policies())
-    assert found == {}
-    expected = json.loads((shared / "recordings/expected.json").read_text())[name]
-    columns = [events["t"], events["x"], events["y"], events["p"].astype("u1")]
-    digest = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
-    assert (len(events), int(events["t"][0]), int(events["t"][-1]), digest) == (
-        expected["n"],
-        expected["t_first"],
-        expected["t_last"],
-        expected["sha256_txyp"],
-    )
+    assert_as_known(path)
 
 
 def test_all_of_nmnist_is_read(shared: Path) -> None:

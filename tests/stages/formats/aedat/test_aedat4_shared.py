@@ -1,45 +1,23 @@
 """Recordings of real cameras: our arrays are those known for them, and dv-processing's."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import dv_processing
 import numpy as np
 import pytest
-from shared import SHARED
+from known import assert_as_known, recordings
 
 from pipeline.events import concatenate_events
 from stages.formats import open_recording
 
-RECORDINGS = sorted((SHARED / "recordings").rglob("*.aedat4")) if SHARED.is_dir() else []
-COLUMNS = {"t": "<i8", "x": "<i2", "y": "<i2", "p": "u1"}
-
 pytestmark = [
     pytest.mark.shared,
-    pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name),
+    pytest.mark.parametrize("path", recordings(".aedat4"), ids=lambda path: path.name),
 ]
 
 
 def test_a_real_recording_is_read_as_it_is_known(path: Path) -> None:
-    everything = json.loads((SHARED / "recordings" / "expected.json").read_text())
-    known = everything[str(path.relative_to(SHARED))]
-    with open_recording(path) as reader:
-        events = concatenate_events([packet.events for packet in reader.packets()])
-        assert [reader.width, reader.height] == known["size"]
-        assert (reader.refused, reader.notes) == ({}, {})
-        # One recording is older than counts and times in the data table.
-        assert reader.event_count in (known["n"], None)
-        assert reader.time_range_us in ((known["t_min"], known["t_max"]), None)
-    assert len(events) == known["n"]
-    assert (events["t"][0], events["t"][-1]) == (known["t_first"], known["t_last"])
-    for axis in "xy":
-        assert [events[axis].min(), events[axis].max()] == known[f"{axis}_range"]
-    assert np.bincount(events["p"]).tolist() == [known["off"], known["on"]]
-    digest = hashlib.sha256()
-    for name, form in COLUMNS.items():
-        digest.update(events[name].astype(form).tobytes())
-    assert digest.hexdigest() == known["sha256_txyp"]
+    assert_as_known(path)
 
 
 def test_a_real_recording_is_read_as_dv_processing_does(path: Path) -> None:
