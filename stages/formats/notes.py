@@ -26,6 +26,7 @@ __all__ = [
     "NOT_CLOSED",
     "OTHER_EVENTS",
     "OTHER_SOURCES",
+    "OTHER_STREAMS",
     "OTHER_WORDS",
     "OUTSIDE",
     "OVERFLOW_WORDS",
@@ -93,6 +94,8 @@ OTHER_EVENTS = "other events"
 """AEDAT 3.1: events of other types."""
 OTHER_SOURCES = "events of other sources"
 """AEDAT 3.1: events of cameras that were not asked for."""
+OTHER_STREAMS = "other streams"
+"""Streams of events, such as of a second camera, that were not asked for."""
 EXPOSURE_EVENTS = "exposure events"
 """Event Stream: an ATIS' measurements of light."""
 RESET_BYTES = "reset bytes"

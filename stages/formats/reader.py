@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple, Self, TypeAlias
 from pipeline.errors import RecordingError
 from pipeline.events import LARGEST_SIDE_PX, EventArray
 from stages.formats.inspection import NO_TIME_US, Inspector
-from stages.formats.notes import DAMAGED_BYTES, DAMAGED_PLACES, UNKNOWN_WORDS
+from stages.formats.notes import DAMAGED_BYTES, DAMAGED_PLACES, OTHER_STREAMS, UNKNOWN_WORDS
 from stages.formats.policies import LENIENT, Policies
 
 __all__ = ["BEGINNING", "Decoded", "Packet", "Place", "Position", "Reader"]
@@ -62,8 +62,8 @@ class Reader(ABC):
         source: the camera's name, or an empty text.
         declared_size: (height, width) where the file, its format or the caller says it; where it
             is None, `size` reads the whole recording to measure it.
-        time_range_us: first and last event time, where the file says it.
         event_count: number of events, where the file says it; counts those that will be refused.
+        other_streams: the names of streams of events that the file holds next to the one read.
 
     Raises:
         RecordingError: the file cannot be read, its header is damaged, the format has no streams
@@ -74,8 +74,8 @@ class Reader(ABC):
     named_streams: ClassVar[bool] = False
     """Whether a recording may have several streams of events, which have names."""
     source: str = ""
-    time_range_us: tuple[int, int] | None = None
     event_count: int | None = None
+    other_streams: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -141,8 +141,9 @@ class Reader(ABC):
     def _place_at(self, t_us: int) -> Position | None:
         """Return a position before the first event at or after ``t_us``, None if only a scan can.
 
-        A format overrides this where it has an index or records of one size. Reading on from
-        there must give exactly what a scan gives, the latest time before it included.
+        A format overrides this where the file has an index of times, or says that they never go
+        back. Reading on from there must give exactly what a scan gives, the latest time before it
+        included.
         """
         return None
 
@@ -193,6 +194,9 @@ class Reader(ABC):
         last_us, place = (position[0], position[1:]) if position else (NO_TIME_US, ())
         height, width = self.size
         self._notes = Counter()
+        if self.other_streams and not place:
+            # Told once, however often reading is resumed.
+            self._notes[OTHER_STREAMS] = len(self.other_streams)
         self._delivered = 0
         self._inspector = inspector = Inspector(width, height, self.policies, last_us)
         return self._inspected(inspector, place)

@@ -69,6 +69,7 @@ class Aedat3Reader(Reader):
 
     def _choose(self, sources: list[Source], name: str | None) -> Source | None:
         if name is None:
+            self.other_streams = tuple(str(one.number) for one in sources[1:])
             return sources[0] if sources else None
         chosen = [one for one in sources if name in (str(one.number), one.name, one.description)]
         if len(chosen) != 1:
@@ -77,6 +78,7 @@ class Aedat3Reader(Reader):
             raise RecordingError(
                 f"{self.path}: has {how_many} {name!r}; name one by its number, it has: {known}"
             )
+        self.other_streams = tuple(str(one.number) for one in sources if one is not chosen[0])
         return chosen[0]
 
     def _decode(self, place: Place) -> Iterator[Decoded]:

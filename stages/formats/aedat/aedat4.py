@@ -67,7 +67,6 @@ class Aedat4Reader(Reader):
         if len(filled) or not len(table):
             self.event_count = int(filled["count"].sum())
         if len(filled):
-            self.time_range_us = int(filled["first_us"].min()), int(filled["last_us"].max())
             self._index = filled if _in_order(filled) else None
 
     def _choose(self, header: Header, name: str | None) -> Stream:
@@ -77,6 +76,10 @@ class Aedat4Reader(Reader):
             known = ", ".join(f"{stream.name} ({stream.kind})" for stream in streams) or "none"
             raise RecordingError(f"{self.path}: has no stream of events; its streams: {known}")
         chosen = [one for one in events if name in (None, one.name, one.source)]
+        names = [one.name for one in events]
+        # Of two streams with one name the camera's tells them apart.
+        if len(set(names)) < len(names):
+            names = [one.source for one in events]
         if not chosen or (name is not None and len(chosen) > 1):
             how_many = "several streams" if chosen else "no stream"
             known = ", ".join(f"{one.name} of {one.source}" for one in events)
@@ -89,6 +92,9 @@ class Aedat4Reader(Reader):
                 f"{self.path}: its header does not say how large the sensor is (sizeX, sizeY);"
                 " copy or record it again"
             )
+        self.other_streams = tuple(
+            other for other, one in zip(names, events, strict=True) if one is not chosen[0]
+        )
         return chosen[0]
 
     def _data_table(self, offset: int) -> NDArray[np.void] | None:

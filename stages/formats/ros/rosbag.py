@@ -132,6 +132,7 @@ class RosBagReader(Reader):
             raise RecordingError(
                 f"{self.path}: has no topic of events {stream!r}; it has: {', '.join(topics)}"
             )
+        self.other_streams = tuple(topic for topic in topics if topic != stream)
         chosen = [one for one in connections if one.topic == stream]
         self._is_packet = chosen[0].msgtype in PACKETS
         self._connections = [one for one in chosen if one.msgtype == chosen[0].msgtype]

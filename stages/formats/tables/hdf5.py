@@ -62,8 +62,6 @@ class Hdf5Reader(TableReader):
             self._convert = self._converter()
             self._offset_us = self._time_offset()
             self._ordered = bool(self._h5.attrs.get(ORDERED, False))
-            if self._ordered and self._rows:
-                self.time_range_us = self._time_at(0), self._time_at(self._rows - 1)
         except _DAMAGE as error:
             raise ValueError(_line(error)) from None
 
@@ -81,10 +79,9 @@ class Hdf5Reader(TableReader):
                 f"{self.path}: holds no events: no group or table of t, x, y and p, or of similar"
                 " names"
             )
-        if stream is None:
-            return layouts[0]
         for layout in layouts:
-            if layout.name.strip("/") == stream.strip("/"):
+            if stream is None or layout.name.strip("/") == stream.strip("/"):
+                self.other_streams = tuple(one.name for one in layouts if one is not layout)
                 return layout
         raise RecordingError(f"{self.path}: has no stream {stream!r}; it has: {known}")
 

@@ -99,7 +99,8 @@ def test_of_several_sources_one_is_read(tmp_path: Path) -> None:
         with open_recording(path, stream=stream) as reader:
             assert reader.size == size
             np.testing.assert_array_equal(read(reader), events_of(rows))
-            assert reader.notes == {"events of other sources": 30}
+            assert reader.notes == {"events of other sources": 30, "other streams": 1}
+            assert reader.other_streams == ("3" if size == (128, 128) else "0",)
     with pytest.raises(RecordingError) as caught:
         open_recording(path, stream="1")
     text = f"{path}: has no source '1'; name one by its number, it has: 0 (DVS128), 3 (DAVIS240C)"

@@ -91,7 +91,6 @@ def test_an_open_recording_describes_itself(tmp_path: Path) -> None:
     with open_recording(write_recording(tmp_path / "some.aedat4", events)) as reader:
         assert (reader.format, reader.source) == ("AEDAT4", "test")
         assert (reader.width, reader.height) == (128, 128)
-        assert reader.time_range_us == (events["t"][0], events["t"][-1])
         assert reader.event_count == 100
 
 
@@ -166,7 +165,7 @@ def test_a_declared_stream_of_events_may_be_empty(tmp_path: Path) -> None:
         assert list(reader.packets()) == []
     with open_recording(write_recording(tmp_path / "none.aedat4", empty_events())) as reader:
         assert list(reader.packets()) == []
-        assert (reader.time_range_us, reader.event_count) == (None, 0)
+        assert reader.event_count == 0
 
 
 def test_one_of_several_cameras_is_chosen(tmp_path: Path) -> None:
@@ -184,12 +183,31 @@ def test_one_of_several_cameras_is_chosen(tmp_path: Path) -> None:
         with open_recording(path, stream=stream) as reader:
             assert reader.source == source
             assert read(reader)["t"].tolist() == times
+            assert reader.other_streams == ("right" if source == "DVS_L" else "left",)
+            assert reader.notes == {"not closed": 1, "other streams": 1}
     with pytest.raises(RecordingError) as caught:
         open_recording(path, stream="middle")
     assert str(caught.value) == (
         f"{path}: has no stream of events 'middle'; name the stream or the camera, it has: "
         "left of DVS_L, right of DVS_R"
     )
+
+
+def test_streams_of_one_name_are_told_apart_by_their_cameras(tmp_path: Path) -> None:
+    streams = [stream_xml(k, "events", "EVTS", f"DVS_{k}", (20, 10)) for k in range(2)]
+    with open_recording(make(tmp_path / "stereo.aedat4", streams, [])) as reader:
+        assert reader.other_streams == ("DVS_1",)
+    with open_recording(reader.path, stream="DVS_1") as reader:
+        assert reader.other_streams == ("DVS_0",)
+
+
+def test_what_else_is_in_the_file_is_told_once_however_it_is_resumed(tmp_path: Path) -> None:
+    streams = [stream_xml(k, name, "EVTS", name, (20, 10)) for k, name in enumerate("lr")]
+    path = make(tmp_path / "stereo.aedat4", streams, [(0, row(1)), (0, row(2))])
+    with open_recording(path) as reader:
+        first = next(reader.packets())
+        list(reader.packets(first.position))
+        assert "other streams" not in reader.notes
 
 
 UNUSABLE = {
@@ -275,7 +293,7 @@ def test_padding_in_the_file_is_not_passed_on(compression: str, tmp_path: Path) 
 def test_a_recording_that_was_never_closed_is_read(tmp_path: Path) -> None:
     path = make(tmp_path / "open.aedat4", [CAMERA], [(0, row(1, 2)), (0, row(3))])
     with open_recording(path) as reader:
-        assert (reader.time_range_us, reader.event_count) == (None, None)
+        assert reader.event_count is None
         np.testing.assert_array_equal(read(reader), row(1, 2, 3))
         assert reader.notes == {"not closed": 1}
 

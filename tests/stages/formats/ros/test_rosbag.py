@@ -168,6 +168,8 @@ def test_the_topic_is_the_stream(tmp_path: Path) -> None:
     path = write_bag(tmp_path / "a.bag", "1", kind, messages)
     np.testing.assert_array_equal(read(path), EVENTS[:9])
     np.testing.assert_array_equal(read(path, stream="/right"), EVENTS[9:])
+    with open_recording(path) as reader:
+        assert reader.other_streams == ("/right",)
     with pytest.raises(RecordingError, match="no topic of events '/up'; it has: /left, /right"):
         open_recording(path, stream="/up")
     path = write_bag(tmp_path / "b.bag", "1", kind, messages[2:])
