@@ -65,11 +65,26 @@ def test_several_are_a_table_and_a_folder_means_what_is_in_it(
     damaged.write_bytes(path.read_bytes()[:20_000])
     (path.parent / "notes.md").write_text("no recording")
     code, out, err = command_line("info", path.parent)
-    assert (code, err) == (0, "")
+    passed_over = f"{path.parent}: passed over: files that are no recordings: 1\n"
+    assert (code, err) == (0, passed_over)
     rows = [line.split() for line in out.splitlines() if "aedat4" in line]
     assert [row[0] for row in rows] == ["cut.aedat4", "some.aedat4"]
     assert [row[-1] for row in rows][1] == "good"
     assert "damaged: damaged bytes:" in " ".join(rows[0])
+
+
+def test_a_broken_recording_in_a_folder_is_not_passed_over(
+    command_line: CommandLine, path: Path
+) -> None:
+    path.with_name("empty.bin").touch()
+    path.with_name("odd.raw").write_bytes(b"\xff" * 64)
+    code, out, err = command_line("info", path.parent, "--json")
+    assert code == 1
+    assert json.loads(out)["events"] == 5_000
+    assert re.findall(r"^error: .*/(\w+\.\w+): (is empty|is of no known format)", err, re.M) == [
+        ("empty.bin", "is empty"),
+        ("odd.raw", "is of no known format"),
+    ]
 
 
 def test_what_is_no_recording_is_said_and_the_others_are_shown(

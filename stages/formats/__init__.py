@@ -4,6 +4,7 @@ A recording is recognised by its content, never by its name; a new one gets the 
 name ends with. Only the format that is used is imported.
 """
 
+import os
 import stat
 from collections.abc import Mapping
 from importlib import import_module
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "Format",
+    "Found",
     "Policies",
     "create_recording",
     "open_recording",
@@ -66,6 +68,8 @@ FORMATS: dict[str, Format] = {
 }
 """All formats by name."""
 
+_READ_ONLY_ENDINGS = (".bin", ".mat", ".bag", ".db3", ".mcap")
+"""How names of recordings usually end whose format cannot be written."""
 _SHOWN_BYTES = 16
 
 
@@ -141,31 +145,58 @@ def writer_of(path: Path | str) -> "type[Writer]":
     return found
 
 
-def recordings_in(path: Path | str) -> list[Path]:
+class Found(NamedTuple):
+    """What a path means."""
+
+    recordings: list[Path]
+    passed_over: int
+    """Files of the folder that are no recordings."""
+
+
+def recordings_in(path: Path | str) -> Found:
     """Return the recordings that a path means: itself, or those of a folder, by name.
 
-    Folders below and files that are no recordings are passed over.
+    A file of a folder is one by its content; or by the ending of its name, where it is empty or of
+    no known format: it is for whoever opens it to say so, as it might be a broken recording. Text
+    that holds no events, all other files and folders below are passed over.
 
     Raises:
-        RecordingError: the folder cannot be read, or holds no recording.
+        RecordingError: the folder or a file in it cannot be read, or it holds no recording.
     """
     path = Path(path)
-    if not path.is_dir() or (path / "metadata.yaml").is_file():  # a ROS bag 2 is a folder
-        return [path]
     try:
-        files = sorted(file for file in path.iterdir() if file.is_file() and _is_recording(file))
-    except OSError as error:
-        raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
-    if not files:
+        if not path.is_dir() or (path / "metadata.yaml").is_file():  # a ROS bag 2 is a folder
+            return Found([path], 0)
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        recordings = [file for file in files if _is_meant(file)]
+    except (OSError, ValueError) as error:
+        raise RecordingError(_unreadable(path, error)) from None
+    if not recordings:
         raise RecordingError(
             f"{path}: holds no recording of a known format; known formats: {', '.join(FORMATS)}"
         )
-    return files
+    return Found(recordings, len(files) - len(recordings))
 
 
-def _is_recording(path: Path) -> bool:
+def _is_meant(path: Path) -> bool:
+    """Return whether a file is a recording by its content, or is to be one by its name."""
     with path.open("rb") as file:
-        return recognise(file.read(LOOKED_AT_BYTES), path.stat().st_size) is not None
+        begin, file_bytes = file.read(LOOKED_AT_BYTES), path.stat().st_size
+    ending = path.suffix.lower()
+    named = ending in _READ_ONLY_ENDINGS or ending in writable_endings()
+    # Text may be anything.
+    if named and (not begin or ending not in FORMATS["CSV"].endings):
+        return True
+    return recognise(begin, file_bytes) is not None
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+    if isinstance(error, PermissionError):
+        return f"{path}: may not be read; check its permissions"
+    reason = getattr(error, "strerror", None) or error
+    return f"{path}: cannot be read: {reason}; check the path"
 
 
 def writable_endings() -> dict[str, str]:
@@ -192,11 +223,8 @@ def _begin(path: Path) -> tuple[bytes, int]:
             begin = file.read(LOOKED_AT_BYTES)
     except FileNotFoundError:
         raise RecordingError(f"{path}: no such file; check the path to the recording") from None
-    except PermissionError:
-        raise RecordingError(f"{path}: may not be read; check its permissions") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RecordingError(f"{path}: cannot be read: {reason}; check the path") from None
+        raise RecordingError(_unreadable(path, error)) from None
     if not begin:
         raise RecordingError(f"{path}: is empty (0 bytes); record or copy it again")
     return begin, status.st_size

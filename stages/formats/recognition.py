@@ -1,12 +1,19 @@
 """Recognition of formats by content: the first bytes of a file, never its name."""
 
-import itertools
 import re
+
+import numpy as np
+
+from stages.formats.tables.columns import columns_of_names
 
 __all__ = ["LOOKED_AT_BYTES", "ROS_FOLDER", "recognise"]
 
 LOOKED_AT_BYTES = 1 << 16
 """How much of a file recognition looks at."""
+
+_TELLING_WORDS = 20
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""What is in no text."""
 
 ROS_FOLDER = b"rosbag2_bagfile_information"
 """Stands for the first bytes of a folder that is a bag of ROS 2."""
@@ -45,7 +52,7 @@ def recognise(begin: bytes, file_bytes: int) -> str | None:
         return "AEDAT 2.0" if b"int32 address" in begin[:512] else "AEDAT 1.0"
     if begin.startswith(b"%"):
         return _prophesee(begin) or _text(begin)
-    return _text(begin) or _words_of_40_bits(begin, file_bytes)
+    return _text(begin) or _empty_text(begin, file_bytes) or _words_of_40_bits(begin, file_bytes)
 
 
 def _prophesee(begin: bytes) -> str | None:
@@ -65,7 +72,7 @@ def _prophesee(begin: bytes) -> str | None:
 
 
 def _text(begin: bytes) -> str | None:
-    """Lines of four or more numbers, behind at most a few lines that name or explain them."""
+    """Lines of which most are four or more numbers, behind what names or explains them."""
     lines = begin.split(b"\n")[:64]
     if len(lines) > 1 and len(begin) == LOOKED_AT_BYTES:
         lines = lines[:-1]
@@ -74,18 +81,32 @@ def _text(begin: bytes) -> str | None:
         rb"\s*(?:(?:%b)\s*(?:[,;]\s*|\s+)){3,}(?:%b)\s*[,;]?\s*" % (number, number), re.I
     )
     rows = [bool(row.fullmatch(line)) for line in lines if line.strip()]
-    # One row of numbers is enough where there is no more, as long as nothing binary is around it.
-    printable = not re.search(rb"[\x00-\x08\x0e-\x1f]", begin)
-    return "CSV" if printable and any(rows) and all(rows[rows.index(True) :]) else None
+    if not any(rows) or _BINARY.search(begin):
+        return None
+    # One row is enough where there is no more; a line that is none may be damaged, or the last.
+    behind = rows[rows.index(True) :]
+    return "CSV" if 2 * sum(behind) > len(behind) else None
+
+
+def _empty_text(begin: bytes, file_bytes: int) -> str | None:
+    """A text that names the columns of events and holds none."""
+    lines = [line for line in begin.split(b"\n") if line.strip() and line[:1] not in b"#%"]
+    if len(begin) < file_bytes or len(lines) != 1 or _BINARY.search(begin):
+        return None
+    text = lines[0].decode("latin-1")
+    names = re.split("[,;]", text) if re.search("[,;]", text) else text.split()
+    return "CSV" if columns_of_names(names) else None
 
 
 def _words_of_40_bits(begin: bytes, file_bytes: int) -> str | None:
     """N-MNIST's words have no magic: 40 bits each, and time (23 bits of µs) does not go back."""
-    if file_bytes % 5 or len(begin) < 5:
+    words = np.frombuffer(begin, np.uint8, min(len(begin) // 5, 1000) * 5).reshape(-1, 5)
+    # A cut file may end within a word; a few bytes that are no words may be anything.
+    if len(words) < (_TELLING_WORDS if file_bytes % 5 else 1):
         return None
-    words = [begin[k : k + 5] for k in range(0, min(len(begin) // 5, 1000) * 5, 5)]
-    times = [int.from_bytes(word[2:], "big") & 0x7FFFFF for word in words]
-    steps_us = [after - before for before, after in itertools.pairwise(times)]
-    back = sum(step < 0 for step in steps_us)
-    # The recordings last 0.3 s, so that their times are far from filling 23 bits.
-    return "N-MNIST" if back <= len(steps_us) // 100 and times[0] < 1_000_000 else None
+    times_us = (words[:, 2:] & [0x7F, 0xFF, 0xFF]) @ [1 << 16, 1 << 8, 1]
+    back = int(np.sum(np.diff(times_us) < 0))
+    # The recordings last 0.3 s, so that their times are far from filling 23 bits; and a file of
+    # zeros is none.
+    likely = back <= len(words) // 100 and times_us[0] < 1_000_000 and words.any()
+    return "N-MNIST" if likely else None

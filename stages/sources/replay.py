@@ -155,7 +155,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
         paths = self.config.path if isinstance(self.config.path, list) else [self.config.path]
         if not paths:
             raise RecordingError("the list is empty; name at least one recording")
-        return [recording for path in paths for recording in recordings_in(path)]
+        return [recording for path in paths for recording in recordings_in(path).recordings]
 
     def _open(self, path: Path) -> Reader:
         return open_recording(path, self.config, stream=self.config.stream, size=self.config.size)

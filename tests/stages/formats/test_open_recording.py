@@ -19,6 +19,7 @@ from stages.formats import (
     Policies,
     create_recording,
     open_recording,
+    recordings_in,
     writable_endings,
 )
 
@@ -190,6 +191,34 @@ def test_a_name_without_a_format_is_refused(tmp_path: Path) -> None:
         f"{path}: its name must end with the format to write: {', '.join(writable_endings())}"
     )
     assert not path.exists()
+
+
+def test_a_folder_means_its_recordings_and_what_is_to_be_one(tmp_path: Path) -> None:
+    write_recording(tmp_path / "some", some_events(10))
+    for name, content in {
+        "empty.csv": b"",
+        "cut.raw": b"% ev",
+        "words.BIN": b"\xff" * 64,
+        "labels.csv": b"0,left\n",
+        "README.txt": b"how they were made\n",
+        ".gitkeep": b"",
+        "picture.png": b"\x89PNG",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "below.raw").mkdir()
+    found = recordings_in(tmp_path)
+    names = [path.name for path in found.recordings]
+    assert names == sorted(["cut.raw", "empty.csv", "some", "words.BIN"])
+    assert found.passed_over == 4
+    assert recordings_in(tmp_path / "some") == ([tmp_path / "some"], 0)
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    long = tmp_path / ("a" * 300)
+    for look in (recordings_in, open_recording):
+        with pytest.raises(RecordingError) as caught:
+            look(long)
+        assert str(caught.value) == f"{long}: cannot be read: File name too long; check the path"
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -34,6 +34,11 @@ BEGINNINGS = {
     b"346 260\n0.003811 96 133 0\n0.003820 1 2 1\n": "CSV",
     b"# events\n\n1;2;3;true\r\n4;5;6;False\r\n": "CSV",
     b"% comment\n1.5e3\t2\t3\t-1\n": "CSV",
+    b"t,x,y,p\n" + b"1,2,3,0\n" * 5 + b"garbage\n": "CSV",
+    b"1,2,3,0\n\xe2\x82\xac,2\n1,2,3,0\n": "CSV",
+    b"5,1,2,1\n6,1,2,0\n7,1": "CSV",
+    b"t,x,y,p\n": "CSV",
+    b"# made by hand\r\ntimestamp;x;y;polarity\r\n": "CSV",
 }
 
 
@@ -47,7 +52,10 @@ UNKNOWN = [
     b"hello, this is no recording\n",
     b"x,y\n1,2\n",
     b"1,2,3\n4,5,6\n",
-    b"t,x,y,p\n",
+    b"t,x,y\n",
+    b"t,x,y,p\nand then words\n",
+    b"time is in the first column, then x, y, p\n",
+    b"# t x y p\n",
     b"1,2,3,0\nand then words\n",
     b"1,2,3,\x000\n",
     b"% evt 4.0\n\x00\x00",
@@ -74,7 +82,11 @@ def test_n_mnist_is_words_of_40_bits_with_times_in_order() -> None:
     words = nmnist(list(range(0, 300_000, 500)))
     assert recognise(words, len(words)) == "N-MNIST"
     assert recognise(words[:LOOKED_AT_BYTES], len(words) * 1000) == "N-MNIST"
-    assert recognise(words + b"\0", len(words) + 1) is None, "not a whole number of words"
+    for cut in range(1, 5):
+        assert recognise(words[:-cut], len(words) - cut) == "N-MNIST", "cut within a word"
+        assert recognise(words[: 50 + cut], 50 + cut) is None, "too few words to tell"
+    assert recognise(words[:5], 5) == "N-MNIST"
+    assert recognise(bytes(1000), 1000) is None, "nothing but zeros"
     back = nmnist(list(range(300_000, 0, -500)))
     assert recognise(back, len(back)) is None, "times that go back"
     late = nmnist(list(range(5_000_000, 5_300_000, 500)))
