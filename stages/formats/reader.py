@@ -252,7 +252,8 @@ class Reader(ABC):
         """Say that the file ``how`` (as "is truncated") at a byte; raise if that is the policy."""
         if self.policies.on_damage == "drop":
             self._notes[DAMAGED_PLACES] += 1
-            self._notes[DAMAGED_BYTES] += skipped_bytes
+            if skipped_bytes:
+                self._notes[DAMAGED_BYTES] += skipped_bytes
             return
         raise RecordingError(
             f"{self.path}: {how} at byte {offset}; the {self._delivered} events before it were"

@@ -7,6 +7,9 @@ the message before, and the decoder's state.
 
 ``notes`` counts ``lost messages`` where the camera's numbers tell of some that are not there,
 ``trigger words`` and ``other words``.
+
+Bags have an index or a directory of their pages, mostly at the end: one that is cut or was not
+closed is not opened, and gives no event before it is repaired; the errors name the commands.
 """
 
 import bz2
@@ -49,6 +52,15 @@ _DAMAGE = (
 )
 """What ``rosbags`` and what is below it raise for damage, next to errors of their own."""
 
+_INCOMPLETE = {
+    "Bag index looks damaged": "rosbag reindex",
+    "Bag is not indexed": "rosbag reindex",
+    "File end magic is invalid": "mcap recover",
+}
+"""How errors of bags begin that were cut or not closed, and what repairs such bags."""
+_NO_BAG = ("Invalid bag metadata", "A metadata key is missing", "Could not load YAML")
+_SQLITE = b"SQLite format 3\0"
+
 
 class RosBagReader(Reader):
     """An open bag; ``stream`` is the topic."""
@@ -72,12 +84,13 @@ class RosBagReader(Reader):
         errors = (rosbags.rosbag1.ReaderError, rosbags.rosbag2.ReaderError, Error)
         self._damage: tuple[type[Exception], ...] = (*_DAMAGE, *errors)
         try:
+            self._check_pages()
             self._bag = bag = self._opened()
             self._ros2 = not isinstance(bag, rosbags.rosbag1.Reader)
             self._topic = self._choose(bag.connections, stream)
             first = next(self._messages(0), None)
         except self._damage as error:
-            raise ValueError(_line(error)) from None
+            raise self._not_opened(_line(error)) from None
         if first is not None:
             message = self._read(first[1])
             if all(0 < side <= LARGEST_SIDE_PX for side in (message.height, message.width)):
@@ -94,6 +107,36 @@ class RosBagReader(Reader):
             self._bag.close()
             self._bag = None
         super().close()
+
+    def _not_opened(self, text: str) -> Exception:
+        for begin, remedy in _INCOMPLETE.items():
+            if text.startswith(begin):
+                return RecordingError(
+                    f"{self.path}: is truncated, damaged or was not closed: its index cannot be"
+                    f" read; repair it with: {remedy}"
+                )
+        if text.startswith(_NO_BAG):
+            return RecordingError(
+                f"{self.path}: its metadata.yaml is not that of a bag; make it again with: ros2 bag"
+                " reindex"
+            )
+        return ValueError(text)
+
+    def _check_pages(self) -> None:
+        """Refuse a cut database: SQLite may read it, in another order and less of it."""
+        for path in self.path.glob("*.db3") if self.path.is_dir() else (self.path,):
+            with path.open("rb") as file:
+                begin = file.read(100)
+            # The number of pages is valid if the last one to write it knew of it.
+            if len(begin) < 100 or begin[:16] != _SQLITE or begin[24:28] != begin[92:96]:
+                continue
+            page, pages = struct.unpack_from(">H", begin, 16)[0], begin[28:32]
+            whole = (page if page > 1 else 1 << 16) * int.from_bytes(pages, "big")
+            if (size := path.stat().st_size) < whole:
+                raise RecordingError(
+                    f"{path}: is truncated: it has {size} bytes of {whole}; copy it again, or"
+                    " repair it with: sqlite3 .recover"
+                )
 
     def _opened(self) -> Any:
         """Open the bag as what it is by its content."""
@@ -124,7 +167,8 @@ class RosBagReader(Reader):
         if not topics:
             known = ", ".join(sorted({f"{one.topic} ({one.msgtype})" for one in connections}))
             raise RecordingError(
-                f"{self.path}: has no topic of events; its topics: {known or 'none'}"
+                f"{self.path}: has no topic of events, which are messages of the types"
+                f" {', '.join((*PACKETS, *ARRAYS))}; its topics: {known or 'none'}"
             )
         if stream is None:
             stream = topics[0]
@@ -232,4 +276,6 @@ def _decompressed(name: str, part: bytes) -> bytes:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, TypeError | AttributeError | LookupError):
+        return f"it cannot be understood ({type(error).__name__})"
     return " ".join(str(error).split())[:200] or type(error).__name__

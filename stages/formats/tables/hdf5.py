@@ -1,10 +1,13 @@
 """HDF5 recordings, read with h5py; see `hdf5_layout` for what is understood.
 
 Times of DSEC begin at ``t_offset``, which is added. Slices are whole chunks, which are decompressed
-once. A slice cannot be larger than what the file stores for it, whatever shape is claimed.
+once. A slice cannot be larger than what the file stores for it, whatever shape is claimed. HDF5
+opens no file that is cut, so that it gives no event; where columns have grown to different lengths
+the whole rows are read.
 """
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -46,10 +49,8 @@ class Hdf5Reader(TableReader):
     _h5: "h5py.File | None" = None
 
     def _open(self, stream: str | None) -> None:
-        import h5py
-
         try:
-            self._h5 = h5py.File(self.path, "r", locking=False, rdcc_nbytes=CACHE_BYTES)
+            self._h5 = self._opened()
             self._layout = layout = self._choose(find_layouts(self._h5), stream)
             self.declared_size = layout.size
             self.source = _text(attributes(self._h5).get("source"))
@@ -72,12 +73,26 @@ class Hdf5Reader(TableReader):
             self._h5 = None
         super().close()
 
+    def _opened(self) -> "h5py.File":
+        import h5py
+
+        try:
+            return h5py.File(self.path, "r", locking=False, rdcc_nbytes=CACHE_BYTES)
+        except OSError as error:
+            cut = re.search(r"truncated file: .*stored_eof = (\d+)", str(error))
+            if cut is None:
+                raise
+            raise RecordingError(
+                f"{self.path}: is truncated: it has {self.file_bytes} bytes of {cut[1]}, and HDF5"
+                " opens no file that is cut; copy or record it again"
+            ) from None
+
     def _choose(self, layouts: list[Layout], stream: str | None) -> Layout:
         known = ", ".join(layout.name for layout in layouts) or "none"
         if not layouts:
             raise RecordingError(
                 f"{self.path}: holds no events: no group or table of t, x, y and p, or of similar"
-                " names"
+                " names; save them as columns of these names in a group events"
             )
         for layout in layouts:
             if stream is None or layout.name.strip("/") == stream.strip("/"):
@@ -124,8 +139,21 @@ class Hdf5Reader(TableReader):
             else:
                 yield Decoded(events, (end,))
             row = end
-        if self.event_count is not None and self._rows < self.event_count:
+        self._report_rest()
+
+    def _report_rest(self) -> None:
+        """Say what is in no whole row."""
+        datasets = self._layout.datasets
+        lengths = [_length(dataset) for dataset in datasets]
+        if self._rows < min(lengths):
             self._damaged("is truncated", self.file_bytes, 0)
+        elif self._rows < max(lengths):
+            rest = sum(
+                (length - self._rows) * dataset.dtype.itemsize
+                for length, dataset in zip(lengths, datasets, strict=True)
+            )
+            how = f"ends within a row (its columns have {min(lengths)} to {max(lengths)} values)"
+            self._damaged(how, self.file_bytes, rest)
 
     def _events(self, row: int, end: int) -> EventArray:
         parts = [_rows_of(dataset, row, end) for dataset in self._layout.datasets]

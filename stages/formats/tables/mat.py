@@ -45,6 +45,7 @@ class MatReader(TableReader):
     """An open MATLAB file; ``stream`` is the variable that holds the events."""
 
     format = "MAT"
+    named_streams = True
 
     _parts: tuple[Numbers, ...]
     """The columns t, x, y and p, or the one matrix of tactile spikes."""
@@ -55,7 +56,11 @@ class MatReader(TableReader):
 
     def _open(self, stream: str | None) -> None:
         variables, end = read_variables(self._read_at, self.file_bytes)
-        if self._choose({name: one for name, one in variables.items() if stream in (None, name)}):
+        streams = self._streams(variables)
+        name = next(iter(streams), "") if stream is None else stream
+        if name in streams:
+            self.other_streams = tuple(other for other in streams if other != name)
+            streams[name]()
             return
         if end > self.file_bytes:
             raise ValueError(f"it is truncated at byte {self.file_bytes}, before its last column")
@@ -65,26 +70,27 @@ class MatReader(TableReader):
             " them under these names"
         )
 
-    def _choose(self, variables: dict[str, Value]) -> bool:
-        """Take the first variables that hold events; return whether there are some."""
+    def _streams(self, variables: dict[str, Value]) -> dict[str, Callable[[], None]]:
+        """Return what holds events, by name, and what takes it for the one to read."""
+        found: dict[str, Callable[[], None]] = {}
         numbers = {name: one for name, one in variables.items() if isinstance(one, Numbers)}
-        structs = [one for one in variables.values() if isinstance(one, dict)]
-        for fields in (numbers, *structs):
-            vectors = {name: one for name, one in fields.items() if one.is_vector}
+        structs = {name: one for name, one in variables.items() if isinstance(one, dict)}
+        for name, fields in ((None, numbers), *structs.items()):
+            vectors = {field: one for field, one in fields.items() if one.is_vector}
             names = columns_of_names(vectors)
             if names is not None:
-                self._of_vectors({key: vectors[name] for key, name in names.items()}, names["t"])
-                return True
+                columns = {column: vectors[names[column]] for column in "txyp"}
+                # Variables that are columns are together one stream.
+                called = name or ", ".join(names[column] for column in "txyp")
+                found[called] = partial(self._of_vectors, columns, names["t"])
         for name, matrix in numbers.items():
             if len(matrix.shape) != 2:
                 continue
             if name == "spiketrain" and matrix.shape[0] == _TAXELS**2 + 1:
-                self._of_spikes(matrix)
-                return True
-            if matrix.shape[1] == 4:
-                self._of_matrix(name, matrix)
-                return True
-        return False
+                found[name] = partial(self._of_spikes, matrix)
+            elif matrix.shape[1] == 4:
+                found[name] = partial(self._of_matrix, name, matrix)
+        return found
 
     def _of_vectors(self, columns: dict[str, Numbers], time_name: str) -> None:
         self._parts = tuple(columns[column] for column in "txyp")

@@ -3,7 +3,8 @@
 The columns t, x, y and p are members of their own under these or similar names, or one member holds
 all of them as a .npy file may. Members are read as streams, stored or deflated, so that neither a
 long recording nor an archive made to burst comes to memory whole. To resume in a deflated member
-means to inflate what is before.
+means to inflate what is before. An archive's directory is at its end: one that is cut or was not
+closed cannot be opened, and gives no event.
 """
 
 import io
@@ -47,6 +48,13 @@ class NpzReader(TableReader):
         try:
             self._archive = zipfile.ZipFile(_File(self))
             names = [name[:-4] for name in self._archive.namelist() if name.endswith(".npy")]
+        except zipfile.BadZipFile as error:
+            if str(error) != "File is not a zip file":
+                raise ValueError(error) from None
+            raise RecordingError(
+                f"{self.path}: is truncated or was not closed: the directory of a .npz file is at"
+                " its end, and is not there; copy or record it again"
+            ) from None
         except _DAMAGE as error:
             raise ValueError(error) from None
         values = {name: self._value(name) for name in ("width", "height", "sensor_size", "source")}
@@ -58,6 +66,8 @@ class NpzReader(TableReader):
         else:
             self._by_table(names, stream)
         self.event_count = self._rows
+        others = [name for name in names if name not in self._members]
+        self.other_streams = tuple(name for name in others if self._is_sound_table(name))
 
     def _by_columns(self, columns: dict[str, str]) -> None:
         self._members = [columns[column] for column in "txyp"]
@@ -108,6 +118,12 @@ class NpzReader(TableReader):
     def _is_table(self, name: str) -> bool:
         array = self._header(name)
         return array.wide or columns_of_names(array.dtype.names or ()) is not None
+
+    def _is_sound_table(self, name: str) -> bool:
+        try:
+            return self._is_table(name)
+        except ValueError:
+            return False
 
     def _decode_from(self, row: int) -> Iterator[Decoded]:
         with ExitStack() as stack:

@@ -225,6 +225,34 @@ def test_a_message_that_is_cut_is_raised_or_dropped(tmp_path: Path) -> None:
         read(path, Policies())
 
 
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [("1", "rosbag reindex"), ("mcap", "mcap recover"), ("sqlite3", "sqlite3 .recover")],
+)
+@pytest.mark.parametrize("share", [0.3, 0.98])
+def test_a_bag_that_is_cut_is_told_with_its_remedy(
+    kind: str, remedy: str, share: float, tmp_path: Path
+) -> None:
+    path = packets(tmp_path, kind)
+    if path.is_dir():
+        (path,) = (one for one in path.iterdir() if one.suffix != ".yaml")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    folder = path.parent if (path.parent / "metadata.yaml").exists() else path
+    for opened in (path, folder):
+        with pytest.raises(RecordingError, match=rf"is truncated.*; .*repair it with: {remedy}$"):
+            open_recording(opened)
+
+
+@pytest.mark.parametrize("text", ["", "a: 1", "rosbag2_bagfile_information:", "- x", "{"])
+def test_a_file_that_is_not_that_of_a_bag_is_no_riddle(text: str, tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text(text)
+    with pytest.raises(RecordingError) as caught:
+        open_recording(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: its metadata.yaml is not that of a bag; make it again with: ros2 bag reindex"
+    )
+
+
 def test_a_folder_that_is_no_bag_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="is a folder; name a recording in it"):
         open_recording(tmp_path)

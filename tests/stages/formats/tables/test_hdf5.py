@@ -297,14 +297,30 @@ def test_a_shape_that_the_file_does_not_hold_is_not_believed(tmp_path: Path) -> 
             column.resize((2**50,))
             column[:64] = 0
     found, counts = look(path)
-    assert (len(found), counts) == (64, {"damaged places": 1, "damaged bytes": 0})
+    assert (len(found), counts) == (64, {"damaged places": 1})
 
 
 def test_a_truncated_file_is_one_clear_error(tmp_path: Path) -> None:
     path = file(tmp_path / "a.h5", columns(SHORT, "t x y p"))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RecordingError, match=r"its HDF5 header is damaged: .*truncated file"):
+    size = path.stat().st_size
+    with pytest.raises(RecordingError) as caught:
         open_recording(path)
+    assert str(caught.value) == (
+        f"{path}: is truncated: it has {size} bytes of {size + 100}, and HDF5 opens no file that is"
+        " cut; copy or record it again"
+    )
+
+
+def test_values_in_no_whole_row_are_left_out_and_counted(tmp_path: Path) -> None:
+    parts = columns(SHORT, "t x y p")
+    path = file(tmp_path / "a.h5", {**parts, "events/p": parts["events/p"][:-1]})
+    found, counts = look(path)
+    np.testing.assert_array_equal(found, SHORT[:-1])
+    assert counts == {"damaged places": 1, "damaged bytes": 12}
+    how = rf"ends within a row \(its columns have {len(SHORT) - 1} to {len(SHORT)} values\)"
+    with pytest.raises(RecordingError, match=how):
+        read(path, Policies())
 
 
 @pytest.mark.shared

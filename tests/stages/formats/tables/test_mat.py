@@ -86,6 +86,8 @@ def test_a_variable_may_be_named(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.mat", {"one": struct(slice(100)), "two": struct(slice(100, None))})
     np.testing.assert_array_equal(read(path), EVENTS[:100])
     np.testing.assert_array_equal(read(path, stream="two"), EVENTS[100:])
+    with open_recording(path) as reader:
+        assert reader.other_streams == ("two",)
     with pytest.raises(RecordingError, match=r"holds no events in 'three': .* variables: one, two"):
         open_recording(path, stream="three")
 

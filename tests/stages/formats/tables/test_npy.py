@@ -228,12 +228,12 @@ def test_a_file_that_claims_more_than_it_holds_takes_no_memory(tmp_path: Path) -
     path = tmp_path / "a.npy"
     path.write_bytes(encode_npy_header(EVENT, 2**60))
     events, counts = look(path)
-    assert (len(events), counts) == (0, {"damaged places": 1, "damaged bytes": 0})
+    assert (len(events), counts) == (0, {"damaged places": 1})
 
 
 def test_there_is_no_stream_or_place_but_its_own(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npy", EVENTS)
-    with pytest.raises(RecordingError, match="has no streams by name, leave out 'left'"):
+    with pytest.raises(RecordingError, match=r"has no streams by name, .*; leave out 'left'"):
         open_recording(path, stream="left")
     with open_recording(path) as reader:
         for position in [(0, 501), (0, -1), (0, 1, 1)]:

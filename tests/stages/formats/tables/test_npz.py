@@ -71,6 +71,8 @@ def test_of_several_tables_one_must_be_named(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, left=EVENTS[:100], right=EVENTS[100:])
     np.testing.assert_array_equal(read(path, stream="right"), EVENTS[100:])
+    with open_recording(path, stream="right") as reader:
+        assert reader.other_streams == ("left",)
     with pytest.raises(RecordingError, match=r"name the one that holds events .*: left, right"):
         open_recording(path)
     with pytest.raises(RecordingError, match="its arrays: left, right"):
@@ -133,7 +135,7 @@ def test_a_truncated_archive_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, **COLUMNS)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(RecordingError, match="its NPZ header is damaged: File is not a zip file"):
+    with pytest.raises(RecordingError, match="is truncated or was not closed: the directory of"):
         open_recording(path)
 
 
