@@ -107,6 +107,8 @@ class PipelineConfig(BaseModel):
     stages: tuple[StageTable, ...]
     tables: dict[str, Any]
     """The file as read, before overrides; workers build their stages from it."""
+    overrides: tuple[str, ...] = ()
+    """What was set on the command line."""
 
     @property
     def base(self) -> Path:
@@ -167,7 +169,13 @@ def parse_config(
             row["from"] = [row["from"]]
         stages.append(validate(StageTable, row, place, path.parent))
     run_config = validate(RunConfig, run, f"{path}: run", path.parent)
-    return PipelineConfig(path=path, run=run_config, stages=tuple(stages), tables=dict(tables))
+    return PipelineConfig(
+        path=path,
+        run=run_config,
+        stages=tuple(stages),
+        tables=dict(tables),
+        overrides=tuple(overrides),
+    )
 
 
 def validate(model: type[M], values: Mapping[str, Any], place: str, base: Path | None) -> M:

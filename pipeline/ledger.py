@@ -9,7 +9,7 @@ from pipeline.errors import LedgerError
 from pipeline.report import StageReport
 from pipeline.stage import Account
 
-__all__ = ["check_ledger", "ledger_table", "timing_lines"]
+__all__ = ["check_ledger", "ledger_table", "silence_lines", "timing_lines"]
 
 
 def check_ledger(reports: Sequence[StageReport]) -> None:
@@ -87,6 +87,24 @@ def _reasons(account: Account) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(refused.items()))
     notes = ", ".join(f"{key}: {count:,}" for key, count in sorted(account.notes.items()) if count)
     return (reasons or "0") + (f" ({notes})" if notes else "")
+
+
+def silence_lines(reports: Sequence[StageReport]) -> list[str]:
+    """Return one line for the first stage of each branch that took something and made nothing."""
+    lines = []
+    for report in reports:
+        account = report.account
+        if account is None or account.made:
+            continue
+        if not report.received and not account.taken:
+            lines.append(f"{report.name}: there was no event to send")
+        elif account.taken:
+            why = _reasons(account)
+            lines.append(
+                f"{report.name}: made no {account.unit_out} of {account.taken:,}"
+                f" {account.unit_in}: {why if why != '0' else 'they were too few'}"
+            )
+    return lines
 
 
 def timing_lines(reports: Sequence[StageReport]) -> list[str]:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -109,7 +109,6 @@ class Remote:
 def run_pipeline(
     config: PipelineConfig,
     graph: Graph,
-    overrides: Sequence[str] = (),
     prints_to: IO[str] | None = None,
     remote: Remote | None = None,
 ) -> Outcome:
@@ -118,7 +117,6 @@ def run_pipeline(
     Args:
         config: the file that the graph was built from.
         graph: what to run.
-        overrides: the ``--set`` values that were applied to it.
         prints_to: where stages print; the caller's standard output when left out.
         remote: steers the run while it lasts.
 
@@ -128,7 +126,7 @@ def run_pipeline(
     """
     with RunDirectory() as folder:
         run_id = f"{graph.name}-{folder.name[-4:]}"
-        plan = Plan(str(config.path), dict(config.tables), list(overrides), run_id)
+        plan = Plan(str(config.path), dict(config.tables), list(config.overrides), run_id)
         try:
             (folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
         except OSError as error:

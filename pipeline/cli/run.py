@@ -22,11 +22,10 @@ def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False
     from pipeline.graph import build_graph
     from pipeline.runner import run_pipeline
 
-    overrides = set_ or []
-    config = read_config(file, overrides)
+    config = read_config(file, set_ or [])
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
-    conclude(run_pipeline(config, build_graph(config), overrides, prints_to), json)
+    conclude(run_pipeline(config, build_graph(config), prints_to), json)
 
 
 def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> None:
@@ -55,6 +54,8 @@ def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> 
             print("stopped before it had started", file=sys.stderr)
         elif not outcome.drained:
             print("stopped before everything sent was worked on", file=sys.stderr)
+        else:
+            print("stopped; everything sent until then was worked on", file=sys.stderr)
         sys.exit(130)
 
 
@@ -66,7 +67,7 @@ def _show(outcome: "Outcome", json: bool) -> None:
         return
     from rich.console import Console
 
-    from pipeline.ledger import ledger_table, timing_lines
+    from pipeline.ledger import ledger_table, silence_lines, timing_lines
 
     failed = any(report.failure is not None for report in outcome.reports)
     played = any(report.account is not None and report.account.taken for report in outcome.reports)
@@ -75,5 +76,5 @@ def _show(outcome: "Outcome", json: bool) -> None:
     # Where no terminal sets a width, a log file keeps its rows whole.
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
     console.print(ledger_table(outcome.reports))
-    for line in timing_lines(outcome.reports):
+    for line in silence_lines(outcome.reports) + timing_lines(outcome.reports):
         console.print(line, highlight=False, soft_wrap=True)

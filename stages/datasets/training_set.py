@@ -98,6 +98,8 @@ def _frames(
     source, port = input_ports(recordings / requests[0].file_name, recipe.input.stage)
     if port.window_us is None:
         raise ConfigError("input.stage: must bin by time, a network's step has a length")
+    if port.step_us != port.window_us:
+        raise ConfigError("input.stage: windows must follow each other, leave step_us out")
     with np.load(cache) as kept:
         return LabelledFrames(
             frames=kept["frames"],

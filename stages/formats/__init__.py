@@ -5,6 +5,7 @@ name ends with. Only the format that is used is imported.
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from importlib import import_module
@@ -167,7 +168,7 @@ def recordings_in(path: Path | str) -> Found:
     try:
         if not path.is_dir() or (path / "metadata.yaml").is_file():  # a ROS bag 2 is a folder
             return Found([path], 0)
-        files = sorted(file for file in path.iterdir() if file.is_file())
+        files = sorted((file for file in path.iterdir() if file.is_file()), key=_by_number)
         recordings = [file for file in files if _is_meant(file)]
     except (OSError, ValueError) as error:
         raise RecordingError(_unreadable(path, error)) from None
@@ -176,6 +177,12 @@ def recordings_in(path: Path | str) -> Found:
             f"{path}: holds no recording of a known format; known formats: {', '.join(FORMATS)}"
         )
     return Found(recordings, len(files) - len(recordings))
+
+
+def _by_number(path: Path) -> tuple[list[str | int], str]:
+    """Sort ``tape-2`` before ``tape-10``, and ``tape`` before ``tape-001``."""
+    parts = re.split(r"(\d+)", path.stem)
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)], path.suffix
 
 
 def _is_meant(path: Path) -> bool:

@@ -33,7 +33,7 @@ class SnnConfig(StageConfig):
     threads: int = Field(1, ge=1)
     """Processor cores for one step, when it runs on the processor."""
     mismatch: Literal["refuse", "allow"] = "refuse"
-    """Whether bins of another length or kind than the model was trained on are refused."""
+    """Whether bins of another length, step or kind than the model was trained on are refused."""
 
 
 class SnnState(NamedTuple):
@@ -81,6 +81,13 @@ class Snn(Transform[SnnConfig, SnnState]):
                 "weights",
                 f"{self._name} was trained on bins of {card.window_us} µs, its input gives"
                 f' {given}; {remedy}, or mismatch = "allow" to run it all the same',
+            )
+        if frames.step_us != frames.window_us and self.config.mismatch == "refuse":
+            raise PortError(
+                "weights",
+                f"{self._name} was trained on windows that follow each other, its input gives one"
+                f" each {frames.step_us} µs; leave step_us out, or set"
+                ' mismatch = "allow" to run it all the same',
             )
         return OutputsPort(
             features=len(card.classes),

@@ -70,7 +70,9 @@ class ReplayState(NamedTuple):
     shift_us: int
     """What is added to its times."""
     reached_us: int | None
-    """Latest time sent, of all recordings so far."""
+    """Latest time sent of this recording, or of all joined to it; None before the first."""
+    ended_us: int | None
+    """Where the recording before it ended, None for the first."""
     sent: int
     """Events sent in all."""
     refused: Counts
@@ -101,9 +103,8 @@ class Replay(Source[ReplayConfig, ReplayState]):
         except PipelineError as error:
             raise PortError("path", str(error)) from None
         if self.config.join and len(sizes) > 1:
-            raise PortError(
-                "join", f"recordings of several sensor sizes, {sizes}, cannot be joined"
-            )
+            shown = ", ".join(sorted("?" if one is None else f"{one[1]}×{one[0]}" for one in sizes))
+            raise PortError("join", f"sensors of several sizes ({shown}) cannot be joined")
         height, width = (sizes.pop() or (None, None)) if len(sizes) == 1 else (None, None)
         return EventsPort(width, height)
 
@@ -114,7 +115,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
 
     def initial_state(self) -> ReplayState:
         """Return the place before the first recording."""
-        return ReplayState(0, False, BEGINNING, 0, 0, None, 0, (), (), 0)
+        return ReplayState(0, False, BEGINNING, 0, 0, None, None, 0, (), (), 0)
 
     def play(self, state: ReplayState) -> Iterator[Played[ReplayState]]:
         """Yield the recordings from ``state`` on."""
@@ -211,8 +212,8 @@ class Replay(Source[ReplayConfig, ReplayState]):
         shift_us, position = 0, BEGINNING
         if origin_us is not None:
             begin_us = origin_us + self.config.start_us
-            if state.reached_us is not None and (again or (self.config.join and state.turn)):
-                shift_us = state.reached_us + 1 - begin_us
+            if state.ended_us is not None and (again or (self.config.join and state.turn)):
+                shift_us = state.ended_us + 1 - begin_us
             if self.config.start_us:
                 position = reader.position_at(begin_us)
         return state._replace(within=True, position=position, offset=0, shift_us=shift_us)
@@ -234,6 +235,9 @@ class Replay(Source[ReplayConfig, ReplayState]):
             within=False,
             position=BEGINNING,
             offset=0,
+            # A recording's time is its own, and may lie before that of the one before it.
+            reached_us=state.reached_us if self.config.join else None,
+            ended_us=state.ended_us if state.reached_us is None else state.reached_us,
             refused=chunks.refused,
             notes=chunks.notes,
             declared=declared,

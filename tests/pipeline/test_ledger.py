@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.errors import LedgerError
 from pipeline.latency import Latency
-from pipeline.ledger import check_ledger, ledger_table, timing_lines
+from pipeline.ledger import check_ledger, ledger_table, silence_lines, timing_lines
 from pipeline.report import Pace, QueueCount, StageReport
 from pipeline.stage import Account
 
@@ -128,3 +128,13 @@ def test_timing_is_told_where_there_is_any() -> None:
         " max 2.5 ms",
     ]
     assert timing_lines(balanced()) == []
+
+
+def test_what_made_nothing_is_said() -> None:
+    nothing = Account(4, 0, 0, "outputs", "predictions", {"in no prediction": 4}, due=0)
+    some = Account(4, 4, 4, "windows", "outputs")
+    silent = Account(0, 0, 0, "events", "events")
+    assert silence_lines([report("a", some), report("b", nothing), report("c", silent)]) == [
+        "b: made no predictions of 4 outputs: 4 in no prediction",
+        "c: there was no event to send",
+    ]

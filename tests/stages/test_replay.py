@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streams import rows, through
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError, RecordingError
@@ -16,6 +17,7 @@ from pipeline.graph import build_graph
 from pipeline.messages import EndRecording, Events, Message, Start
 from pipeline.stage import Account, PortError
 from recordings import START_US, some_events, write_recording
+from stages.binning.time_bin import TimeBin, TimeBinConfig
 from stages.formats.aedat.aedat4_writer import Aedat4Writer
 from stages.sources.replay import Replay, ReplayConfig, ReplayState
 
@@ -320,3 +322,23 @@ def test_what_is_played_cannot_be_written_over(path: Any, tmp_path: Path) -> Non
     config = parse_config({"stage": [camera, record]}, tmp_path / "p.toml")
     with pytest.raises(ConfigError, match=r"which is stage\.camera\.path; name"):
         build_graph(config)
+
+
+def test_each_recording_has_watermarks_of_its_own(tmp_path: Path) -> None:
+    # The clocks of recordings begin where they like: here every one at the same time.
+    for number in range(3):
+        write_recording(tmp_path / f"{number}.aedat4", some_events(500, seed=number))
+    source = replay(tmp_path, batch_events=50)
+    messages = messages_of(source)
+    for m in messages:
+        if isinstance(m.header, Events):
+            assert m.header.watermark_us == m.header.t_last_us
+    stage = TimeBin("bins", TimeBinConfig(window_us=25_000), [source.port()])
+    assert rows(through([stage], messages)).sum() == 1500
+
+
+def test_a_folder_is_played_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    for name in ("tape-10", "tape-2", "tape", "tape-001"):
+        write_recording(tmp_path / f"{name}.aedat4", some_events(5))
+    names = [Path(start.source).stem for start in starts_of(messages_of(replay(tmp_path)))]
+    assert names == ["tape", "tape-001", "tape-2", "tape-10"]

@@ -125,6 +125,10 @@ def test_the_port_carries_the_classes_and_the_trained_steps(path: Path) -> None:
             FramesPort(2, 40, 40, 25_000, 25_000, "binary"),
             "was trained on counts, its input gives bin",
         ),
+        (
+            FramesPort(2, 40, 40, 25_000, 5_000),
+            "windows that follow each other, its input gives one",
+        ),
         (FramesPort(2, 40, 40, 10_000, 10_000), "was trained on bins of 25000 µs, its input gives"),
         (
             FramesPort(2, 40, 40, None, None),
