@@ -11,6 +11,10 @@ __all__ = ["LOOKED_AT_BYTES", "ROS_FOLDER", "recognise"]
 LOOKED_AT_BYTES = 1 << 16
 """How much of a file recognition looks at."""
 
+_NUMBER = rb"(?:[+-]?(?:\d++\.?\d*+|\.\d++)(?:e[+-]?\d++)?|true|false)"
+_SEPARATOR = rb"(?:\s*+[,;]\s*+|\s++)"
+_ROW = re.compile(rb"\s*+%b(?:%b%b){3,}+\s*+[,;]?\s*+" % (_NUMBER, _SEPARATOR, _NUMBER), re.I)
+"""Never goes back to try again, which a line of digits would make last for minutes."""
 _TELLING_WORDS = 20
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 """What is in no text."""
@@ -73,24 +77,21 @@ def _prophesee(begin: bytes) -> str | None:
 
 def _text(begin: bytes) -> str | None:
     """Lines of which most are four or more numbers, behind what names or explains them."""
-    lines = begin.split(b"\n")[:64]
-    if len(lines) > 1 and len(begin) == LOOKED_AT_BYTES:
-        lines = lines[:-1]
-    number = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|true|false"
-    row = re.compile(
-        rb"\s*(?:(?:%b)\s*(?:[,;]\s*|\s+)){3,}(?:%b)\s*[,;]?\s*" % (number, number), re.I
-    )
-    rows = [bool(row.fullmatch(line)) for line in lines if line.strip()]
+    *ended, cut = begin.split(b"\n")
+    # The last line may be cut, by the look or with the file.
+    lines = [*ended, cut] if _ROW.fullmatch(cut) else ended
+    rows = [bool(_ROW.fullmatch(line)) for line in lines[:64] if line.strip()]
     if not any(rows) or _BINARY.search(begin):
         return None
-    # One row is enough where there is no more; a line that is none may be damaged, or the last.
+    # One row is enough where there is no more, and one of many may be damaged.
     behind = rows[rows.index(True) :]
     return "CSV" if 2 * sum(behind) > len(behind) else None
 
 
 def _empty_text(begin: bytes, file_bytes: int) -> str | None:
-    """A text that names the columns of events and holds none."""
-    lines = [line for line in begin.split(b"\n") if line.strip() and line[:1] not in b"#%"]
+    """A text that names the columns of events and holds none, but for a row that is cut."""
+    *ended, cut = begin.split(b"\n")
+    lines = [line for line in ended or [cut] if line.strip() and line[:1] not in b"#%"]
     if len(begin) < file_bytes or len(lines) != 1 or _BINARY.search(begin):
         return None
     text = lines[0].decode("latin-1")

@@ -3,6 +3,10 @@
 `csv_text_header` says how columns and units are told. Separators are commas,
 semicolons, tabs and spaces, also mixed; lines that begin with # or % are comments. Lines end with
 LF or CR LF and with nothing else, whatever Unicode calls a line end.
+
+A last line without its end may have been cut within its last number, which nothing else would
+tell: it is taken only where that is the polarity, or a column that is not used, and otherwise is a
+truncated end.
 """
 
 from collections.abc import Iterator
@@ -17,6 +21,8 @@ from stages.formats.tables.csv_text_header import HEADER_BYTES, read_text_header
 
 __all__ = ["CsvReader"]
 
+_POLARITY, _UNUSED = 3, -1
+"""Roles of columns."""
 _SHOWN_BYTES = 40
 
 
@@ -54,8 +60,16 @@ class CsvReader(Reader):
 
         roles = np.array(self._header.roles, np.int64)
         stop = self.policies.on_unknown == "raise"
+        cuts_show = self._header.roles[-1] in (_POLARITY, _UNUSED)
         while block := self._read_at(offset, self.block_bytes):
             ends = offset + len(block) == self.file_bytes and not block.endswith(b"\n")
+            if ends and not cuts_show and not inside:
+                last = block.rfind(b"\n") + 1
+                if not last and block.strip() and block.lstrip()[:1] not in b"#%":
+                    self._damaged("is truncated", offset, len(block))
+                    return
+                # The last line comes alone, once all others are done.
+                block, ends = block[:last] or block, not last
             if inside:
                 used = block.find(b"\n") + 1
                 inside = not used and not ends

@@ -27,7 +27,7 @@ HEADER_BYTES = 1 << 18
 """How much of a text is looked at."""
 
 _SEPARATOR = re.compile(rb"[ \t]*[,;][ \t]*|[ \t]+")
-_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?")
 _TRUTH = {b"true": 1.0, b"false": 0.0}
 _BETWEEN_WORDS = re.compile(r"[\s,;:#%=\"']+")
 _SCALES = {"s": 6, "ms": 3, "us": 0, "ns": -3}
@@ -78,12 +78,13 @@ def read_text_header(text: bytes, whole: bool) -> TextHeader:
             size, source = _sensor(lines[:number])
             return TextHeader(begin, roles, scale, size, source)
         begin += len(line) + 1
-    names = _names(lines, 4) if whole else None
-    if names is None:
+    naming = [number for number, line in enumerate(lines) if _names([line], 4)] if whole else []
+    if not naming:
         raise ValueError("has no line of four numbers")
     size, source = _sensor(lines)
-    # A recording without events.
-    return TextHeader(0, (0, 1, 2, 3), 0, size, source)
+    # A recording without events; its first row may be cut.
+    begin = min(sum(len(line) + 1 for line in lines[: naming[-1] + 1]), len(text))
+    return TextHeader(begin, (0, 1, 2, 3), 0, size, source)
 
 
 def _fields(line: bytes) -> list[bytes]:

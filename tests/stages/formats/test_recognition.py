@@ -1,5 +1,7 @@
 """Recognition by content, on beginnings made by hand."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,10 @@ BEGINNINGS = {
     b"t,x,y,p\n" + b"1,2,3,0\n" * 5 + b"garbage\n": "CSV",
     b"1,2,3,0\n\xe2\x82\xac,2\n1,2,3,0\n": "CSV",
     b"5,1,2,1\n6,1,2,0\n7,1": "CSV",
+    b"5,1,2,1\n6,1": "CSV",
     b"t,x,y,p\n": "CSV",
+    b"t,x,y,p": "CSV",
+    b"t,x,y,p\n12,3": "CSV",
     b"# made by hand\r\ntimestamp;x;y;polarity\r\n": "CSV",
 }
 
@@ -93,6 +98,15 @@ def test_n_mnist_is_words_of_40_bits_with_times_in_order() -> None:
     assert recognise(late, len(late)) is None, "times that no such recording has"
     few = nmnist([5, 4, *range(10, 2_000, 10)])
     assert recognise(few, len(few)) == "N-MNIST", "one step back of 200"
+
+
+@pytest.mark.parametrize("part", [b"1", b"1.1", b" ", b"1 ", b"t", b"1e", b"\t,", b",,"])
+def test_a_long_line_of_anything_is_looked_at_in_no_time(part: bytes) -> None:
+    line = (part * LOOKED_AT_BYTES)[: LOOKED_AT_BYTES - 1]
+    began = time.process_time()
+    for begin in (line + b"x", line + b"\n", b"1,1,1," + line):
+        assert recognise(begin, len(begin)) in (None, "CSV")
+    assert time.process_time() - began < 1.0
 
 
 def test_a_row_that_the_look_cuts_off_does_not_matter() -> None:

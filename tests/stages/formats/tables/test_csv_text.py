@@ -22,6 +22,7 @@ from pipeline.errors import RecordingError
 from pipeline.events import TIME_LIMIT_US, EventArray
 from recordings import some_events
 from stages.formats import Policies, create_recording, open_recording
+from stages.formats.tables.csv_text import CsvReader
 
 EVENTS = some_events(300)
 EVENTS["t"] -= EVENTS["t"][0]
@@ -99,6 +100,17 @@ def test_headers_and_comments_are_understood(header: tuple[str, ...], tmp_path: 
     found, counts = look(path)
     np.testing.assert_array_equal(found, EVENTS)
     assert counts == {}
+
+
+@pytest.mark.parametrize("sign", ["\u0085", "\u2028", "\x0b", "\x0c"])
+@pytest.mark.parametrize("at", [0, 150])
+def test_only_lf_ends_a_row(sign: str, at: int, tmp_path: Path) -> None:
+    """What Unicode takes for the end of a line makes no two rows of one, which is odd."""
+    lines = rows()
+    lines[at : at + 2] = [f"{lines[at]}{sign}{lines[at + 1]}"]
+    found, counts = look(text(tmp_path / "a.csv", "t,x,y,p", *lines))
+    np.testing.assert_array_equal(found, np.delete(EVENTS, [at, at + 1]))
+    assert counts == {"unknown words": 1}
 
 
 def test_more_columns_need_names(tmp_path: Path) -> None:
@@ -229,6 +241,37 @@ def test_the_last_line_may_lack_its_end_or_be_cut(tmp_path: Path) -> None:
         read(path, Policies())
 
 
+@pytest.mark.parametrize("order", ["txyp", "xypt", "ptxy"])
+def test_a_cut_anywhere_gives_the_events_before_it_and_none_that_never_was(
+    order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = EVENTS[:40]
+    path = text(tmp_path / "a.txt", ",".join(order), *rows(order, events=events))
+    whole = path.read_bytes()
+    begin = len(whole.splitlines(keepends=True)[0])
+    for block_bytes in (1 << 18, 32):
+        monkeypatch.setattr(CsvReader, "block_bytes", block_bytes)
+        for cut in range(begin, len(whole)):
+            path.write_bytes(whole[:cut])
+            found, counts = look(path)
+            np.testing.assert_array_equal(found, events[: len(found)])
+            lines = whole[begin:cut].split(b"\n")
+            assert len(found) - (len(lines) - 1) in (0, 1)
+            # What is left of the last line is an event, or it is said that it is cut.
+            left = len(lines[-1]) if len(found) < len(lines) else 0
+            damage = {"damaged places": 1, "damaged bytes": left} if left else {}
+            assert counts == damage
+
+
+def test_a_last_line_that_is_a_comment_is_not_cut(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.txt", "x,y,p,t", *rows("xypt"))
+    for end in (b"# the end", b"  % the end", b"  ", b""):
+        whole = path.read_bytes()
+        path.write_bytes(whole + end)
+        np.testing.assert_array_equal(read(path, Policies()), EVENTS)
+        path.write_bytes(whole)
+
+
 def test_what_the_content_does_not_tell_is_refused(tmp_path: Path) -> None:
     path = text(tmp_path / "a.csv", "1,1,1,1")
     with pytest.raises(RecordingError) as caught:
@@ -247,7 +290,7 @@ def test_a_recording_without_rows_is_one_without_events(tmp_path: Path) -> None:
 
 def test_there_is_no_stream_or_place_but_its_own(tmp_path: Path) -> None:
     path = text(tmp_path / "a.csv", *rows())
-    with pytest.raises(RecordingError, match="has no streams by name, leave out 'left'"):
+    with pytest.raises(RecordingError, match=r"has no streams by name, .*; leave out 'left'"):
         open_recording(path, stream="left")
     with open_recording(path) as reader:
         for position in [(0, 10**9), (0, -1), (0, 1, 2), (0, 1, 0, 0)]:
