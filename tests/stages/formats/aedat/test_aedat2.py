@@ -129,6 +129,16 @@ def test_samples_and_special_events_are_counted_and_left_out(tmp_path: Path) -> 
         assert reader.refused == {}
 
 
+def test_a_recording_may_end_within_a_sample_of_the_imu(tmp_path: Path) -> None:
+    """A sample is seven words; whatever there is of the last one is no event and no damage."""
+    samples = [(t, IMU | kind << 12) for t in (2, 4) for kind in range(7)]
+    for left in range(1, 8):
+        data = words([(1, davis(1, 2, 1)), *samples[: 7 + left]])
+        with open_recording(make(tmp_path / "a", data, f"{DAVIS}.DAVIS240C")) as reader:
+            np.testing.assert_array_equal(read(reader), rows((1, 1, 2, 1)))
+            assert reader.notes == {"IMU words": 7 + left}
+
+
 def test_unknown_words_are_counted_or_raised_behind_the_events_before(tmp_path: Path) -> None:
     data = words([(1, dvs128(1, 2, 1)), (2, 1 << 20), (3, dvs128(3, 4, 0)), (4, 0x8000)])
     path = make(tmp_path / "a", data)

@@ -116,11 +116,12 @@ def test_times_go_on_where_24_bits_wrap(tmp_path: Path) -> None:
 def test_words_that_are_no_events_are_counted_and_unknown_ones_may_be_refused(
     tmp_path: Path,
 ) -> None:
-    stream = BEGIN + words((TRIGGER, 1), (X, 4), (OTHERS, 2), (CONTINUED_12, 3), (9, 0xABC), (X, 5))
+    stream = BEGIN + words((TRIGGER, 1), (X, 4), (OTHERS, 2), (CONTINUED_12, 3), (CONTINUED_4, 4))
+    stream += words((9, 0xABC), (X, 5))
     path = raw_file(tmp_path / "a.raw", HEADER, stream)
     events, found = look(path)
     assert len(events) == 2
-    assert found == {"trigger words": 1, "other words": 2, "unknown words": 1}
+    assert found == {"trigger words": 1, "other words": 3, "unknown words": 1}
     with open_recording(path, Policies(on_unknown="raise")) as reader:
         packets = reader.packets()
         assert len(next(packets).events) == 2
