@@ -118,8 +118,35 @@ def test_an_empty_recording_has_no_times(command_line: CommandLine, tmp_path: Pa
 
 def test_a_size_is_two_whole_numbers(command_line: CommandLine, path: Path) -> None:
     assert "64×128" not in command_line("info", path).out
-    assert "128×64" in command_line("info", path, "--size", 64, 128).out
-    assert command_line("info", path, "--size", 0, 128).code == 2
+    assert "128×64" in command_line("info", path, "--size", "128x64").out
+    for wrong in ("0x128", "128", "128x", "128x64x2", "40000x2", "-3x4", "wide"):
+        code, out, err = command_line("info", path, "--size", wrong)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: --size: must be WIDTHxHEIGHT, 1 to 32768 px each")
+
+
+def test_a_terminal_of_80_columns_has_room_for_names(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    names = ["2024-05-01 kitchen.aedat4", "half_a_gesture.aedat4"]
+    for name in names:
+        write_recording(tmp_path / name, some_events())
+    (tmp_path / "measured.csv").write_text("t,x,y,p\n5,10,20,1\n")
+    narrow = re.sub(r"\x1b\[\d+m", "", command_line("info", tmp_path, terminal_columns=80).out)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "half_a_gesture.aedat4" in narrow
+    assert "rate" not in narrow
+    assert "ev/s" in command_line("info", tmp_path, terminal_columns=100).out
+    # What nothing declares is marked.
+    assert "11×21*" in narrow
+    assert "128×128*" not in narrow
+    assert narrow.endswith("* not declared: as far as seen\n")
+
+
+def test_a_path_of_any_length_is_an_error_of_the_user(command_line: CommandLine) -> None:
+    code, out, err = command_line("info", "n" * 300)
+    assert (code, out, err.count("error: ")) == (1, "", 1)
+    assert "cannot be read: File name too long" in err
 
 
 def test_the_picture_shows_polarity_in_colour_and_amount_in_shades() -> None:

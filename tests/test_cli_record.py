@@ -55,6 +55,54 @@ def test_it_ends_after_so_many_seconds(command_line: CommandLine, tmp_path: Path
     assert len(read(target)) > 0
 
 
+def test_without_end_is_until_ctrl_c(command_line: CommandLine, tmp_path: Path) -> None:
+    target, source = tmp_path / "new.aedat4", write_recording(tmp_path / "a.aedat4", some_events(9))
+    _, _, err = command_line(
+        *("record", target, "--from", "replay", "--set", f"source.path={source}"),
+        *("--seconds", "inf"),
+    )
+    assert f"recording to {target}: ends with its source or with Ctrl-C" in err
+
+
+def test_a_failure_before_any_event_leaves_the_old_recording_and_no_stub(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    source = write_recording(tmp_path / "since_1970.aedat4", some_events(9))
+    old = tmp_path / "old.es"
+    old.write_bytes(b"precious")
+    for target in (old, tmp_path / "new.es"):
+        code, _, err = command_line(
+            *("record", target, "--replace", "--from", "replay"),
+            *("--set", f"source.path={source}"),
+        )
+        assert code == 1
+        assert "ES counts time from 0" in err
+    assert old.read_bytes() == b"precious"
+    assert sorted(file.name for file in tmp_path.iterdir()) == [old.name, source.name]
+
+
+def test_what_an_error_advises_can_be_done(command_line: CommandLine, tmp_path: Path) -> None:
+    source = write_recording(tmp_path / "cut.aedat4", some_events())
+    source.write_bytes(source.read_bytes()[:20_000])
+    call = ("record", tmp_path / "new.aedat4", "--from", "replay", "--replace")
+    call = (*call, "--set", f"source.path={source}")
+    code, _, err = command_line(*call)
+    assert code == 1
+    assert "; give --set source.on_damage=drop to accept that" in err
+    assert command_line(*call, "--set", "source.on_damage=drop").code == 0
+
+
+def test_a_sensor_that_the_format_cannot_hold_is_refused_before_the_run(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    source = write_recording(tmp_path / "wide.aedat4", some_events(9), size=3000)
+    code, _, err = command_line(
+        *("record", tmp_path / "new.evt2", "--from", "replay", "--set", f"source.path={source}")
+    )
+    assert code == 2
+    assert "EVT2 has room for 2048×2048 px, got 3000×3000; write another format" in err
+
+
 def test_ctrl_c_is_a_proper_end(tmp_path: Path) -> None:
     target = tmp_path / "noise.aedat4"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "tests" / "support")}
@@ -89,6 +137,10 @@ def test_ctrl_c_is_a_proper_end(tmp_path: Path) -> None:
         (["new.aedat4", "--set", "source.nothing=1"], "record: stage.source.nothing: unknown key"),
         (["new.aedat4", "--from", "repla"], "no stage is called 'repla'; did you mean 'replay'?"),
         (["new.aedat4", "--from", "console"], "record: stage.source.from: is missing"),
+        (["new.aedat4", "--seconds", "0"], "--seconds: must be >= 0.001, got 0"),
+        (["new.aedat4", "--seconds", "nan"], "--seconds: must be >= 0.001, got nan"),
+        (["n" * 300 + ".es"], "cannot be written: File name too long"),
+        (["new.aedat4", "--set", f"record.path={'n' * 300}.es"], "File name too long"),
     ],
 )
 def test_wrong_requests_are_refused(

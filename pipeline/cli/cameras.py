@@ -36,6 +36,6 @@ def _print(found: Any) -> None:
         if camera.serial:
             console.print(f'    serial = "{camera.serial}"')
     if not found.cameras:
-        console.print("no camera is connected; plug one in, and check that you may use USB devices")
+        console.print("no camera was found; plug one in, and check that you may use USB devices")
     for problem in found.problems:
         console.print(f"note: {problem}")

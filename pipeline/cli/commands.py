@@ -26,8 +26,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _help(text: str) -> str:
+    """Return a docstring as text whose lines a terminal may break where it needs to."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
 for command in (run, check, stages, cameras, info, convert, record, simulate, train):
-    app.command()(command)
+    app.command(help=_help(command.__doc__ or ""))(command)
 
 
 def _print_version(wanted: bool) -> None:

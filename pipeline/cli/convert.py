@@ -1,18 +1,25 @@
 """``pipeline convert``."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from pipeline.cli.options import Json, Replace, Size, refuse_existing
-
-if TYPE_CHECKING:
-    from pipeline.stage import StageConfig
+from pipeline.cli.options import Json, Replace, Size, Stream, refuse_existing, size_of
 
 __all__ = ["convert"]
+
+_LONGEST_S = 1e12
+"""Longer than any recording, and short enough for microseconds in 64 bits."""
+_LOST = {"size": "the sensor's size (give --size to read it)", "source": "the camera's name"}
+_ADVICE = {
+    "shift the recording's time to begin at 0": "give --from-zero",
+    "give the right size": "give the right --size",
+    "gap_us = ": "--gap-us ",
+}
 
 
 def convert(
@@ -20,8 +27,10 @@ def convert(
     target: Annotated[
         Path, typer.Argument(metavar="OUT", help="What to write; its ending names the format.")
     ],
-    start_s: Annotated[float, typer.Option(min=0, help="Leave out what is before.")] = 0.0,
-    stop_s: Annotated[float | None, typer.Option(help="Leave out what is from there on.")] = None,
+    start_s: Annotated[float, typer.Option(metavar="S", help="Leave out what is before.")] = 0.0,
+    stop_s: Annotated[
+        float | None, typer.Option(metavar="S", help="Leave out what is from there on.")
+    ] = None,
     from_zero: Annotated[
         bool, typer.Option("--from-zero", help="Let times count from the start of what is taken.")
     ] = False,
@@ -29,64 +38,78 @@ def convert(
         str | None, typer.Option(help="As the format to write has it, such as zstd for AEDAT4.")
     ] = None,
     size: Size = None,
-    on_damage: Annotated[str | None, typer.Option(help="raise or drop.")] = None,
-    on_time_back: Annotated[str | None, typer.Option(help="clamp, drop or raise.")] = None,
-    on_gap: Annotated[str | None, typer.Option(help="keep or raise.")] = None,
-    on_outside: Annotated[str | None, typer.Option(help="drop, clamp or raise.")] = None,
-    on_unknown: Annotated[str | None, typer.Option(help="drop or raise.")] = None,
+    stream: Stream = None,
+    on_damage: Annotated[
+        Literal["raise", "drop"], typer.Option(help="At bytes that cannot be read.")
+    ] = "raise",
+    on_time_back: Annotated[
+        Literal["clamp", "drop", "raise"], typer.Option(help="At events earlier than one before.")
+    ] = "clamp",
+    on_gap: Annotated[
+        Literal["keep", "raise"], typer.Option(help="At silences longer than --gap-us.")
+    ] = "keep",
+    gap_us: Annotated[int, typer.Option(min=1, help="Longest that is no gap.")] = 1_000_000,
+    on_outside: Annotated[
+        Literal["drop", "clamp", "raise"], typer.Option(help="At coordinates outside the sensor.")
+    ] = "drop",
+    on_unknown: Annotated[
+        Literal["drop", "raise"], typer.Option(help="At words and polarities that mean nothing.")
+    ] = "drop",
     replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Convert a recording to another format, and say what was left out or changed.
 
-    Times in s count from the first event. The --on options are those of `replay`: what to do about
-    mistakes in the recording. When it cannot be read or written to its end, OUT holds what is
-    before that, and the exit code is 1.
+    Times in s count from the first event. The --on options are those of the replay stage: what to
+    do about mistakes in the recording. When it cannot be read or written to its end, OUT holds
+    what is before that, and the exit code is 1; an old OUT is replaced once there is something.
     """
+    from pipeline.cli.advice import advice_in
     from pipeline.cli.progress import progress_bar
-    from pipeline.errors import ConfigError
 
-    mistakes = {
-        "on_damage": on_damage,
-        "on_time_back": on_time_back,
-        "on_gap": on_gap,
-        "on_outside": on_outside,
-        "on_unknown": on_unknown,
-    }
-    policies = _policies({key: choice for key, choice in mistakes.items() if choice is not None})
-    if stop_s is not None and not stop_s > start_s:
-        raise ConfigError(f"--stop-s: must be > {start_s:g}, where it starts, got {stop_s:g}")
+    start_us = _microseconds("--start-s", start_s)
+    stop_us = None if stop_s is None else _microseconds("--stop-s", stop_s, after_us=start_us)
+    pixels = size_of(size)
     _check(source, target, compression, replace)
     conversion = import_module("stages.recordings.conversion")
-    stop_us = None if stop_s is None else round(stop_s * 1e6)
-    part = conversion.Part(round(start_s * 1e6), stop_us, from_zero)
+    policies = import_module("stages.formats.policies").Policies(
+        on_damage=on_damage,
+        on_time_back=on_time_back,
+        on_gap=on_gap,
+        gap_us=gap_us,
+        on_outside=on_outside,
+        on_unknown=on_unknown,
+    )
     try:
-        with progress_bar(f"{source.name} → {target.name}") as show:
+        with (
+            advice_in(_flag, _ADVICE),
+            progress_bar(f"{source.name} → {target.name}") as show,
+        ):
             done = conversion.convert(
                 source,
                 target,
                 policies,
-                size=size,
-                part=part,
+                size=pixels,
+                stream=stream,
+                part=conversion.Part(start_us, stop_us, from_zero),
                 compression=compression,
                 on_progress=show,
             )
-    except KeyboardInterrupt:
-        if target.exists():
-            print(f"stopped; {target} holds what was converted before", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("; ".join(["stopped", *getattr(stop, "__notes__", ())]), file=sys.stderr)
         raise
     _show(done, json)
 
 
-def _policies(choices: dict[str, str]) -> "StageConfig":
-    from pipeline.config import validate
+def _microseconds(flag: str, seconds: float, after_us: int = -1) -> int:
     from pipeline.errors import ConfigError
 
-    if choices.get("on_time_back") == "keep":
-        raise ConfigError("--on-time-back: must be clamp, drop or raise: recordings are in order")
-    model = import_module("stages.formats.policies").Policies
-    policies: StageConfig = validate(model, choices, "convert", None)
-    return policies
+    if not 0 <= seconds <= _LONGEST_S:
+        raise ConfigError(f"{flag}: must be 0 to {_LONGEST_S:g} s, got {seconds:g}")
+    time_us = round(seconds * 1e6)
+    if time_us <= after_us:
+        raise ConfigError(f"{flag}: must be > {after_us / 1e6:g}, where it starts, got {seconds:g}")
+    return time_us
 
 
 def _check(source: Path, target: Path, compression: str | None, replace: bool) -> None:
@@ -94,7 +117,7 @@ def _check(source: Path, target: Path, compression: str | None, replace: bool) -
     from pipeline.errors import ConfigError
     from pipeline.stage import PortError
 
-    if source.exists() and target.exists() and source.samefile(target):
+    if os.path.exists(source) and os.path.exists(target) and source.samefile(target):
         raise ConfigError(f"{target}: is the recording to be read; name another file to write")
     refuse_existing(target, replace)
     try:
@@ -102,6 +125,14 @@ def _check(source: Path, target: Path, compression: str | None, replace: bool) -
     except PortError as error:
         where = "--compression: " if error.key == "compression" else ""
         raise ConfigError(f"{where}{error}") from None
+
+
+def _flag(key: str, values: list[str]) -> str | None:
+    if not key.startswith("on_"):
+        return None
+    # Recordings are in order of time.
+    choices = [value for value in values if (key, value) != ("on_time_back", "keep")]
+    return f"--{key.replace('_', '-')} {' or '.join(choices)}"
 
 
 def _show(done: Any, json: bool) -> None:
@@ -113,3 +144,7 @@ def _show(done: Any, json: bool) -> None:
     print(f"{done.path}: {done.format}, {done.width}×{done.height}, {done.events:,} events")
     if done.quality.verdict != "good" or done.quality.notes:
         print(f"the recording is {done.quality}")
+    if done.other_streams:
+        print(f"not converted: stream {', '.join(done.other_streams)}; choose with --stream")
+    if done.lost:
+        print(f"{done.format} has no place for {' and '.join(_LOST[what] for what in done.lost)}")

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.options import Json, Size
+from pipeline.cli.options import Json, Size, Stream, size_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["info"]
+
+_WIDE_COLUMNS = 100
+"""How wide a terminal must be to have room for rates in the table."""
+_NAME_COLUMNS = 24
 
 
 def info(
@@ -22,6 +26,7 @@ def info(
         list[Path], typer.Argument(metavar="FILE...", help="Recordings, or folders of them.")
     ],
     size: Size = None,
+    stream: Stream = None,
     json: Json = False,
 ) -> None:
     """Say what recordings hold: format, sensor, events, times, rates, quality, a small picture.
@@ -41,12 +46,13 @@ def info(
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal that lacks a sign shows another.
         sys.stdout.reconfigure(errors="replace")
+    pixels = size_of(size)
     paths, errors = _each(files, formats.recordings_in)
     summaries = []
     for path in paths:
         try:
             with progress_bar(str(path)) as show:
-                found = summary.summarise(path, size, show)
+                found = summary.summarise(path, pixels, stream, show)
         except RecordingError as error:
             errors.append(error)
             continue
@@ -64,7 +70,7 @@ def info(
 
 
 def _each(
-    files: list[Path], recordings_in: Callable[[Path], list[Path]]
+    files: list[Path], recordings_in: Callable[[Path], Any]
 ) -> tuple[list[Path], list[Exception]]:
     """Resolve folders; return the recordings, and what was wrong."""
     from pipeline.errors import RecordingError
@@ -73,9 +79,16 @@ def _each(
     errors: list[Exception] = []
     for file in files:
         try:
-            paths += recordings_in(file)
+            found = recordings_in(file)
         except RecordingError as error:
             errors.append(error)
+            continue
+        paths += found.recordings
+        if found.passed_over:
+            print(
+                f"{file}: passed over: files that are no recordings: {found.passed_over}",
+                file=sys.stderr,
+            )
     return paths, errors
 
 
@@ -102,6 +115,8 @@ def _print_one(summary: Any, console: "Console") -> None:
         rows["time"] = f"{summary.t_first_us} µs to {summary.t_last_us} µs"
         rows["duration"] = f"{summary.duration_s:.6f} s"
         rows["rate"] = f"mean {_rate(summary.rate_mean)}, peak {_rate(summary.rate_peak)} in 10 ms"
+    if summary.other_streams:
+        rows["streams"] = f"also {', '.join(summary.other_streams)}; choose with --stream NAME"
     rows["quality"] = str(summary.quality)
     console.print(summary.path, markup=False, soft_wrap=True)
     for name, text in rows.items():
@@ -120,20 +135,26 @@ def _print_table(summaries: list[Any], console: "Console") -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("recording", "format", "sensor", "events", "duration", "rate", "quality"):
+    names = [Path(one.path).name for one in summaries]
+    wide = console.width >= _WIDE_COLUMNS
+    least = min(_NAME_COLUMNS, max(map(len, names)))
+    table.add_column("recording", overflow="fold", min_width=least)
+    for name in ("format", "sensor", "events", "duration", *(["rate"] if wide else []), "quality"):
         right = name in ("events", "duration", "rate")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for one in summaries:
+    for name, one in zip(names, summaries, strict=True):
         table.add_row(
-            Text(Path(one.path).name),
+            Text(name),
             one.format,
-            f"{one.width}×{one.height}",
+            f"{one.width}×{one.height}{'' if one.size_declared else '*'}",
             f"{one.events:,}",
             "" if one.duration_s is None else f"{one.duration_s:.3f} s",
-            _rate(one.rate_mean),
+            *([_rate(one.rate_mean)] if wide else []),
             str(one.quality),
         )
     console.print(table)
+    if not all(one.size_declared for one in summaries):
+        console.print("* not declared: as far as seen")
 
 
 def _rate(events_per_s: float | None) -> str:

@@ -1,11 +1,13 @@
 """Arguments that several commands share."""
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["File", "Json", "Replace", "Set", "Size", "refuse_existing"]
+__all__ = ["File", "Json", "Replace", "Set", "Size", "Stream", "refuse_existing", "size_of"]
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="The pipeline's TOML file.")]
 Set: TypeAlias = Annotated[
@@ -19,13 +21,40 @@ Set: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Replace: TypeAlias = Annotated[bool, typer.Option("--replace", help="Write over an old OUT.")]
 Size: TypeAlias = Annotated[
-    tuple[int, int] | None,
+    str | None,
     typer.Option(
-        metavar="HEIGHT WIDTH",
-        min=1,
-        help="Size of the sensor in pixels, where the file does not say it.",
+        metavar="WIDTHxHEIGHT",
+        help="Size of the sensor in pixels, such as 640x480, where the file does not say it.",
     ),
 ]
+Stream: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which stream of events, where the file has several: name, camera or topic.",
+    ),
+]
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """Return the (height, width) that ``--size`` says, None where it was not given.
+
+    Raises:
+        ConfigError: it is no size.
+    """
+    if text is None:
+        return None
+    from pipeline.errors import ConfigError
+    from pipeline.events import LARGEST_SIDE_PX
+
+    found = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text, re.ASCII | re.IGNORECASE)
+    width, height = (int(side) for side in found.groups()) if found else (0, 0)
+    if not 0 < width <= LARGEST_SIDE_PX or not 0 < height <= LARGEST_SIDE_PX:
+        raise ConfigError(
+            f"--size: must be WIDTHxHEIGHT, 1 to {LARGEST_SIDE_PX} px each, such as 640x480, got"
+            f" {text!r}"
+        )
+    return height, width
 
 
 def refuse_existing(target: Path, replace: bool) -> None:
@@ -36,5 +65,5 @@ def refuse_existing(target: Path, replace: bool) -> None:
     """
     from pipeline.errors import ConfigError
 
-    if not replace and target.exists() and not target.is_dir():
+    if not replace and os.path.exists(target) and not os.path.isdir(target):
         raise ConfigError(f"{target}: exists already; remove it or give --replace")

@@ -18,6 +18,8 @@ __all__ = ["record"]
 _PLACE = Path("record")
 """Where errors say a table is; relative paths in it start from the working directory."""
 
+_SHORTEST_S = 0.001
+
 
 def record(
     target: Annotated[
@@ -28,7 +30,7 @@ def record(
     ] = "dv_camera",
     set_: Set = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.001, help="How long to record; else until Ctrl-C.")
+        float | None, typer.Option(metavar="S", help="How long to record; else until Ctrl-C.")
     ] = None,
     compression: Annotated[
         str | None, typer.Option(help="As the format has it, such as zstd for AEDAT4.")
@@ -41,21 +43,34 @@ def record(
     Options of the source are given with --set source.KEY=VALUE, those of the `record` stage with
     --set record.KEY=VALUE. A source that starts anew gets a further file, NAME-001 and so on.
     """
+    from pipeline.cli.advice import advice_in
     from pipeline.cli.run import conclude
     from pipeline.config import parse_config
+    from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
     from pipeline.runner import run_pipeline
 
+    if seconds is not None and not seconds >= _SHORTEST_S:
+        raise ConfigError(f"--seconds: must be >= {_SHORTEST_S:g}, got {seconds:g}")
+    if seconds == math.inf:
+        seconds = None
     overrides = set_ or []
     if not any(override.startswith("record.if_exists=") for override in overrides):
         refuse_existing(target, replace)
-    config = parse_config(_tables(target, from_, compression, replace), _PLACE, overrides)
-    graph = build_graph(config)
-    over = "" if seconds is None else f", after {seconds:g} s"
-    print(f"recording to {target}: ends with its source{over} or with Ctrl-C", file=sys.stderr)
-    prints_to = sys.stderr if json else None
-    outcome = run_pipeline(config, graph, overrides, prints_to, _remote(seconds))
-    conclude(outcome, json, stopping_is_done=True)
+    with advice_in(_flag):
+        config = parse_config(_tables(target, from_, compression, replace), _PLACE, overrides)
+        graph = build_graph(config)
+        over = "" if seconds is None else f", after {seconds:g} s"
+        print(f"recording to {target}: ends with its source{over} or with Ctrl-C", file=sys.stderr)
+        prints_to = sys.stderr if json else None
+        outcome = run_pipeline(config, graph, prints_to, _remote(seconds))
+        conclude(outcome, json, stopping_is_done=True)
+
+
+def _flag(key: str, values: list[str]) -> str:
+    if key == "if_exists":
+        return "--replace"
+    return f"--set source.{key}={' or '.join(values)}"
 
 
 def _tables(target: Path, use: str, compression: str | None, replace: bool) -> dict[str, Any]:

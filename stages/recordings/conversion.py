@@ -44,6 +44,8 @@ class Conversion(msgspec.Struct, frozen=True):
     """What was found in the part of the recording that was read."""
     lost: tuple[str, ...]
     """What the recording says and the format has no place for: ``size``, ``source``."""
+    other_streams: tuple[str, ...]
+    """Names of the streams of events that were not asked for."""
 
 
 def convert(
@@ -98,6 +100,7 @@ def convert(
             bytes=target.stat().st_size,
             quality=quality_of(reader, events, whole),
             lost=tuple(what for what in says if what not in writer.holds),
+            other_streams=reader.other_streams,
         )
 
 

@@ -30,6 +30,8 @@ class Summary(msgspec.Struct, frozen=True):
     height: int
     size_declared: bool
     """Whether the file or its format says the sensor's size; else it is that of what has events."""
+    other_streams: tuple[str, ...]
+    """Names of the streams of events that are in the file and were not asked for."""
     events: int
     t_first_us: int | None
     t_last_us: int | None
@@ -51,6 +53,7 @@ class Summary(msgspec.Struct, frozen=True):
 def summarise(
     path: Path | str,
     size: tuple[int, int] | None = None,
+    stream: str | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Summary:
     """Read a recording wholly, whatever is wrong with it. Memory does not grow with its length.
@@ -58,12 +61,13 @@ def summarise(
     Args:
         path: the recording.
         size: (height, width) of the sensor, where the file does not say it.
+        stream: which stream of events, where the file has several.
         on_progress: called again and again with the share that was read.
 
     Raises:
         RecordingError: it is no recording, or its header is damaged.
     """
-    with open_recording(path, LENIENT, size=size) as reader:
+    with open_recording(path, LENIENT, stream=stream, size=size) as reader:
         counts = _Counts(*reader.size)
         for packet in reader.packets():
             counts.add(packet)
@@ -123,6 +127,7 @@ class _Counts:
             width=width,
             height=height,
             size_declared=reader.declared_size is not None,
+            other_streams=reader.other_streams,
             events=self.events,
             on=on,
             off=off,

@@ -17,6 +17,12 @@ __all__ = [
 ]
 
 
+_USB = (
+    "; check that this user may use USB devices; a container must be given them, as with docker"
+    " run --device=/dev/bus/usb"
+)
+
+
 class Camera(NamedTuple):
     """A connected camera."""
 
@@ -98,8 +104,13 @@ def connected_cameras(
     cameras, problems = [], []
     try:
         cameras = dv_cameras(dv())
-    except (ImportError, RuntimeError) as error:
-        problems.append(f"dv-processing cannot look for cameras: {first_line(error)}")
+    except ImportError as error:
+        problems.append(
+            f"dv-processing cannot look for cameras: {first_line(error)}; install event-pipeline"
+            " again"
+        )
+    except RuntimeError as error:
+        problems.append(f"dv-processing cannot look for cameras: {first_line(error)}{_USB}")
     known = {camera.serial for camera in cameras}
     try:
         others = neuromorphic_cameras(neuromorphic())
@@ -109,7 +120,7 @@ def connected_cameras(
             " install event-pipeline[prophesee]"
         )
     except RuntimeError as error:
-        problems.append(f"neuromorphic-drivers cannot look for cameras: {first_line(error)}")
+        problems.append(f"neuromorphic-drivers cannot look for cameras: {first_line(error)}{_USB}")
     else:
         cameras += [camera for camera in others if not camera.serial or camera.serial not in known]
     return Found(cameras, problems)

@@ -25,10 +25,12 @@ class CommandLine:
         self._capsys = capsys
         self._monkeypatch = monkeypatch
 
-    def __call__(self, *arguments: object) -> Ended:
+    def __call__(self, *arguments: object, terminal_columns: int | None = None) -> Ended:
+        """Call a command; its output goes to a terminal where columns are given, else to a file."""
         self._monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, arguments)])
         self._monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "__all__")
-        self._monkeypatch.setenv("COLUMNS", "120")
+        self._monkeypatch.setenv("COLUMNS", str(terminal_columns or 120))
+        self._monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal_columns is not None)
         with pytest.raises(SystemExit) as caught:
             main()
         out, err = self._capsys.readouterr()

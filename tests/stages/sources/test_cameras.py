@@ -64,9 +64,15 @@ def test_a_driver_that_is_missing_or_fails_is_told() -> None:
     found = connected_cameras(fails_with(RuntimeError("no USB")), fails_with(ImportError("none")))
     assert found.cameras == []
     assert found.problems == [
-        "dv-processing cannot look for cameras: no USB",
+        "dv-processing cannot look for cameras: no USB; check that this user may use USB devices;"
+        " a container must be given them, as with docker run --device=/dev/bus/usb",
         "Prophesee's and other cameras need neuromorphic-drivers;"
         " install event-pipeline[prophesee]",
+    ]
+    broken = connected_cameras(fails_with(ImportError("none")), fails_with(RuntimeError("Other")))
+    assert [problem.partition(": ")[2].partition("; ")[::2] for problem in broken.problems] == [
+        ("none", "install event-pipeline again"),
+        ("Other", found.problems[0].partition("; ")[2]),
     ]
 
 
@@ -105,7 +111,7 @@ def test_the_lines_to_use_a_camera_by_are_shown(monkeypatch: pytest.MonkeyPatch)
 
 def test_nothing_connected_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, Found([], [])) == (
-        "no camera is connected; plug one in, and check that you may use USB devices\n"
+        "no camera was found; plug one in, and check that you may use USB devices\n"
     )
 
 
