@@ -1,13 +1,12 @@
 """The AEDAT 2.0 writer: files as jAER writes them, which give back what was written."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from jaer import JAER, davis, dvs128, read, words
+from round_trip import Sent, assert_written_is_read, far_events
 
 from pipeline.errors import RecordingError
 from pipeline.events import EventArray, empty_events, events_from_columns
@@ -55,38 +54,15 @@ def test_a_size_that_no_chip_has_is_refused(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-STEPS = st.sampled_from([0, 1, 5_000, LONGEST_US - 1])
-
-
 @settings(max_examples=80)
 @given(
-    first_us=st.integers(-(2**61), 2**61),
-    steps=st.lists(STEPS, max_size=40),
-    seed=st.integers(0, 9),
-    cuts=st.lists(st.integers(0, 40), max_size=5),
-    size=st.sampled_from([(128, 128), (208, 192), (240, 180), (320, 240), (346, 260), (640, 480)]),
+    sent=far_events(
+        [0, 1, 5_000, LONGEST_US - 1],
+        [(128, 128), (208, 192), (240, 180), (320, 240), (346, 260), (640, 480)],
+    )
 )
-def test_what_was_written_is_read(
-    first_us: int,
-    steps: list[int],
-    seed: int,
-    cuts: list[int],
-    size: tuple[int, int],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.aedat2"
-    rng, count, (width, height) = np.random.default_rng(seed), len(steps), size
-    x, y = rng.integers(0, width, count), rng.integers(0, height, count)
-    t = first_us + np.cumsum(np.array(steps, np.int64))
-    events = events_from_columns(t, x, y, rng.integers(0, 2, count))
-    edges = [0, *sorted(min(cut, count) for cut in cuts), count]
-    with create_recording(path, width, height, source="a camera") as writer:
-        for begin, end in pairwise(edges):
-            writer.write(events[begin:end])
-    with open_recording(path) as reader:
-        assert (reader.size, reader.source) == ((height, width), "a camera")
-        np.testing.assert_array_equal(read(reader), events)
-        assert reader.refused == {}
+def test_what_was_written_is_read(sent: Sent, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert_written_is_read(tmp_path_factory.getbasetemp() / "any.aedat2", *sent)
 
 
 def test_readers_that_do_not_know_the_offset_read_the_lower_bits(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import dv_processing
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from round_trip import write_in_batches
 
 from pipeline.errors import RecordingError
 from pipeline.events import (
@@ -55,10 +55,8 @@ def as_events(store: dv_processing.EventStore) -> EventArray:
 
 
 def write(path: Path, events: EventArray, cuts: list[int], compression: str = "lz4") -> None:
-    edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
-    with Aedat4Writer(path, WIDTH, HEIGHT, "camera", compression, {"note": "a < b"}) as writer:
-        for begin, end in pairwise(edges):
-            writer.write(events[begin:end])
+    writer = Aedat4Writer(path, WIDTH, HEIGHT, "camera", compression, {"note": "a < b"})
+    write_in_batches(writer, events, cuts)
 
 
 @settings(max_examples=60)

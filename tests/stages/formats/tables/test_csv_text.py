@@ -1,7 +1,6 @@
 """Text: what was written is read, by numpy.loadtxt too; any order, separator and number."""
 
 import decimal
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from resuming import (
     look,
     read,
 )
+from round_trip import assert_written_is_read
 from streams import cuts, event_arrays
 
 from pipeline.errors import RecordingError
@@ -45,13 +45,7 @@ def test_what_was_written_is_read(
     events: EventArray, cut: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"
-    edges = [0, *sorted(min(one, len(events)) for one in cut), len(events)]
-    with create_recording(path, 8, 6, source='a "camera"\n') as writer:
-        for begin, end in pairwise(edges):
-            writer.write(events[begin:end])
-    np.testing.assert_array_equal(read(path), events)
-    with open_recording(path) as reader:
-        assert (reader.format, reader.size, reader.source) == ("CSV", (6, 8), 'a "camera"\n')
+    assert_written_is_read(path, events, cut, source='a "camera"\n')
     if len(events):
         theirs = np.loadtxt(path, np.int64, delimiter=",", ndmin=2)
         np.testing.assert_array_equal(theirs, [list(event) for event in events.tolist()])
@@ -103,13 +97,12 @@ def test_headers_and_comments_are_understood(header: tuple[str, ...], tmp_path: 
 
 
 @pytest.mark.parametrize("sign", ["\u0085", "\u2028", "\x0b", "\x0c"])
-@pytest.mark.parametrize("at", [0, 150])
-def test_only_lf_ends_a_row(sign: str, at: int, tmp_path: Path) -> None:
+def test_only_lf_ends_a_row(sign: str, tmp_path: Path) -> None:
     """What Unicode takes for the end of a line makes no two rows of one, which is odd."""
     lines = rows()
-    lines[at : at + 2] = [f"{lines[at]}{sign}{lines[at + 1]}"]
+    lines[150:152] = [f"{lines[150]}{sign}{lines[151]}"]
     found, counts = look(text(tmp_path / "a.csv", "t,x,y,p", *lines))
-    np.testing.assert_array_equal(found, np.delete(EVENTS, [at, at + 1]))
+    np.testing.assert_array_equal(found, np.delete(EVENTS, [150, 151]))
     assert counts == {"unknown words": 1}
 
 

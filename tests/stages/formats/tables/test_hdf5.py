@@ -1,6 +1,5 @@
 """HDF5: every layout of events, sought by an index or an order; damage; and what we write."""
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resuming import assert_resuming_continues, assert_seeking_is_scanning, look, read
+from round_trip import assert_written_is_read
 from streams import cuts, event_arrays
 
 from pipeline.errors import RecordingError
@@ -177,14 +177,8 @@ def test_what_was_written_is_read(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.h5"
-    edges = [0, *sorted(min(one, len(events)) for one in cut), len(events)]
-    options = {"compression": compression}
-    with create_recording(path, 8, 6, source="a camera", options=options) as writer:
-        for begin, end in itertools.pairwise(edges):
-            writer.write(events[begin:end])
-    np.testing.assert_array_equal(read(path), events)
+    assert_written_is_read(path, events, cut, compression=compression)
     with open_recording(path) as reader:
-        assert (reader.size, reader.source) == ((6, 8), "a camera")
         assert reader.event_count == len(events)
     with h5py.File(path) as theirs:
         made = events_from_columns(*(theirs["events"][name][:] for name in "txyp"))

@@ -1,6 +1,5 @@
 """NumPy's .npy: what was written is read, by numpy.load too; any fields, any order of columns."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from resuming import (
     look,
     read,
 )
+from round_trip import assert_written_is_read
 from shared import SHARED
 from streams import cuts, event_arrays
 
@@ -72,11 +72,7 @@ def test_what_was_written_is_read(
     events: EventArray, cut: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.npy"
-    edges = [0, *sorted(min(one, len(events)) for one in cut), len(events)]
-    with create_recording(path, 8, 6) as writer:
-        for begin, end in pairwise(edges):
-            writer.write(events[begin:end])
-    np.testing.assert_array_equal(read(path), events)
+    assert_written_is_read(path, events, cut, keeps="")
     np.testing.assert_array_equal(np.load(path), events)
 
 

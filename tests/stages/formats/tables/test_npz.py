@@ -3,7 +3,6 @@
 import os
 import tracemalloc
 import zipfile
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resuming import assert_resuming_continues, assert_seeking_is_scanning, look, read
+from round_trip import assert_written_is_read
 from streams import cuts, event_arrays
 
 from pipeline.errors import RecordingError
@@ -33,15 +33,7 @@ def test_what_was_written_is_read(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.npz"
-    edges = [0, *sorted(min(one, len(events)) for one in cut), len(events)]
-    options = {"compression": compression}
-    with create_recording(path, 8, 6, source="a <camera>", options=options) as writer:
-        for begin, end in pairwise(edges):
-            writer.write(events[begin:end])
-    np.testing.assert_array_equal(read(path), events)
-    with open_recording(path) as reader:
-        assert (reader.size, reader.source) == ((6, 8), "a <camera>")
-        assert reader.event_count == len(events)
+    assert_written_is_read(path, events, cut, source="a <camera>", compression=compression)
     with np.load(path) as theirs:
         for name in "txyp":
             np.testing.assert_array_equal(theirs[name], events[name])
