@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check format bench fuzz train clean
+.PHONY: help run test check format bench fuzz recordings train clean
 
 help:
 	@echo "make run     run the pipeline on the embedded recording"
@@ -13,6 +13,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make bench   measure speed, as ratios in one run; PEERS=PYTHON reads with others too"
 	@echo "make fuzz    read 10 000 damaged recordings of each format (about ten minutes)"
+	@echo "make recordings FOLDER=...  hold all recordings below it to what is known of them"
 	@echo "make train   train the embedded model again (about an hour on two cores)"
 	@echo "make clean   remove the environment and all caches"
 
@@ -40,6 +41,9 @@ bench: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m benchmarks.fuzz
+
+recordings: $(READY)
+	$(BIN)/python -m benchmarks.recordings $(FOLDER)
 
 train: $(READY)
 	$(BIN)/pipeline train models/recipes/dvs_gesture.toml
