@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from word_files import (
-    Row,
-    as_events,
-    assert_cuts_never_matter,
-    assert_seeking_is_scanning,
-    look,
-    read,
-)
+from resuming import assert_resuming_continues, assert_seeking_is_scanning, look, read
+from word_files import Row, as_events
 
 from pipeline.errors import RecordingError
 from stages.formats import open_recording
@@ -84,7 +78,7 @@ def test_any_bytes_give_the_events_of_the_slow_twin(
     events, seen = look(path)
     np.testing.assert_array_equal(events, as_events(rows))
     assert seen == found
-    assert_cuts_never_matter(path, monkeypatch, [5, 12])
+    assert_resuming_continues(path, monkeypatch, [{"chunk_words": n} for n in (5, 12)])
 
 
 def test_y_is_upward_in_the_file_and_downward_here(tmp_path: Path) -> None:

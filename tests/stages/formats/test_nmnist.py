@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from word_files import Row, as_events, assert_cuts_never_matter, look, read
+from resuming import assert_resuming_continues, look, read
+from word_files import Row, as_events
 
 from stages.formats import open_recording
 from stages.formats.nmnist import NmnistReader
@@ -50,7 +51,7 @@ def test_a_row_of_240_adds_8192_us_to_all_times_behind_it(
     events, found = look(path)
     np.testing.assert_array_equal(events, as_events(expected))
     assert found.get("overflow words", 0) == overflows
-    assert_cuts_never_matter(path, monkeypatch, [5, 20])
+    assert_resuming_continues(path, monkeypatch, [{"chunk_words": n} for n in (5, 20)])
 
 
 def test_the_sensor_has_34_rows_and_columns_wherever_its_events_are(tmp_path: Path) -> None:

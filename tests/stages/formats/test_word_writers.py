@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from resuming import read
 from round_trip import assert_written_is_read, write_in_batches
-from word_files import Row, as_events, read
+from word_files import Row, as_events
 
 from pipeline.errors import RecordingError
 from pipeline.events import EVENT, EventArray

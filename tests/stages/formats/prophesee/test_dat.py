@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from word_files import Row, as_events, assert_cuts_never_matter, assert_seeking_is_scanning, read
+from resuming import assert_resuming_continues, assert_seeking_is_scanning, read
+from word_files import Row, as_events
 
 from pipeline.errors import RecordingError
 from stages.formats import open_recording
@@ -40,7 +41,7 @@ def test_times_go_on_where_32_bits_wrap(
     rows = [(t, x, y, p) for t, (_, x, y, p) in zip(times, steps, strict=True)]
     path = dat(tmp_path / "a.dat", rows)
     np.testing.assert_array_equal(read(path), as_events(rows))
-    assert_cuts_never_matter(path, monkeypatch, [1, 6])
+    assert_resuming_continues(path, monkeypatch, [{"chunk_words": n} for n in (1, 6)])
 
 
 def test_a_step_back_is_one_and_no_wrap(tmp_path: Path) -> None:

@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from word_files import (
-    Row,
-    as_events,
-    assert_cuts_never_matter,
-    assert_seeking_is_scanning,
-    look,
-    raw_file,
-    read,
-)
+from resuming import assert_resuming_continues, assert_seeking_is_scanning, look, read
+from word_files import Row, as_events, raw_file
 
 from stages.formats import open_recording
 
@@ -87,7 +80,7 @@ def test_every_stream_of_words_gives_the_events_of_the_slow_twin(
     events, found = look(path)
     np.testing.assert_array_equal(events, as_events(twin.rows))
     assert but_for_time(found) == dict(twin.found)
-    assert_cuts_never_matter(path, monkeypatch, [1, 7])
+    assert_resuming_continues(path, monkeypatch, [{"chunk_words": n} for n in (1, 7)])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -106,7 +99,7 @@ def test_every_stream_of_vectors_gives_the_events_of_the_slow_twin(
     events, found = look(path)
     np.testing.assert_array_equal(events, as_events(twin.rows))
     assert but_for_time(found) == dict(twin.found)
-    assert_cuts_never_matter(path, monkeypatch, [1, 5])
+    assert_resuming_continues(path, monkeypatch, [{"chunk_words": n} for n in (1, 5)])
 
 
 def vector_file(path: Path, header: str, stream: list[tuple[int, int]], legacy: bool) -> Path:

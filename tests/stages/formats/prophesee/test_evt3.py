@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from word_files import (
-    Row,
-    as_events,
-    assert_cuts_never_matter,
-    assert_seeking_is_scanning,
-    look,
-    raw_file,
-    read,
-)
+from resuming import assert_resuming_continues, assert_seeking_is_scanning, look, read
+from word_files import Row, as_events, raw_file
 
 from pipeline.errors import RecordingError
 from stages.formats import Policies, open_recording
@@ -94,7 +87,7 @@ def test_every_stream_of_words_gives_the_events_of_the_slow_twin(
     events, seen = look(path)
     np.testing.assert_array_equal(events, as_events(rows))
     assert {key: n for key, n in seen.items() if key not in ("going back in time", "gaps")} == found
-    assert_cuts_never_matter(path, monkeypatch, [1, 7])
+    assert_resuming_continues(path, monkeypatch, [{"chunk_words": n} for n in (1, 7)])
 
 
 def test_a_low_time_that_drops_is_taken_at_its_word(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from word_files import raw_file, read
+from resuming import read
+from word_files import raw_file
 
 from pipeline.errors import RecordingError
 from stages.formats import open_recording
