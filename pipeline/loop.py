@@ -3,9 +3,11 @@
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+import zmq
 
 from pipeline.latency import LatencyHistogram
 from pipeline.messages import (
@@ -58,24 +60,26 @@ def drive_transform(
     state: Any = None
     total: Account | None = None
     busy_ns, started = 0, time.monotonic_ns()
-    for message in messages:
-        header = message.header
-        if isinstance(header, Start) and state is not None:
-            total = _sum(total, stage.account(state))
-        turn = stage.step(state, message)
-        while True:
-            begun = time.monotonic_ns()
-            try:
-                out = next(turn)
-            except StopIteration as end:
-                state = end.value
-                break
-            finally:
-                busy_ns += time.monotonic_ns() - begun
-            outlet.emit(out, header.born_ns)
-        if not senders:
-            clock.observe(header, latency)
-    outlet.finish()
+    # Given up in the middle, a stage still tells what it has counted.
+    with suppress(zmq.ContextTerminated):
+        for message in messages:
+            header = message.header
+            if isinstance(header, Start) and state is not None:
+                total = _sum(total, stage.account(state))
+            turn = stage.step(state, message)
+            while True:
+                begun = time.monotonic_ns()
+                try:
+                    out = next(turn)
+                except StopIteration as end:
+                    state = end.value
+                    break
+                finally:
+                    busy_ns += time.monotonic_ns() - begun
+                outlet.emit(out, header.born_ns)
+            if not senders:
+                clock.observe(header, latency)
+        outlet.finish()
     if state is not None:
         total = _sum(total, stage.account(state))
     return StageReport(
@@ -99,39 +103,40 @@ def drive_source(
     failure: Failure | None = None
     busy_ns, started = 0, time.monotonic_ns()
     turns = stage.play(state)
-    while not playback.stopped:
-        begun = time.monotonic_ns()
-        try:
-            played = next(turns, None)
-        except Exception as error:
-            # What was sent already is good: let it be worked on to its end before the run fails.
-            failure = failure_of(error)
-            break
-        busy_ns += time.monotonic_ns() - begun
-        if played is None:
-            break
-        if played.remark:
-            print(f"{stage.name}: {played.remark}", file=sys.stderr, flush=True)
-        go_on, retimed = pacer.wait(played.due_us, played.wait_s)
-        if not go_on:
-            break
-        if retimed and open_recording is not None:
-            outlet.emit(pacer.retime(open_recording), time.monotonic_ns())
-        for message in played.messages:
-            if isinstance(message.header, Start):
-                message = pacer.anchor(message)
-                open_recording = message
-            elif isinstance(message.header, EndRecording):
-                open_recording = None
-            outlet.emit(message, time.monotonic_ns())
-        state = played.state
-    now = time.monotonic_ns()
-    if open_recording is not None:
-        header = open_recording.header
-        end = EndRecording(stream=header.stream, epoch=header.epoch)
-        outlet.emit(control(end), now)
-    outlet.emit(control(EndStream(stream=stage.name)), now)
-    outlet.finish()
+    with suppress(zmq.ContextTerminated):
+        while not playback.stopped:
+            begun = time.monotonic_ns()
+            try:
+                played = next(turns, None)
+            except Exception as error:
+                # What was sent is good: let it be worked on to its end before the run fails.
+                failure = failure_of(error)
+                break
+            busy_ns += time.monotonic_ns() - begun
+            if played is None:
+                break
+            if played.remark:
+                print(f"{stage.name}: {played.remark}", file=sys.stderr, flush=True)
+            go_on, retimed = pacer.wait(played.due_us, played.wait_s)
+            if not go_on:
+                break
+            if retimed and open_recording is not None:
+                outlet.emit(pacer.retime(open_recording), time.monotonic_ns())
+            for message in played.messages:
+                if isinstance(message.header, Start):
+                    message = pacer.anchor(message)
+                    open_recording = message
+                elif isinstance(message.header, EndRecording):
+                    open_recording = None
+                outlet.emit(message, time.monotonic_ns())
+            state = played.state
+        now = time.monotonic_ns()
+        if open_recording is not None:
+            header = open_recording.header
+            end = EndRecording(stream=header.stream, epoch=header.epoch)
+            outlet.emit(control(end), now)
+        outlet.emit(control(EndStream(stream=stage.name)), now)
+        outlet.finish()
     return StageReport(
         name=stage.name,
         account=stage.account(state),

@@ -289,6 +289,16 @@ class _Supervisor:
 
     def _wait_for_workers(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        for worker in self._workers.values():
-            with suppress(subprocess.TimeoutExpired):
-                worker.wait(max(0.0, deadline - time.monotonic()))
+        while time.monotonic() < deadline:
+            there = [worker for worker in self._workers.values() if worker.poll() is None]
+            while self._socket.poll(_POLL_MS if there else 0):
+                self._hear_last_words()
+            if not there:
+                return
+
+    def _hear_last_words(self) -> None:
+        """Keep what a worker that was told to give up has counted until then."""
+        identity, body = self._socket.recv_multipart()
+        message = msgspec.msgpack.decode(body, type=FromWorker)
+        if isinstance(message, Done):
+            self._done.setdefault(identity.decode(), message)

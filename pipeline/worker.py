@@ -45,6 +45,7 @@ from pipeline.stage import Source
 __all__ = ["main"]
 
 _POLL_MS = 10
+_LAST_WORDS_MS = 500
 
 
 class _StageThread(threading.Thread):
@@ -158,7 +159,7 @@ class _Worker:
         endpoints = {k: v for thread in self._threads for k, v in thread.endpoints.items()}
         self._tell(Ready(endpoints))
         self._until(lambda: not any(thread.is_alive() for thread in self._threads))
-        self._tell(Done([thread.report for thread in self._threads if thread.report is not None]))
+        self._tell(Done(self._reports()))
         self._until(lambda: False)
 
     def _until(self, reached: Callable[[], bool]) -> None:
@@ -188,9 +189,14 @@ class _Worker:
             self._stage_context.term()
             for thread in self._threads:
                 thread.join()
-            self._socket.close(0)
+            if isinstance(order, Abort):
+                self._tell(Done(self._reports()))
+            self._socket.close(_LAST_WORDS_MS)
             self._context.term()
             raise SystemExit(0)
+
+    def _reports(self) -> list[StageReport]:
+        return [thread.report for thread in self._threads if thread.report is not None]
 
     def _tell(self, message: FromWorker) -> None:
         for thread in self._threads:

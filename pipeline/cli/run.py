@@ -75,6 +75,9 @@ def _show(outcome: "Outcome", json: bool) -> None:
         return
     # Where no terminal sets a width, a log file keeps its rows whole.
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
-    console.print(ledger_table(outcome.reports))
+    table = ledger_table(outcome.reports)
+    if not outcome.drained:
+        table.title = "ledger of what was done until the end was cut off; it need not balance"
+    console.print(table)
     for line in silence_lines(outcome.reports) + timing_lines(outcome.reports):
         console.print(line, highlight=False, soft_wrap=True)

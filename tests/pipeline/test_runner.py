@@ -1,6 +1,7 @@
 """Runs in real processes: started together, ended without remains, whatever happens."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -219,6 +220,9 @@ def test_ctrl_c_does_not_wait_for_ever_for_a_slow_stage(trial: Trial) -> None:
     assert time.monotonic() - started < MOST_S
     assert process.returncode == 130
     assert "stopped before everything sent was worked on" in err
+    # What was counted until then is told all the same, by those who can still tell it.
+    assert "ledger of what was done until the end was cut off" in err
+    assert re.search(r"camera +[\d,]+ events", err)
     assert trial.remains() == []
 
 
