@@ -9,9 +9,8 @@ import pytest
 
 from pipeline.events import EventArray, concatenate_events
 from stages.formats import Policies, open_recording
+from stages.formats.policies import LENIENT
 from stages.formats.reader import BEGINNING, Position
-
-LENIENT = Policies(on_time_back="keep", on_damage="drop")
 
 
 def read(
