@@ -35,7 +35,8 @@ class ReplayConfig(Policies):
     """Options of `replay`."""
 
     path: FilePath | list[FilePath]
-    """The recording; or a folder, whose recordings are played by name; or a list of both."""
+    """The recording; or a folder, whose recordings are played by name; or a list of both. Other
+    files of a folder are passed over, unless their name ends like a recording's."""
     speed: float = Field(0.0, ge=0, allow_inf_nan=False)
     """1 is real time, 2 twice as fast, 0 as fast as the pipeline can."""
     start_us: int = Field(0, ge=0)

@@ -35,7 +35,8 @@ class Aedat2Reader(Reader):
 
     A file that names no chip is a DVS128's where its first 65 536 addresses fit one, else a
     DAVIS's of a size that is measured. ``notes`` also counts ``APS words``, ``IMU words`` and
-    ``special events``, which are no flaws; ``unknown words`` have bits that the chip does not use.
+    ``special events``, which are no mistakes; ``unknown words`` have bits that the chip does not
+    use.
     """
 
     format = "AEDAT 2.0"

@@ -39,7 +39,7 @@ class Aedat3Reader(Reader):
 
     ``notes`` also counts ``invalid events``, which the recorder's filters took out, and the
     ``special events``, ``frames``, ``IMU samples``, ``other events`` and ``events of other
-    sources`` between the others. None of them is a flaw.
+    sources`` between the others. None of them is a mistake.
     """
 
     format = "AEDAT 3.1"
