@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 __all__ = ["PEERS", "main"]
@@ -63,16 +64,32 @@ def tonic_aedat4(path: str) -> int:
 def tonic_aedat2(path: str) -> int:
     import tonic
 
-    return len(tonic.io.read_davis_346(path)[1])
+    return len(tonic.io.read_davis_346(path)[-1])
 
 
-def evutils_aedat2(path: str) -> int:
+def tonic_words(path: str) -> int:
+    """Words of address and time of AEDAT 3.1: tonic makes no events of them."""
+    from tonic import io
+
+    version, start, _ = io.read_aedat_header_from_file(path)
+    return len(io.get_aer_events_from_file(path, version, start))
+
+
+def evutils(path: str) -> int:
     import evutils
 
-    reader, count = evutils.io.EventReader(path), 0
-    for events in reader:
-        count += len(events)
-    return count
+    return sum(len(events) for events in evutils.io.EventReader(path))
+
+
+def evutils_csv(path: str) -> int:
+    import evutils
+
+    # It takes our first line, a comment that names the columns, for a header of its own.
+    plain = Path(path).with_suffix(".plain.csv")
+    if not plain.exists():
+        plain.write_bytes(Path(path).read_bytes().partition(b"\n")[2])
+    reader = evutils.io.EventReader(str(plain), order=["t", "x", "y", "p"])
+    return sum(len(events) for events in reader)
 
 
 def expelliarmus(encoding: str) -> Callable[[str], int]:
@@ -124,19 +141,41 @@ PEERS: dict[str, dict[str, Callable[[str], int]]] = {
         "faery": faery,
         "aedat": aedat,
         "aestream": aestream,
+        "evutils": evutils,
         "tonic": tonic_aedat4,
     },
-    "AEDAT 2.0": {"evutils": evutils_aedat2, "tonic": tonic_aedat2},
-    "EVT2": {"expelliarmus": expelliarmus("evt2"), "faery": faery, "evlib": evlib},
-    "EVT3": {"expelliarmus": expelliarmus("evt3"), "faery": faery, "evlib": evlib, "evt3": evt3},
-    "DAT": {"expelliarmus": expelliarmus("dat"), "faery": faery},
+    "AEDAT 3.1": {"evutils": evutils, "tonic, words only": tonic_words},
+    "AEDAT 2.0": {"evutils": evutils, "tonic": tonic_aedat2},
+    "EVT2": {
+        "expelliarmus": expelliarmus("evt2"),
+        "evutils": evutils,
+        "faery": faery,
+        "evlib": evlib,
+    },
+    "EVT3": {
+        "expelliarmus": expelliarmus("evt3"),
+        "evutils": evutils,
+        "faery": faery,
+        "aestream": aestream,
+        "evlib": evlib,
+        "evt3": evt3,
+    },
+    "DAT": {
+        "expelliarmus": expelliarmus("dat"),
+        "evutils": evutils,
+        "faery": faery,
+        "aestream": aestream,
+    },
     "ES": {"faery": faery},
-    "HDF5": {"h5py, whole columns": h5py_plain, "evlib": evlib},
+    "HDF5": {"h5py, whole columns": h5py_plain, "evutils": evutils, "evlib": evlib},
     "NPY": {"numpy.load": numpy_load},
-    "NPZ": {"numpy.load": numpy_load},
-    "CSV": {"faery": faery_csv, "numpy.loadtxt": numpy_loadtxt},
+    "NPZ": {"numpy.load": numpy_load, "evutils": evutils},
+    "CSV": {"faery": faery_csv, "evutils": evutils_csv, "numpy.loadtxt": numpy_loadtxt},
 }
 """For each format, by our name of it, who reads it."""
+
+_ENDINGS = {"AEDAT 3.1": ".aedat", "EVT2": ".raw"}
+"""How the name must end for some peers to know the format."""
 
 
 def main(arguments: list[str]) -> None:
@@ -146,6 +185,11 @@ def main(arguments: list[str]) -> None:
         return
     _, name, form, path, runs = arguments
     read = PEERS[form][name]
+    if form in _ENDINGS:
+        named = Path(path).with_suffix(f".peers{_ENDINGS[form]}")
+        if not named.exists():
+            named.hardlink_to(path)
+        path = str(named)
     try:
         events = read(path)
         seconds = []
