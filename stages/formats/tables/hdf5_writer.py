@@ -1,9 +1,11 @@
 """HDF5 recordings written: ``events/{t,x,y,p}``, which h5py and many loaders of data sets read.
 
 The file has the attributes ``width``, ``height``, ``source`` and ``ordered``. Whole chunks are
-written and flushed, so that all but the last of them can be read after a crash.
+written and flushed, and a chunk that fills slowly once a second, so that all but the last second
+can be read after a crash.
 """
 
+import time
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from stages.formats.writer import Writer
 __all__ = ["Hdf5Writer"]
 
 _CHUNK_EVENTS = 1 << 16
+_FLUSH_S = 1.0
 _COLUMNS = {"t": "<i8", "x": "<u2", "y": "<u2", "p": "|u1"}
 _FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -37,6 +40,7 @@ class Hdf5Writer(Writer):
         # Of the file's own dtypes: HDF5's conversion is slow.
         self._columns = {name: np.empty(_CHUNK_EVENTS, form) for name, form in _COLUMNS.items()}
         self._held = 0
+        self._flushed_s = time.monotonic()
 
     def _begin(self) -> None:
         import h5py
@@ -69,19 +73,24 @@ class Hdf5Writer(Writer):
             self._held += len(part)
             events = events[len(part) :]
             if self._held == _CHUNK_EVENTS:
-                self._append()
+                self._flush()
+                self._held = 0
+        if self._held and time.monotonic() - self._flushed_s >= _FLUSH_S:
+            self._flush()
 
-    def _append(self) -> None:
-        begin = len(self._datasets["t"])
+    def _flush(self) -> None:
+        """Write the chunk as far as it is filled; it may have been written in part before."""
+        stored = len(self._datasets["t"])
+        begin = stored - stored % _CHUNK_EVENTS
         for name, dataset in self._datasets.items():
             dataset.resize((begin + self._held,))
             dataset[begin:] = self._columns[name][: self._held]
         self._h5.flush()
         self._file.publish()
-        self._held = 0
+        self._flushed_s = time.monotonic()
 
     def _finish(self) -> None:
-        self._append()
+        self._flush()
 
     def _release(self) -> None:
         self._h5.close()

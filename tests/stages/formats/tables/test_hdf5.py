@@ -14,9 +14,10 @@ from round_trip import assert_written_is_read
 from streams import cuts, event_arrays
 
 from pipeline.errors import RecordingError
-from pipeline.events import EventArray, events_from_columns
+from pipeline.events import EventArray, concatenate_events, events_from_columns
 from recordings import some_events
 from stages.formats import Policies, create_recording, open_recording
+from stages.formats.tables import hdf5_writer
 from stages.formats.tables.hdf5_writer import Hdf5Writer
 
 EVENTS = some_events(5000)
@@ -341,3 +342,21 @@ def test_texts_of_variable_length_are_read_only_for_the_sensor_s_size(tmp_path: 
         writer.write(EVENTS)
     with open_recording(path) as reader:
         assert reader.source == "Kamera №1"
+
+
+def test_what_comes_slowly_is_kept_in_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hdf5_writer, "_FLUSH_S", 0.0)
+    path, events = tmp_path / "slow.h5", some_events(2000)
+    with create_recording(path, 128, 128) as writer:
+        for part in np.split(events, [700, 701, 1500]):
+            writer.write(part)
+            crashed = tmp_path / "crashed.h5"
+            crashed.write_bytes(path.read_bytes())
+            with open_recording(crashed) as reader:
+                found = concatenate_events([packet.events for packet in reader.packets()])
+            assert len(found) == writer.events
+    with open_recording(path) as reader:
+        found = concatenate_events([packet.events for packet in reader.packets()])
+    np.testing.assert_array_equal(found, events)
