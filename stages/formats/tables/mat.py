@@ -33,7 +33,8 @@ from stages.formats.tables.columns import (
     order_of_columns,
     time_unit,
 )
-from stages.formats.tables.mat_elements import Numbers, Stream, Value, read_variables
+from stages.formats.tables.mat_elements import Value, read_variables
+from stages.formats.tables.mat_numbers import Numbers, Stream
 from stages.formats.tables.table import TableReader
 
 __all__ = ["MatReader"]
