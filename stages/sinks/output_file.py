@@ -24,7 +24,9 @@ def check_output(path: Path, if_exists: str, key: str = "path") -> None:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        raise PortError(key, f"{path}: cannot be written: {error.strerror}") from None
+        raise PortError(
+            key, f"{path}: cannot be written: {error.strerror}; choose another"
+        ) from None
     folder = next((parent for parent in path.parents if parent.exists()), path)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise PortError(key, f"{path}: nothing can be written in {folder}; choose another")

@@ -45,7 +45,8 @@ class RecordConfig(StageConfig):
     compression: str | None = None
     """How to compress, where the format can: for AEDAT4 none, lz4, lz4_high, zstd or zstd_high."""
     if_exists: Literal["refuse", "replace", "number"] = "refuse"
-    """What to do with a file of that name; ``number`` leaves it alone and writes to the first of
+    """What to do with a file of that name; ``replace`` replaces it once there are events, or the
+    recording has ended without any; ``number`` leaves it alone and writes to the first of
     NAME-001, NAME-002, ... that does not exist."""
 
 
