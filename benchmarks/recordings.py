@@ -96,8 +96,8 @@ def main(folder: Path, expected: Path | None = None) -> int:
     by_path = json.loads(expected.read_text()) if expected.is_file() else {}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("recording", overflow="fold", min_width=20)
-    for name in ("format", "sensor", "events", "s", "quality", "known", "MB"):
-        right = name in ("events", "s", "MB")
+    for name in ("format", "sensor", "events", "first µs", "last µs", "quality", "known", "MB"):
+        right = name in ("events", "first µs", "last µs", "MB")
         text = name in ("quality", "known")
         table.add_column(
             name, justify="right" if right else "left", overflow="fold", no_wrap=not text
@@ -112,23 +112,23 @@ def main(folder: Path, expected: Path | None = None) -> int:
             # What no reader reads is known by having no number of events.
             wrong += "n" in known
             problem = str(error).removeprefix(f"{path}: ")
-            table.add_row(path.name, "", "", "", "", problem, "✗" if "n" in known else "", "")
+            table.add_row(path.name, "", "", "", "", "", problem, "✗" if "n" in known else "", "")
             continue
         checked = any(key in known for key in KNOWN)
         difference = differences(found, known)
         wrong += bool(difference)
-        span = "" if not found["n"] else f"{(found['t_last'] - found['t_first']) / 1e6:.3f}"
+        times = [str(found[key]) if found["n"] else "" for key in ("t_first", "t_last")]
         table.add_row(
             path.name,
             found["format"],
             "×".join(map(str, found["size"])),
             f"{found['n']:,}",
-            span,
+            *times,
             found["quality"],
             difference or ("✓" if checked else ""),
             f"{peak_mb:.0f}",
         )
-    Console(width=None if sys.stdout.isatty() else 100, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 130, highlight=False).print(table)
     return wrong
 
 

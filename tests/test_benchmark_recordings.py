@@ -44,12 +44,12 @@ def test_a_recording_is_held_to_what_is_known(folder: Path) -> None:
     assert found["quality"] == "good"
 
 
-def test_only_recordings_are_listed_in_100_columns(
+def test_only_recordings_are_listed_in_130_columns(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(folder) == 0
     out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(map(len, out.splitlines())) <= 130
     assert [line.split()[0] for line in out.splitlines()[3:] if line.strip()] == ["some.aedat4"]
     assert "✓" in out
 

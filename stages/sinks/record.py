@@ -11,18 +11,19 @@ the same to the byte, its packets are not as small as a camera's, and a crash lo
 
 import itertools
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from pipeline.config import FilePath
 from pipeline.errors import StageError
-from pipeline.events import EventArray, concatenate_events
+from pipeline.events import EventArray, concatenate_events, events_from_columns
 from pipeline.messages import Events, Message, Start
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Sink, StageConfig
 from stages.counts import Counts
-from stages.formats import Policies
+from stages.formats import Policies, create_recording
 from stages.formats.inspection import NO_TIME_US, Inspector
 from stages.formats.writer import Writer
 from stages.record_file import DraftFile
@@ -31,6 +32,8 @@ from stages.recordings.target import check_target, create_target
 __all__ = ["Record", "RecordConfig", "RecordState"]
 
 _BLOCK_US = 100_000
+_TRIAL_SIZE = (128, 128)
+"""Of the DVS128, which every format can hold."""
 _BLOCK_EVENTS = 1 << 20
 
 _LEAVE_OUT = Policies(on_time_back="drop", on_gap="keep", on_outside="drop", on_unknown="drop")
@@ -81,8 +84,15 @@ class Record(Sink[RecordConfig, RecordState]):
         check_target(self.config.path, self.config.if_exists, self.config.compression, size)
 
     def open(self) -> None:
-        """Prepare; files are opened as recordings start."""
+        """Compile what writes the format; files are opened as recordings start."""
         self._writer: Writer | None = None
+        trial = events_from_columns([0, 1], [0, 1], [0, 1], [0, 1])
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"trial{self.config.path.suffix}"
+            with create_recording(path, *_TRIAL_SIZE) as writer:
+                writer.write(trial)
+        trial["p"] = 2
+        Inspector(*_TRIAL_SIZE, _LEAVE_OUT).inspect(trial)
 
     def close(self) -> None:
         """Complete the file of a recording that was not ended; without events there is none."""
