@@ -115,5 +115,5 @@ def own_texts(owner: type) -> dict[str, str]:
             and isinstance(text, ast.Expr)
             and isinstance(text.value, ast.Constant)
         ):
-            texts[field.target.id] = " ".join(str(text.value.value).split())
+            texts[field.target.id] = " ".join(str(text.value.value).split()).replace("``", "`")
     return texts

@@ -10,10 +10,10 @@ __all__ = ["stages"]
 
 
 def stages(
-    name: Annotated[str | None, typer.Argument(help="Show only this stage.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this stage and its options.")] = None,
     json: Json = False,
 ) -> None:
-    """List the stages that can be used, with their options."""
+    """List the stages that can be used, or show one with its options."""
     from pipeline.registry import load_stage, stage_names
 
     names = [name] if name is not None else list(stage_names())
@@ -22,25 +22,43 @@ def stages(
         import msgspec
 
         print(msgspec.json.encode(found).decode())
-        return
+    elif name is None:
+        _list(found)
+    else:
+        _show(found[0])
+
+
+def _list(found: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "takes", "what it does", box=box.SIMPLE_HEAD, pad_edge=False)
+    for stage in found:
+        table.add_row(stage["name"], " or ".join(stage["takes"]), stage["summary"])
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("pipeline stages NAME shows the options of a stage")
+
+
+def _show(stage: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.padding import Padding
     from rich.table import Table
 
     console = Console(highlight=False)
-    for stage in found:
-        takes = " or ".join(stage["takes"]) or "nothing: a source"
-        console.print(f"[bold]{stage['name']}[/bold] (takes {takes})")
-        console.print(Padding(escape(stage["summary"]), (0, 0, 0, 4)))
-        options = Table.grid(padding=(0, 2, 0, 0))
-        for option in stage["options"]:
-            options.add_row(
-                f"[cyan]{option['name']}[/cyan]",
-                f"[dim]{escape(option['default'])}[/dim]",
-                escape(option["help"]),
-            )
-        console.print(Padding(options, (0, 0, 1, 4)))
+    takes = " or ".join(stage["takes"]) or "nothing: a source"
+    console.print(f"[bold]{stage['name']}[/bold] (takes {takes})")
+    console.print(Padding(escape(stage["summary"]), (0, 0, 0, 4)))
+    options = Table.grid(padding=(0, 2, 0, 0))
+    for option in stage["options"]:
+        options.add_row(
+            f"[cyan]{option['name']}[/cyan]",
+            f"[dim]{escape(option['default'])}[/dim]",
+            escape(option["help"]),
+        )
+    console.print(Padding(options, (0, 0, 0, 4)))
 
 
 def _describe(name: str, stage: Any) -> dict[str, Any]:
