@@ -128,7 +128,8 @@ def drive_source(
                     open_recording = message
                 elif isinstance(message.header, EndRecording):
                     open_recording = None
-                outlet.emit(message, time.monotonic_ns())
+                now = time.monotonic_ns()
+                outlet.emit(message, now if played.born_ns is None else played.born_ns)
             state = played.state
         now = time.monotonic_ns()
         if open_recording is not None:

@@ -100,8 +100,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", kw_
     """What every message carries. ``seq`` and ``born_ns`` are filled in by the runner.
 
     ``stream`` names the source, ``epoch`` counts its recordings, ``seq`` the messages of the
-    sending stage; ``born_ns`` is the monotonic time at which the youngest of the events that
-    the message was made of left the source.
+    sending stage; ``born_ns`` is the monotonic time at which the youngest message of events that
+    this one was made of left the source, or, where events are live, its oldest event came in.
     """
 
     stream: str
@@ -127,7 +127,8 @@ class Data(Header, frozen=True, array_like=True, kw_only=True):
 class Events(Data, frozen=True, array_like=True, kw_only=True, tag="events/1"):
     """Events in the order of their source; shape (events,), dtype `EVENT`.
 
-    ``watermark_us``: no later message of this recording holds an event before this time.
+    ``watermark_us``: no later message of this recording holds an event before this time, unless
+    a live source has passed time on and a device then hands over what is older.
     """
 
     watermark_us: int

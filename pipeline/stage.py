@@ -132,6 +132,8 @@ class Played(NamedTuple, Generic[S]):
     """How long the source would like to be left alone."""
     remark: str = ""
     """What a person watching should know now, such as that a camera was unplugged."""
+    born_ns: int | None = None
+    """When the messages' oldest event came in, by the monotonic clock; None: when they leave."""
 
 
 class Source(Stage[C], Generic[C, S]):

@@ -15,7 +15,8 @@ def cameras(json: Json = False) -> None:
         import msgspec
 
         listed = [camera._asdict() for camera in found.cameras]
-        print(msgspec.json.encode({"cameras": listed, "problems": found.problems}).decode())
+        told = {"cameras": listed, "looked": found.looked, "problems": found.problems}
+        print(msgspec.json.encode(told).decode())
         return
     _print(found)
 
@@ -35,7 +36,12 @@ def _print(found: Any) -> None:
         console.print(f'    use = "{camera.use}"')
         if camera.serial:
             console.print(f'    serial = "{camera.serial}"')
-    if not found.cameras:
-        console.print("no camera was found; plug one in, and check that you may use USB devices")
+    if not found.looked:
+        console.print("cameras could not be looked for")
+    elif not found.cameras:
+        drivers = " and ".join(found.looked)
+        console.print(
+            f"{drivers} found no camera; plug one in, and check that you may use USB devices"
+        )
     for problem in found.problems:
         console.print(f"note: {problem}")

@@ -45,9 +45,7 @@ class Inspector:
         last_us: the latest time of the events before, `NO_TIME_US` for none.
 
     Attributes:
-        last_us: the latest time of an event so far, from which gaps are measured.
-        passed_us: how far time has come: ``last_us``, or later where `pass_time` said so; events
-            before it go back in time.
+        last_us: the latest time of an event so far; events before it go back in time.
         refused: events left out, by reason.
         notes: what else was found, by kind; the event of a violation too.
         violation: why the latest batch ends before its end, None if it does not.
@@ -61,19 +59,15 @@ class Inspector:
 
         self._kernel = inspection_kernel
         self._width, self._height, self._policies = width, height, policies
-        self.last_us = self.passed_us = last_us
+        self.last_us = last_us
         self.refused: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.violation: Violation | None = None
 
-    def pass_time(self, now_us: int) -> None:
-        """Say that time has come as far as ``now_us`` without an event."""
-        self.passed_us = max(self.passed_us, now_us)
-
     def inspect(self, events: EventArray) -> EventArray:
         """Return the events that stay, read-only; after a violation only those before it."""
         words = events.view(np.int64).reshape(-1, 2)
-        if self.passed_us != self.last_us or not self._is_fine(words):
+        if not self._is_fine(words):
             events = self._apply(events)
         events.setflags(write=False)
         return events
@@ -82,13 +76,13 @@ class Inspector:
         """Look at events quickly; where all of them stay as they are, count what there is."""
         gap_us, width, height = self._policies.gap_us, self._width, self._height
         if self._kernel.is_clean(words, self.last_us, gap_us, width, height):
-            self.last_us = self.passed_us = int(words[-1, 0])
+            self.last_us = int(words[-1, 0])
             return True
         steady, gaps, x, y, p, last_us = self._kernel.survey(words, self.last_us, gap_us)
         fits = x < width and y < height and p <= 1
         if not steady or not fits or (gaps and self._policies.on_gap != "keep"):
             return False
-        self.last_us = self.passed_us = last_us
+        self.last_us = last_us
         if gaps:
             self.notes[GAPS] += gaps
         return True
@@ -104,7 +98,6 @@ class Inspector:
             self._width,
             self._height,
             self.last_us,
-            self.passed_us,
             policies.gap_us,
             _POLICY[policies.on_time_back],
             _POLICY[policies.on_gap],
@@ -113,7 +106,6 @@ class Inspector:
             kept.view(np.int64).reshape(-1, 2),
             counts,
         )
-        self.passed_us = max(self.passed_us, self.last_us)
         self._count(*counts.tolist())
         if why >= 0:
             text = self._explain(events[stopped], why)
@@ -137,7 +129,7 @@ class Inspector:
     def _explain(self, event: np.void, why: int) -> str:
         assert event.dtype == EVENT
         t, x, y, p = event.tolist()
-        ahead_s, back_s = (t - self.last_us) / 1e6, (self.passed_us - t) / 1e6
+        ahead_s, back_s = (t - self.last_us) / 1e6, (self.last_us - t) / 1e6
         if why == self._kernel.POLARITY:
             return f'its polarity is {p}, must be 0 or 1; set on_unknown = "drop" to leave it out'
         if why == self._kernel.OUTSIDE:

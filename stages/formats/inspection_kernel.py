@@ -98,7 +98,6 @@ def inspect(
     width: int,
     height: int,
     last_us: int,
-    floor_us: int,
     gap_us: int,
     on_back: int,
     on_gap: int,
@@ -115,7 +114,6 @@ def inspect(
         width: columns of the sensor.
         height: rows of the sensor.
         last_us: latest time of an event before them, -TIME_LIMIT_US for none.
-        floor_us: how far time has come; not before ``last_us``.
         gap_us: longest silence that is no gap.
         on_back: policy, as are the next three.
         on_gap: see `Policies`.
@@ -149,22 +147,21 @@ def inspect(
             if on_outside == DROP:
                 continue
             x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
-        if t < floor_us:
+        if t < last_us:
             counts[BACK] += 1
             if on_back == RAISE:
                 return kept, last_us, i, BACK
             if on_back == DROP:
                 continue
             if on_back == CLAMP:
-                if floor_us - t >= STEP_LIMIT_US:
+                if last_us - t >= STEP_LIMIT_US:
                     return kept, last_us, i, RESET
-                t = floor_us
+                t = last_us
         if last_us != -TIME_LIMIT_US and t - last_us > gap_us:
             counts[GAP] += 1
             if on_gap == RAISE:
                 return kept, last_us, i, GAP
         last_us = max(last_us, t)
-        floor_us = max(floor_us, t)
         out[kept, 0] = t
         out[kept, 1] = x | y << 16 | p << 32
         kept += 1

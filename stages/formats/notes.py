@@ -15,6 +15,8 @@ __all__ = [
     "EXPOSURE_EVENTS",
     "FRAMES",
     "GAPS",
+    "HANDED_OVER_LATE",
+    "HIGHEST_FILL",
     "IMPOSSIBLE_TIME",
     "IMU_SAMPLES",
     "IMU_WORDS",
@@ -74,6 +76,10 @@ NOT_AS_DECLARED = "events other than declared"
 
 GAPS = "gaps"
 """Silences longer than ``gap_us``."""
+HANDED_OVER_LATE = "handed over late"
+"""Live: events that came behind the time that had been passed on without them; they keep theirs."""
+HIGHEST_FILL = "waiting in the ring at most"
+"""Live: the most events that ever waited for the pipeline at a time."""
 TRIGGER_WORDS = "trigger words"
 """Prophesee: signals at the camera's trigger input."""
 OTHER_WORDS = "other words"

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.errors import DeviceError
+from stages.sources.capture import NotThere
+
 __all__ = [
     "Camera",
     "Found",
@@ -14,13 +17,11 @@ __all__ = [
     "neuromorphic_driver",
     "not_there",
     "serial_of",
+    "usb_problem",
 ]
 
-
-_USB = (
-    "; check that this user may use USB devices; a container must be given them, as with docker"
-    " run --device=/dev/bus/usb"
-)
+_UNSAID = "Other error"
+"""What libusb says, for one, where a machine or a container has no USB at all."""
 
 
 class Camera(NamedTuple):
@@ -41,14 +42,24 @@ class Found(NamedTuple):
     """What a look around gave."""
 
     cameras: list[Camera]
+    looked: list[str]
+    """The drivers that could look."""
     problems: list[str]
-    """Why some might have been missed, with a remedy."""
+    """Why some cameras might have been missed, with a remedy."""
 
 
 def dv_driver() -> Any:
-    """Return dv-processing's module of cameras."""
-    import dv_processing
+    """Return dv-processing's module of cameras.
 
+    Raises:
+        DeviceError: it cannot be loaded.
+    """
+    try:
+        import dv_processing
+    except ImportError as error:
+        raise DeviceError(
+            f"dv-processing cannot be loaded: {first_line(error)}; install event-pipeline again"
+        ) from None
     return dv_processing.io.camera
 
 
@@ -56,15 +67,28 @@ def neuromorphic_driver() -> Any:
     """Return the package neuromorphic-drivers.
 
     Raises:
-        ImportError: it is not installed.
+        DeviceError: it is not installed.
     """
-    import neuromorphic_drivers
-
+    try:
+        import neuromorphic_drivers
+    except ImportError as error:
+        raise DeviceError(
+            f"neuromorphic-drivers cannot be loaded: {first_line(error)}; install"
+            " event-pipeline[prophesee]"
+        ) from None
     return neuromorphic_drivers
 
 
 def dv_cameras(driver: Any) -> list[Camera]:
-    """List iniVation's cameras."""
+    """List iniVation's cameras.
+
+    Raises:
+        NotThere: the driver cannot look at this machine's USB.
+    """
+    try:
+        found = driver.discover()
+    except RuntimeError as error:
+        raise NotThere(usb_problem("dv-processing", error)) from None
     return [
         Camera(
             use="dv_camera",
@@ -72,7 +96,7 @@ def dv_cameras(driver: Any) -> list[Camera]:
             serial=each.serialNumber,
             connection=f"USB bus {each.busNumber} device {each.devAddress}",
         )
-        for each in driver.discover()
+        for each in found
     ]
 
 
@@ -80,8 +104,12 @@ def neuromorphic_cameras(driver: Any) -> list[Camera]:
     """List Prophesee's and other cameras.
 
     Raises:
-        RuntimeError: the driver cannot look at this machine's USB.
+        NotThere: the driver cannot look at this machine's USB.
     """
+    try:
+        found = driver.list_devices()
+    except RuntimeError as error:
+        raise NotThere(usb_problem("neuromorphic-drivers", error)) from None
     return [
         Camera(
             use="neuromorphic_camera",
@@ -90,7 +118,7 @@ def neuromorphic_cameras(driver: Any) -> list[Camera]:
             connection=f"{each.connection.value}, {each.address}",
             problem=each.error or "",
         )
-        for each in driver.list_devices()
+        for each in found
     ]
 
 
@@ -101,29 +129,18 @@ def connected_cameras(
 
     A camera that both can read is listed once, for dv-processing.
     """
-    cameras, problems = [], []
-    try:
-        cameras = dv_cameras(dv())
-    except ImportError as error:
-        problems.append(
-            f"dv-processing cannot look for cameras: {first_line(error)}; install event-pipeline"
-            " again"
-        )
-    except RuntimeError as error:
-        problems.append(f"dv-processing cannot look for cameras: {first_line(error)}{_USB}")
-    known = {camera.serial for camera in cameras}
-    try:
-        others = neuromorphic_cameras(neuromorphic())
-    except ImportError:
-        problems.append(
-            "Prophesee's and other cameras need neuromorphic-drivers;"
-            " install event-pipeline[prophesee]"
-        )
-    except RuntimeError as error:
-        problems.append(f"neuromorphic-drivers cannot look for cameras: {first_line(error)}{_USB}")
-    else:
-        cameras += [camera for camera in others if not camera.serial or camera.serial not in known]
-    return Found(cameras, problems)
+    cameras, looked, problems = list[Camera](), list[str](), list[str]()
+    for name, driver, listed in (
+        ("dv-processing", dv, dv_cameras),
+        ("neuromorphic-drivers", neuromorphic, neuromorphic_cameras),
+    ):
+        known = {camera.serial for camera in cameras if camera.serial}
+        try:
+            cameras += [camera for camera in listed(driver()) if camera.serial not in known]
+            looked.append(name)
+        except DeviceError as error:
+            problems.append(str(error))
+    return Found(cameras, looked, problems)
 
 
 def serial_of(cameras: Sequence[Camera], wanted: str | None) -> str | None:
@@ -140,13 +157,23 @@ def serial_of(cameras: Sequence[Camera], wanted: str | None) -> str | None:
     return None
 
 
-def not_there(kind: str, wanted: str | None, cameras: Sequence[Camera]) -> str:
-    """Say what was looked for, what is connected, and what to do."""
+def not_there(kind: str, wanted: str | None, cameras: Sequence[Camera]) -> NotThere:
+    """Return the error that says what was looked for, what is connected, and what to do."""
     what = f"{kind} {wanted!r}" if wanted else kind
     others = ", ".join(f"{camera.model} {camera.serial}".strip() for camera in cameras)
     if others:
-        return f"no {what} is connected, there is {others}; choose its serial"
-    return f"no {what} is connected; plug it in, or set wait = true (see pipeline cameras)"
+        return NotThere(f"no {what} is connected, there is {others}; choose its serial")
+    return NotThere(f"no {what} is connected (see pipeline cameras); plug it in")
+
+
+def usb_problem(driver: str, error: Exception) -> str:
+    """Say that a driver cannot look at this machine's USB devices, and what to do."""
+    said = first_line(error)
+    explained = " (libusb says no more; often there is no USB at all)" if said == _UNSAID else ""
+    return (
+        f"{driver} cannot look for cameras: {said}{explained}; check that this user may use USB"
+        " devices; a container must be given them, as with docker run --device=/dev/bus/usb"
+    )
 
 
 def first_line(error: Exception) -> str:

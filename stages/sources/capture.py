@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pipeline.errors import DeviceError
 from pipeline.events import EventArray
+from stages.sources.lag import Lag
 from stages.sources.ring import Ring, Session
 
-__all__ = ["Capture", "Device", "Lost", "Status"]
+__all__ = ["Capture", "Device", "Lost", "NotThere", "Patience", "Status"]
 
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 1.0
@@ -28,6 +29,18 @@ class Lost(Exception):
     """A device is gone: unplugged, or its connection closed; the text says which."""
 
 
+class NotThere(DeviceError):
+    """A device cannot be used now and may be later; the text says what a person can do."""
+
+
+class Patience(NamedTuple):
+    """How much is waited for a device; see `ConnectionConfig`."""
+
+    wait: bool = False
+    retry: bool = True
+    give_up_s: float | None = None
+
+
 class Device(ABC):
     """An open camera or connection. It belongs to the capture thread once it is open.
 
@@ -35,14 +48,14 @@ class Device(ABC):
         width: columns of the sensor.
         height: rows of the sensor.
         source: the camera's name, or where the events come from.
-        interval_us: how often it hands events over; they are so old at most when they come.
+        interval_us: how often it says that it hands events over, None if it does not say.
         notes: counts of what else it reports, such as its own overflows.
     """
 
     width: int
     height: int
     source: str
-    interval_us: int = 10_000
+    interval_us: int | None = None
 
     def __init__(self) -> None:
         self.notes: Counter[str] = Counter()
@@ -74,6 +87,8 @@ class Status(NamedTuple):
     """None while there is no device."""
     looked_ns: int
     """When the device was last found to have nothing."""
+    lag_us: int = 0
+    """How far behind the wall clock its time must stay, see `Lag`."""
     over: bool = False
     """No event will come any more."""
 
@@ -82,44 +97,40 @@ class Capture:
     """Reads a device into a ring until it is closed.
 
     Args:
-        connect: opens the device; raises `DeviceError` when it is not there.
+        connect: opens the device; raises `NotThere` when it may come later.
         ring: where the events go.
-        on_lost: what to do when the device is gone, see `LiveConfig`.
-        give_up_s: how long to try again before that is an error, None for ever.
+        patience: how much is waited for the device.
 
     Attributes:
         status: what is known; read it before looking into the ring.
         failure: why the capture ended before its time.
-        remarks: what a person should know of it, oldest first; take them out on the left.
+        remarks: what a person should know, oldest first; take them out on the left.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], Device],
-        ring: Ring,
-        on_lost: Literal["retry", "end"] = "retry",
-        give_up_s: float | None = None,
-    ) -> None:
+    def __init__(self, connect: Callable[[], Device], ring: Ring, patience: Patience) -> None:
         self.status = Status(None, time.monotonic_ns())
         self.failure: Exception | None = None
         self.remarks: deque[str] = deque(maxlen=_REMARKS)
         self._connect = connect
         self._ring = ring
-        self._on_lost = on_lost
-        self._give_up_s = give_up_s
+        self._patience = patience
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._device: Device | None = None
         self._sessions = 0
         self._notes: Counter[str] = Counter()
 
-    def start(self, wait: bool) -> None:
-        """Connect and begin to read; with ``wait`` the device may come later.
+    def start(self) -> None:
+        """Connect and begin to read.
 
         Raises:
-            DeviceError: the device is not there.
+            DeviceError: the device is not there and is not waited for, or it cannot be used.
         """
-        self._device = None if wait else self._connect()
+        if not self._patience.wait:
+            try:
+                self._device = self._connect()
+            except NotThere as error:
+                raise NotThere(f"{error}, or set wait = true") from None
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
@@ -143,7 +154,9 @@ class Capture:
         try:
             while not self._stop.is_set():
                 self._device = self._device or self._connected()
-                if self._device is None or (self._read(self._device) and self._on_lost == "end"):
+                if self._device is None:
+                    break
+                if self._read(self._device) and not self._patience.retry:
                     break
         except Exception as error:
             self.failure = error
@@ -154,9 +167,8 @@ class Capture:
 
     def _read(self, device: Device) -> bool:
         """Read a device until it is lost or the capture is closed; return whether it is lost."""
-        session = Session(
-            self._sessions, device.width, device.height, device.source, device.interval_us
-        )
+        session = Session(self._sessions, device.width, device.height, device.source)
+        lag = Lag(device.interval_us)
         self._sessions += 1
         self.status = Status(session, time.monotonic_ns())
         try:
@@ -164,11 +176,13 @@ class Capture:
                 looked_ns = time.monotonic_ns()
                 events = device.read()
                 if events is None:
-                    self.status = Status(session, looked_ns)
+                    self.status = Status(session, looked_ns, lag.us)
                 else:
-                    self._ring.put(events, session, time.monotonic_ns())
+                    arrived_ns = time.monotonic_ns()
+                    lag.learn(events, arrived_ns)
+                    self._ring.put(events, session, arrived_ns)
         except Lost as loss:
-            again = "; connecting again" if self._on_lost == "retry" else ""
+            again = "; connecting again" if self._patience.retry else ""
             self.remarks.append(f"{device.source}: {loss}{again}")
             self._let_go()
             self.status = Status(None, time.monotonic_ns())
@@ -177,7 +191,7 @@ class Capture:
 
     def _connected(self) -> Device | None:
         """Try to connect until it works; None when the capture is closed before."""
-        began = time.monotonic()
+        began, give_up_s = time.monotonic(), self._patience.give_up_s
         pause_s = _FIRST_RETRY_S if self._sessions else 0.0
         told = self._sessions > 0
         while not self._stop.wait(pause_s):
@@ -186,12 +200,12 @@ class Capture:
                 if told:
                     self.remarks.append(f"{device.source}: is there")
                 return device
-            except DeviceError as error:
+            except NotThere as error:
                 if not told and not self._sessions:
                     self.remarks.append(f"{error}; waiting for it")
                 told = True
                 tried_s = time.monotonic() - began
-                if self._give_up_s is not None and tried_s >= self._give_up_s:
+                if give_up_s is not None and tried_s >= give_up_s:
                     raise DeviceError(f"{error}; gave up after {tried_s:.1f} s") from None
             pause_s = min(max(2 * pause_s, _FIRST_RETRY_S), _LONGEST_RETRY_S)
         return None

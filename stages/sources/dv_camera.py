@@ -14,8 +14,8 @@ from pydantic import Field
 from pipeline.errors import DeviceError
 from pipeline.events import EVENT, EventArray
 from stages.sources.cameras import dv_cameras, dv_driver, first_line, not_there, serial_of
-from stages.sources.capture import Device, Lost
-from stages.sources.live import LiveConfig, LiveSource
+from stages.sources.capture import Device, Lost, NotThere
+from stages.sources.live import ConnectionConfig, LiveSource
 
 __all__ = ["DvCamera", "DvCameraConfig"]
 
@@ -24,7 +24,7 @@ _EVENT_BITS = 0xFF_FFFF_FFFF
 """Of the second half of an event; the rest is padding."""
 
 
-class DvCameraConfig(LiveConfig):
+class DvCameraConfig(ConnectionConfig):
     """Options of `dv_camera`."""
 
     serial: str | None = None
@@ -43,14 +43,14 @@ class DvCamera(LiveSource[DvCameraConfig]):
     def connect(self) -> Device:
         """Open the camera."""
         driver = type(self).driver()
+        cameras = dv_cameras(driver)
+        serial = serial_of(cameras, self.config.serial)
+        if serial is None:
+            raise not_there("iniVation camera", self.config.serial, cameras)
         try:
-            cameras = dv_cameras(driver)
-            serial = serial_of(cameras, self.config.serial)
-            if serial is None:
-                raise DeviceError(not_there("iniVation camera", self.config.serial, cameras))
             return _Camera(driver.open(serial), self.config)
         except RuntimeError as error:
-            raise DeviceError(
+            raise NotThere(
                 f"an iniVation camera cannot be opened: {first_line(error)}; close other programs"
                 " that use it, and check its udev rules"
             ) from None

@@ -27,8 +27,8 @@ from stages.formats.aedat.aedat4_header import MAGIC, Stream, read_header
 from stages.formats.aedat.compression import decompressor
 from stages.formats.aedat.flatbuffer import root_table
 from stages.formats.notes import DAMAGED_PLACES
-from stages.sources.capture import Device, Lost
-from stages.sources.live import LiveConfig, LiveSource
+from stages.sources.capture import Device, Lost, NotThere
+from stages.sources.live import ConnectionConfig, LiveSource
 
 __all__ = ["DvNetwork", "DvNetworkConfig"]
 
@@ -38,14 +38,16 @@ _READ_BYTES = 1 << 20
 _PACKET_HEADER = struct.Struct("<ii")
 _LARGEST_PACKET_BYTES = 1 << 28
 _LARGEST_HEADER_BYTES = 1 << 20
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+"""What OpenSSL, by its version, makes of an answer that is no TLS."""
 # A peer that has vanished without a word is noticed after about 11 s.
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 
 
-class DvNetworkConfig(LiveConfig):
+class DvNetworkConfig(ConnectionConfig):
     """Options of `dv_network`: either ``port`` or ``path``."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1)
     """Name or address of the machine that sends."""
     port: int | None = Field(None, ge=1, le=65_535)
     """Its TCP port."""
@@ -69,12 +71,18 @@ class DvNetwork(LiveSource[DvNetworkConfig]):
     def port(self) -> EventsPort:
         """Check that the options say where to connect to."""
         config = self.config
-        if (config.port is None) == (config.path is None):
-            raise PortError("port", "either port or path must be given, and not both")
+        if config.port is None and config.path is None:
+            raise PortError("port", "is required; or give path, for a UNIX socket")
+        if config.port is not None and config.path is not None:
+            raise PortError("path", "must not be given together with port; leave one out")
         if (config.key is None) != (config.certificate is None):
             raise PortError("key", "certificate and key must be given together")
         if not config.tls and (config.certificate or config.authority):
             raise PortError("tls", "must be true for a certificate or an authority to be used")
+        for name in ("certificate", "key", "authority"):
+            file = getattr(config, name)
+            if file is not None and not file.is_file():
+                raise PortError(name, f"{file}: no such file; check the path")
         return super().port()
 
     def connect(self) -> Device:
@@ -83,10 +91,21 @@ class DvNetwork(LiveSource[DvNetworkConfig]):
         where = str(config.path) if config.path else f"{config.host}:{config.port}"
         try:
             connection = self._connected()
-        except (OSError, UnicodeError) as error:
+        except ssl.SSLCertVerificationError as error:
             raise DeviceError(
-                f"{where}: no connection: {_reason(error)}; start the sender, or set wait = true"
+                f"{where}: its certificate is refused: {error.verify_message}; check authority"
             ) from None
+        except ssl.SSLError as error:
+            if error.reason in _NOT_TLS:
+                raise DeviceError(f"{where}: does not use TLS; set tls = false") from None
+            raise NotThere(
+                f"{where}: no connection: TLS fails: {error.reason}; check certificate, key and the"
+                " sender's own"
+            ) from None
+        except (socket.gaierror, UnicodeError) as error:
+            raise NotThere(f"{where}: no connection: {_reason(error)}; check host") from None
+        except OSError as error:
+            raise NotThere(f"{where}: no connection: {_reason(error)}; start the sender") from None
         try:
             return _Connection(connection, where, raises=config.on_damage == "raise")
         except BaseException:
@@ -148,11 +167,11 @@ class _Connection(Device):
                 f"{where}: does not send what DV does: {error}; check host and port, and tls"
             ) from None
         except TimeoutError:
-            raise DeviceError(
+            raise NotThere(
                 f"{where}: accepts connections and sends nothing; check host and port, and tls"
             ) from None
         except Lost as lost:
-            raise DeviceError(f"{lost}, at once; check host and port, and tls") from None
+            raise NotThere(f"{lost}, at once; check host and port, and tls") from None
         self.width, self.height = stream.width, stream.height
         self.source = stream.source or where
         self._stream = stream.number

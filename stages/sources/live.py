@@ -5,11 +5,13 @@ same for all and are here. Each connection is a recording of its own: when the d
 recording ends, and when it is back the next one starts, at which every stage begins anew. So does
 it when the device's clock is set back by a second or more.
 
-While nothing comes the watermark follows the wall clock, behind by the interval at which the
-device hands its events over and by ``margin_us``, so that windows close. An event that comes later
-than that lies before the watermark and is treated as one that goes back in time.
+While nothing comes the watermark follows the wall clock, so that windows close. It stays behind by
+the `Lag` that is learned from how the device hands its events over, and by ``margin_us``. An event
+that comes later than that keeps its time, and is counted as handed over late.
 """
 
+import math
+import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -18,19 +20,21 @@ from typing import Literal, NamedTuple, TypeVar
 from pydantic import Field
 
 from pipeline.errors import DeviceError
-from pipeline.events import EventArray, empty_events
-from pipeline.messages import EndRecording, Events, Message, Start, control, data
+from pipeline.events import empty_events
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, Source
-from stages.counts import Counts, add_counts
-from stages.formats.inspection import NO_TIME_US, Inspector, Violation
+from stages.counts import Counts
+from stages.formats.inspection import Inspector
+from stages.formats.notes import HIGHEST_FILL
 from stages.formats.policies import Policies
-from stages.sources.capture import Capture, Device, Status
+from stages.sources.capture import Capture, Device, Patience
+from stages.sources.live_recording import LiveRecording
 from stages.sources.ring import Ring, Session, Taken
 
-__all__ = ["LiveConfig", "LiveSource", "LiveState"]
+__all__ = ["ConnectionConfig", "LiveConfig", "LiveSource", "LiveState"]
 
 _POLL_S = 0.001
+_DROPS_TOLD_S = 5.0
 
 
 class LiveConfig(Policies):
@@ -43,20 +47,38 @@ class LiveConfig(Policies):
     step is below a second (a longer one is a clock that was set back, and begins a new recording);
     ``drop`` leaves it out; ``keep`` passes it on as it is, and bins may then find it late."""
     ring_events: int = Field(4_000_000, ge=1, le=1 << 28)
-    """Events, of 16 bytes, that may wait for a slow pipeline; the oldest are dropped for more."""
+    """Events, of 24 bytes, that may wait for a slow pipeline; the oldest are dropped for more. It
+    bounds how far the pipeline can fall behind the camera."""
     batch_events: int = Field(16_384, ge=1, le=16_777_216)
     """Events in a message, at most; it never changes the result."""
     idle_us: int = Field(5_000, ge=1_000, le=60_000_000)
     """How often the time is passed on while no events come, in µs."""
     margin_us: int = Field(5_000, ge=0, le=60_000_000)
-    """How much later than its interval says the device may hand events over, in µs."""
+    """How much later than it did so far the device may hand events over, in µs, without their
+    windows having been closed."""
+
+    @property
+    def patience(self) -> Patience:
+        """How much is waited for the device."""
+        return Patience()
+
+
+class ConnectionConfig(LiveConfig):
+    """Options of a live source whose device may be missing, or be lost."""
+
     wait: bool = False
     """Whether the device may be missing at first."""
     on_lost: Literal["retry", "end"] = "retry"
     """When the device is unplugged or its connection closed: ``retry`` connects again, after 0.1 s
     at first and every second later on, ``end`` ends the stream."""
     give_up_s: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """How long to try to connect before that is an error, in s; for ever when left out."""
+    """How long to try to connect before that is an error, in s; for ever when left out. A device
+    that is missing at first is tried for only with ``wait``."""
+
+    @property
+    def patience(self) -> Patience:
+        """How much is waited for the device."""
+        return Patience(self.wait, self.on_lost == "retry", self.give_up_s)
 
 
 class LiveState(NamedTuple):
@@ -82,6 +104,7 @@ class LiveSource(Source[C, LiveState]):
         super().__init__(name, config, inputs)
         self._ring: Ring | None = None
         self._capture: Capture | None = None
+        self._told_late = False
 
     @abstractmethod
     def connect(self) -> Device:
@@ -100,7 +123,7 @@ class LiveSource(Source[C, LiveState]):
         """Make the ring. The device is left alone until every stage is ready."""
         config = self.config
         self._ring = Ring(config.ring_events)
-        self._capture = Capture(self.connect, self._ring, config.on_lost, config.give_up_s)
+        self._capture = Capture(self.connect, self._ring, config.patience)
         # Loads the kernels while nothing waits for them yet.
         odd = empty_events(1)
         odd["p"] = 2
@@ -123,21 +146,25 @@ class LiveSource(Source[C, LiveState]):
         """
         assert self._capture is not None
         assert self._ring is not None
-        self._capture.start(self.config.wait)
-        recording: _Recording | None = None
+        config = self.config
+        self._capture.start()
+        recording: LiveRecording | None = None
+        drops = _Drops()
         while True:
             while self._capture.remarks:
                 yield Played([], state, remark=self._capture.remarks.popleft())
+            if remark := drops.remark(self._ring.count().dropped):
+                yield Played([], state, remark=remark)
             # In this order: what the status says has come is in the ring by then.
             status = self._capture.status
-            taken = self._ring.take(self.config.batch_events)
+            taken = self._ring.take(config.batch_events)
             session = status.session if taken is None else taken.session
             if recording is not None and session != recording.session:
                 yield Played([recording.end()], state)
                 recording = None
             if recording is None and session is not None:
                 state = state._replace(recordings=state.recordings + 1)
-                recording = _Recording(self.name, self.config, session, state)
+                recording = self._recording(session, state)
                 yield Played([recording.start()], state)
             if taken is not None:
                 assert recording is not None
@@ -145,7 +172,9 @@ class LiveSource(Source[C, LiveState]):
             elif status.over:
                 break
             else:
-                idle = recording.idle(status) if recording is not None else None
+                idle = None
+                if recording is not None:
+                    idle = recording.idle(status, config.margin_us, config.idle_us)
                 yield Played([] if idle is None else [idle], state, wait_s=_POLL_S)
         while self._capture.remarks:
             yield Played([], state, remark=self._capture.remarks.popleft())
@@ -163,6 +192,7 @@ class LiveSource(Source[C, LiveState]):
             refused["dropped: the pipeline was too slow"] = count.dropped
             received = count.put
             notes.update(self._capture.notes)
+            notes[HIGHEST_FILL] = count.highest
         return Account(
             taken=received,
             used=state.sent,
@@ -173,92 +203,61 @@ class LiveSource(Source[C, LiveState]):
             notes={kind: count for kind, count in notes.items() if count},
         )
 
+    def _recording(self, session: Session, state: LiveState) -> LiveRecording:
+        """Return the recording that the state counts as its latest."""
+        number = state.recordings - 1
+        return LiveRecording(self.name, number, session, self.config, state.refused, state.notes)
+
     def _send(
-        self, recording: "_Recording", taken: Taken, state: LiveState
-    ) -> Generator[Played[LiveState], None, tuple["_Recording", LiveState]]:
+        self, recording: LiveRecording, taken: Taken, state: LiveState
+    ) -> Generator[Played[LiveState], None, tuple[LiveRecording, LiveState]]:
         """Inspect and send events; where the clock was set back a new recording starts."""
-        events = taken.events
+        assert self._capture is not None
+        events, source = taken.events, recording.session.source
         while True:
-            good, violation = recording.inspect(events, taken.arrived_ns)
-            state = recording.count(state, len(good))
-            yield Played([recording.events(good)] if len(good) else [], state)
+            good, violation = recording.inspect(events, taken.last_arrived_ns)
+            state = LiveState(state.recordings, state.sent + len(good), *recording.counts)
+            messages = [recording.events(good)] if len(good) else []
+            yield Played(messages, state, born_ns=taken.first_arrived_ns)
+            if recording.late_us and not self._told_late:
+                self._told_late = True
+                self._capture.remarks.append(
+                    f"{source}: its events came up to {recording.late_us / 1000:.1f} ms after time"
+                    " had been passed on without them; they keep their times, but windows that"
+                    " are closed count them late; set margin_us ="
+                    f" {self.config.margin_us + _rounded_up(recording.late_us)} if it happens often"
+                )
             if violation is None:
                 return recording, state
             if not violation.reset:
-                raise DeviceError(f"{recording.session.source}: {violation}")
+                raise DeviceError(f"{source}: {violation}")
             events = events[violation.number :]
-            ended, state = recording, state._replace(recordings=state.recordings + 1)
-            recording = _Recording(self.name, self.config, ended.session, state)
+            back_s = (recording.last_us - int(events["t"][0])) / 1e6
+            self._capture.remarks.append(
+                f"{source}: its clock was set back by {back_s:.3f} s; a new recording begins"
+            )
+            state = state._replace(recordings=state.recordings + 1)
+            ended, recording = recording, self._recording(recording.session, state)
             yield Played([ended.end(), recording.start()], state)
 
 
-class _Recording:
-    """One recording of a live stream: its inspection and how far its time has come."""
+class _Drops:
+    """Tells that the ring drops events: when it begins, and now and then while it goes on."""
 
-    def __init__(self, stream: str, config: LiveConfig, session: Session, state: LiveState) -> None:
-        self.session = session
-        self._config = config
-        self._stream = stream
-        self._epoch = state.recordings - 1
-        self._inspector = Inspector(session.width, session.height, config)
-        self._before = state
-        self._time_us, self._arrived_ns = NO_TIME_US, 0
-        """How far time had come with the latest event, and when that came."""
+    def __init__(self) -> None:
+        self._told, self._told_s = 0, -math.inf
 
-    def start(self) -> Message:
-        session = self.session
-        start = Start(
-            stream=self._stream,
-            epoch=self._epoch,
-            width=session.width,
-            height=session.height,
-            source=session.source,
-        )
-        return control(start)
-
-    def end(self) -> Message:
-        return control(EndRecording(stream=self._stream, epoch=self._epoch))
-
-    def inspect(self, events: EventArray, arrived_ns: int) -> tuple[EventArray, Violation | None]:
-        """Return the events that stay, and why they end before the others do."""
-        good = self._inspector.inspect(events)
-        if len(good):
-            self._time_us, self._arrived_ns = self._inspector.passed_us, arrived_ns
-        return good, self._inspector.violation
-
-    def count(self, state: LiveState, sent: int) -> LiveState:
-        before = self._before
-        return state._replace(
-            sent=state.sent + sent,
-            refused=add_counts(before.refused, self._inspector.refused),
-            notes=add_counts(before.notes, self._inspector.notes),
+    def remark(self, dropped: int) -> str:
+        """Return what is to be told, given how many were dropped so far; empty for nothing."""
+        now_s = time.monotonic()
+        if dropped == self._told or now_s < self._told_s + _DROPS_TOLD_S:
+            return ""
+        self._told, self._told_s = dropped, now_s
+        return (
+            f"the pipeline is too slow: {dropped:,} events dropped so far; make it faster, or"
+            " filter or limit events before the slow stage"
         )
 
-    def events(self, events: EventArray) -> Message:
-        first_us, last_us = int(events["t"][0]), int(events["t"][-1])
-        return self._message(events, first_us, last_us, self._inspector.passed_us)
 
-    def idle(self, status: Status) -> Message | None:
-        """Return the time that has passed without events, if it is worth a message."""
-        if self._time_us == NO_TIME_US:
-            return None
-        passed_us = (status.looked_ns - self._arrived_ns) // 1000
-        now_us = self._time_us + passed_us - self.session.interval_us - self._config.margin_us
-        if now_us < self._inspector.passed_us + self._config.idle_us:
-            return None
-        # What comes later than this goes back in time.
-        self._inspector.pass_time(now_us)
-        return self._message(empty_events(), now_us, now_us, now_us)
-
-    def _message(
-        self, events: EventArray, first_us: int, last_us: int, watermark_us: int
-    ) -> Message:
-        return data(
-            Events,
-            events,
-            stream=self._stream,
-            epoch=self._epoch,
-            t_first_us=first_us,
-            t_last_us=last_us,
-            watermark_us=watermark_us,
-        )
+def _rounded_up(late_us: int) -> int:
+    return -(-late_us // 5_000) * 5_000

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from pipeline.errors import DeviceError
 from pipeline.events import EventArray, empty_events
 from stages.sources.cameras import (
     first_line,
@@ -17,15 +16,15 @@ from stages.sources.cameras import (
     not_there,
     serial_of,
 )
-from stages.sources.capture import Device, Lost
-from stages.sources.live import LiveConfig, LiveSource
+from stages.sources.capture import Device, Lost, NotThere
+from stages.sources.live import ConnectionConfig, LiveSource
 
 __all__ = ["NeuromorphicCamera", "NeuromorphicCameraConfig"]
 
 _READ_S = 0.005
 
 
-class NeuromorphicCameraConfig(LiveConfig):
+class NeuromorphicCameraConfig(ConnectionConfig):
     """Options of `neuromorphic_camera`."""
 
     serial: str | None = None
@@ -41,20 +40,15 @@ class NeuromorphicCamera(LiveSource[NeuromorphicCameraConfig]):
 
     def connect(self) -> Device:
         """Open the camera."""
+        driver = type(self).driver()
+        cameras = neuromorphic_cameras(driver)
+        serial = serial_of(cameras, self.config.serial)
+        if serial is None:
+            raise not_there("camera", self.config.serial, cameras)
         try:
-            driver = type(self).driver()
-        except ImportError:
-            raise DeviceError(
-                "neuromorphic-drivers is not installed; install event-pipeline[prophesee]"
-            ) from None
-        try:
-            cameras = neuromorphic_cameras(driver)
-            serial = serial_of(cameras, self.config.serial)
-            if serial is None:
-                raise DeviceError(not_there("camera", self.config.serial, cameras))
             return _Camera(driver.open(serial=serial or None, iterator_timeout=_READ_S))
         except RuntimeError as error:
-            raise DeviceError(
+            raise NotThere(
                 f"a camera cannot be opened: {first_line(error)}; close other programs that use"
                 " it, and run neuromorphic-drivers-install-udev-rules"
             ) from None

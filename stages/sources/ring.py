@@ -24,8 +24,6 @@ class Session(NamedTuple):
     height: int
     source: str
     """The camera, or where the events come from."""
-    interval_us: int
-    """How often the device hands its events over, so how old they are at most when they come."""
 
 
 class Taken(NamedTuple):
@@ -33,8 +31,10 @@ class Taken(NamedTuple):
 
     events: EventArray
     session: Session
-    arrived_ns: int
-    """Monotonic time at which the latest events in the ring had arrived."""
+    first_arrived_ns: int
+    """Monotonic time at which the first of them had arrived."""
+    last_arrived_ns: int
+    """When the last of them had."""
 
 
 class RingCount(NamedTuple):
@@ -44,18 +44,21 @@ class RingCount(NamedTuple):
     dropped: int
     taken: int
     held: int
+    highest: int
+    """The most that were ever held."""
 
 
 class Ring:
     """A circular buffer of events.
 
     Args:
-        capacity: how many events it holds, at 16 bytes each.
+        capacity: how many events it holds, at 24 bytes each with the times of arrival.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._words = empty_events(capacity).view(np.int64).reshape(-1, 2)
+        self._arrived_ns = np.empty(capacity, np.int64)
         self._lock = threading.Lock()
         self._begin = 0
         """Where in the buffer the oldest event is."""
@@ -64,7 +67,7 @@ class Ring:
         self._put = 0
         self._dropped = 0
         self._taken = 0
-        self._arrived_ns = 0
+        self._highest = 0
         self._sessions: deque[tuple[int, Session]] = deque()
         """Sessions, each with the number of events put in before its first."""
 
@@ -78,7 +81,6 @@ class Ring:
             if not self._sessions or self._sessions[-1][1] != session:
                 self._sessions.append((self._put, session))
             self._put += count
-            self._arrived_ns = arrived_ns
             surplus = max(0, self._put - self._first - self._capacity)
             self._dropped += surplus
             self._advance(surplus)
@@ -90,6 +92,9 @@ class Ring:
             whole = min(len(words), self._capacity - place)
             self._words[place : place + whole] = words[:whole]
             self._words[: len(words) - whole] = words[whole:]
+            self._arrived_ns[place : place + whole] = arrived_ns
+            self._arrived_ns[: len(words) - whole] = arrived_ns
+            self._highest = max(self._highest, self._put - self._first)
 
     def take(self, most: int) -> Taken | None:
         """Take up to ``most`` of the oldest events, None if there are none; never waits."""
@@ -103,7 +108,13 @@ class Ring:
             words = events.view(np.int64).reshape(-1, 2)
             words[:whole] = self._words[self._begin : self._begin + whole]
             words[whole:] = self._words[: count - whole]
-            taken = Taken(events, self._sessions[0][1], self._arrived_ns)
+            first, last = self._begin, (self._begin + count - 1) % self._capacity
+            taken = Taken(
+                events,
+                self._sessions[0][1],
+                int(self._arrived_ns[first]),
+                int(self._arrived_ns[last]),
+            )
             self._taken += count
             self._advance(count)
             return taken
@@ -111,7 +122,8 @@ class Ring:
     def count(self) -> RingCount:
         """Return the counts, all of the same moment."""
         with self._lock:
-            return RingCount(self._put, self._dropped, self._taken, self._put - self._first)
+            held = self._put - self._first
+            return RingCount(self._put, self._dropped, self._taken, held, self._highest)
 
     def _advance(self, count: int) -> None:
         """Let go of the oldest events, and of the sessions that have none left."""

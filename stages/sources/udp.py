@@ -49,7 +49,7 @@ _LOST_COUNT = 40 if sys.platform == "linux" else None
 class UdpConfig(LiveConfig):
     """Options of `udp`."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1)
     """Address to listen at; ``0.0.0.0`` takes events from every machine."""
     port: int = Field(3333, ge=1, le=65_535)
     """Port to listen at; SPIF's own is the default."""
@@ -74,8 +74,6 @@ class Udp(LiveSource[UdpConfig]):
 
 class _Listener(Device):
     """A bound socket."""
-
-    interval_us = 0
 
     def __init__(self, config: UdpConfig) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from threading import TIMEOUT_MAX
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from doubles import (
@@ -287,6 +287,22 @@ def test_latency_of_an_unpaced_source_counts_from_release(clock: Time) -> None:
     report = run(ListSink(), sender.arrived)
     assert report.latency is not None
     assert (report.latency.since, report.latency.max_ms) == ("release", 2.0)
+
+
+def test_latency_of_live_events_counts_from_when_they_came_in(clock: Time) -> None:
+    """What they have waited in the source is part of it."""
+
+    class Held(ListSource):
+        def play(self, state: int) -> Iterator[Played[int]]:
+            yield Played([start()], state)
+            yield Played([predictions([5])], state, born_ns=clock.now_ns - 3_000_000)
+            yield Played([end_recording()], state)
+
+    sender, paced_by = cast(Any, ListSender()), cast(Any, clock)
+    drive_source(Held([]), [sender], paced_by)
+    report = run(ListSink(), sender.arrived)
+    assert report.latency is not None
+    assert (report.latency.since, report.latency.max_ms) == ("release", 3.0)
 
 
 def test_what_a_source_remarks_is_told_the_user(capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.errors import DeviceError
 from pipeline.events import EventArray, concatenate_events
 from pipeline.messages import EndRecording, Events, Message, Start
 from pipeline.stage import Account
-from stages.sources.capture import Device, Lost
-from stages.sources.live import LiveConfig, LiveSource, LiveState
+from stages.formats.notes import HIGHEST_FILL
+from stages.sources.capture import Device, Lost, NotThere
+from stages.sources.live import ConnectionConfig, LiveSource, LiveState
 
 PATIENCE_S = 20.0
 
@@ -19,7 +19,7 @@ PATIENCE_S = 20.0
 class Scripted(Device):
     """Hands over what a test puts into it: events, or an exception to raise."""
 
-    interval_us = 0
+    interval_us: int | None = 0
 
     def __init__(self, width: int = 8, height: int = 6, source: str = "scripted") -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class Scripted(Device):
         self.closed.set()
 
 
-class Sockets(LiveSource[LiveConfig]):
+class Sockets(LiveSource[ConnectionConfig]):
     """A source of scripted devices; ``plugged`` holds those that can be connected to."""
 
-    Config = LiveConfig
+    Config = ConnectionConfig
 
     def __init__(self, *devices: Scripted, **options: Any) -> None:
-        super().__init__("camera", LiveConfig(**options))
+        super().__init__("camera", ConnectionConfig(**options))
         self.plugged: queue.Queue[Scripted] = queue.Queue()
         self.attempts = 0
         for device in devices:
@@ -60,7 +60,7 @@ class Sockets(LiveSource[LiveConfig]):
         try:
             return self.plugged.get_nowait()
         except queue.Empty:
-            raise DeviceError("no device is plugged in; plug it in") from None
+            raise NotThere("no device is plugged in; plug it in") from None
 
 
 class Playing:
@@ -69,6 +69,8 @@ class Playing:
     def __init__(self, source: LiveSource[Any]) -> None:
         self.source = source
         self.messages: list[Message] = []
+        self.born_ns: list[int | None] = []
+        """When the events of each message came in, None where it has none."""
         self.remarks: list[str] = []
         self.over = False
         self._pause = threading.Event()
@@ -94,6 +96,11 @@ class Playing:
     def account(self) -> Account:
         return self.source.account(self.state)
 
+    @property
+    def notes(self) -> dict[str, int]:
+        """Notes of the account, but for how full the ring was, which depends on the moment."""
+        return {kind: n for kind, n in self.account.notes.items() if kind != HIGHEST_FILL}
+
     def turn(self) -> None:
         """Play one turn."""
         played = next(self._turns, None)
@@ -103,6 +110,7 @@ class Playing:
         if played.wait_s:
             self._pause.wait(played.wait_s)
         self.messages += played.messages
+        self.born_ns += [played.born_ns] * len(played.messages)
         self.remarks += [played.remark] if played.remark else []
         self.state = played.state
 

@@ -31,15 +31,13 @@ class Found(NamedTuple):
     """The event that violates what must not be."""
 
 
-def twin(rows: list[Row], policies: Policies, passed_us: int = NO_TIME_US) -> Found:
-    """What inspection should find; time has come to ``passed_us`` behind the first event."""
+def twin(rows: list[Row], policies: Policies) -> Found:
+    """What inspection should find."""
     kept: list[Row] = []
     refused: Counter[str] = Counter()
     notes: Counter[str] = Counter()
-    last_us = floor_us = NO_TIME_US
+    last_us = NO_TIME_US
     for number, (t, x, y, p) in enumerate(rows):
-        if number == 1:
-            floor_us = max(floor_us, passed_us)
         if abs(t) >= TIME_LIMIT_US:
             refused["of impossible time"] += 1
             continue
@@ -57,7 +55,7 @@ def twin(rows: list[Row], policies: Policies, passed_us: int = NO_TIME_US) -> Fo
             if policies.on_outside == "raise":
                 return Found(kept, refused, notes, last_us, number)
             x, y = sorted((0, x, WIDTH - 1))[1], sorted((0, y, HEIGHT - 1))[1]
-        if t < floor_us:
+        if t < last_us:
             if policies.on_time_back == "drop":
                 refused["going back in time"] += 1
                 continue
@@ -65,31 +63,24 @@ def twin(rows: list[Row], policies: Policies, passed_us: int = NO_TIME_US) -> Fo
             if policies.on_time_back == "raise":
                 return Found(kept, refused, notes, last_us, number)
             if policies.on_time_back == "clamp":
-                if floor_us - t >= 1_000_000:
+                if last_us - t >= 1_000_000:
                     return Found(kept, refused, notes, last_us, number)
-                t = floor_us
+                t = last_us
         if last_us != NO_TIME_US and t - last_us > policies.gap_us:
             notes["gaps"] += 1
             if policies.on_gap == "raise":
                 return Found(kept, refused, notes, last_us, number)
         last_us = max(last_us, t)
-        floor_us = max(floor_us, t)
         kept.append((t, x, y, p))
     return Found(kept, refused, notes, last_us, None)
 
 
-def inspected(
-    rows: list[Row], policies: Policies, cuts: list[int], passed_us: int = NO_TIME_US
-) -> Found:
+def inspected(rows: list[Row], policies: Policies, cuts: list[int]) -> Found:
     """What it finds in events cut anywhere, each part with the inspector of the parts before."""
     inspector = Inspector(WIDTH, HEIGHT, policies)
-    if passed_us != NO_TIME_US:
-        cuts = [1, *(max(cut, 1) for cut in cuts)]
     events = as_events(rows)
     parts: list[EventArray] = []
     for begin, end in pairwise([0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]):
-        if begin == 1 and passed_us != NO_TIME_US:
-            inspector.pass_time(passed_us)
         parts.append(inspector.inspect(events[begin:end].copy()))
         assert not parts[-1].flags.writeable
         if inspector.violation is not None:
@@ -149,19 +140,6 @@ def test_inspection_in_any_cuts_is_the_twins(
     rows: list[Row], policies: Policies, cuts: list[int]
 ) -> None:
     assert inspected(rows, policies, cuts) == twin(rows, policies)
-
-
-@given(
-    rows=rows(),
-    policies=POLICIES,
-    cuts=st.lists(st.integers(0, 40), max_size=4),
-    passed_us=st.sampled_from([-50, 5, 200, 2_000, 1_500_000]),
-)
-def test_time_that_passes_without_events_is_no_event(
-    rows: list[Row], policies: Policies, cuts: list[int], passed_us: int
-) -> None:
-    """What comes before it goes back in time, and gaps are between events."""
-    assert inspected(rows, policies, cuts, passed_us) == twin(rows, policies, passed_us)
 
 
 @given(rows=rows(), policies=POLICIES)

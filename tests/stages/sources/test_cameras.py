@@ -1,6 +1,9 @@
 """Listing what is connected, with the lines to use it by."""
 
 import json
+import re
+import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,15 +11,18 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import app
+from pipeline.errors import DeviceError
 from stages.sources import cameras
 from stages.sources.cameras import Camera, Found, connected_cameras, serial_of
 
 
 class Dv:
-    def __init__(self, *serials: str) -> None:
-        self.serials = serials
+    def __init__(self, *serials: str, problem: str = "") -> None:
+        self.serials, self.problem = serials, problem
 
     def discover(self) -> list[Any]:
+        if self.problem:
+            raise RuntimeError(self.problem)
         model = SimpleNamespace(name="DVXPLORER")
         return [
             SimpleNamespace(cameraModel=model, serialNumber=serial, busNumber=1, devAddress=4)
@@ -25,10 +31,12 @@ class Dv:
 
 
 class Neuromorphic:
-    def __init__(self, *serials: str | None) -> None:
-        self.serials = serials
+    def __init__(self, *serials: str | None, problem: str = "") -> None:
+        self.serials, self.problem = serials, problem
 
     def list_devices(self) -> list[Any]:
+        if self.problem:
+            raise RuntimeError(self.problem)
         return [
             SimpleNamespace(
                 name=SimpleNamespace(value="Prophesee EVK4"),
@@ -56,24 +64,49 @@ def test_every_driver_is_asked_and_a_camera_listed_once() -> None:
             Camera("neuromorphic_camera", "Prophesee EVK4", "B2", "USB 3.0, 2:7"),
             Camera("neuromorphic_camera", "Prophesee EVK4", "", "USB 3.0, 2:7", "access denied"),
         ],
+        ["dv-processing", "neuromorphic-drivers"],
         [],
     )
 
 
 def test_a_driver_that_is_missing_or_fails_is_told() -> None:
-    found = connected_cameras(fails_with(RuntimeError("no USB")), fails_with(ImportError("none")))
-    assert found.cameras == []
-    assert found.problems == [
-        "dv-processing cannot look for cameras: no USB; check that this user may use USB devices;"
-        " a container must be given them, as with docker run --device=/dev/bus/usb",
-        "Prophesee's and other cameras need neuromorphic-drivers;"
-        " install event-pipeline[prophesee]",
-    ]
-    broken = connected_cameras(fails_with(ImportError("none")), fails_with(RuntimeError("Other")))
-    assert [problem.partition(": ")[2].partition("; ")[::2] for problem in broken.problems] == [
-        ("none", "install event-pipeline again"),
-        ("Other", found.problems[0].partition("; ")[2]),
-    ]
+    usb = (
+        "check that this user may use USB devices; a container must be given them, as with docker"
+        " run --device=/dev/bus/usb"
+    )
+    found = connected_cameras(lambda: Dv("A1"), lambda: Neuromorphic(problem="Other error"))
+    assert [camera.serial for camera in found.cameras] == ["A1"]
+    assert (found.looked, found.problems) == (
+        ["dv-processing"],
+        [
+            "neuromorphic-drivers cannot look for cameras: Other error (libusb says no more; often"
+            f" there is no USB at all); {usb}"
+        ],
+    )
+    found = connected_cameras(lambda: Dv(problem="no USB"), fails_with(DeviceError("is missing")))
+    assert found == Found(
+        [], [], [f"dv-processing cannot look for cameras: no USB; {usb}", "is missing"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "driver", "remedy"),
+    [
+        ("dv_processing", cameras.dv_driver, "install event-pipeline again"),
+        (
+            "neuromorphic_drivers",
+            cameras.neuromorphic_driver,
+            "install event-pipeline[prophesee]",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_one_clear_error(
+    monkeypatch: pytest.MonkeyPatch, package: str, driver: Callable[[], Any], remedy: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    name = package.replace("_", "-")
+    with pytest.raises(DeviceError, match=f"^{name} cannot be loaded: .*; {re.escape(remedy)}$"):
+        driver()
 
 
 def test_a_serial_is_found_by_number_or_name() -> None:
@@ -97,7 +130,7 @@ def test_the_lines_to_use_a_camera_by_are_shown(monkeypatch: pytest.MonkeyPatch)
         Camera("dv_camera", "DVXPLORER", "A1", "USB bus 1 device 4"),
         Camera("neuromorphic_camera", "Prophesee EVK4", "", "USB 3.0", "access denied"),
     ]
-    assert run(monkeypatch, Found(listed, ["another driver is missing"])) == (
+    assert run(monkeypatch, Found(listed, ["a driver"], ["another driver is missing"])) == (
         "DVXPLORER A1 (USB bus 1 device 4)\n"
         "    [[stage]]\n"
         '    name = "camera"\n'
@@ -110,13 +143,18 @@ def test_the_lines_to_use_a_camera_by_are_shown(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_connected_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, Found([], [])) == (
-        "no camera was found; plug one in, and check that you may use USB devices\n"
+    assert run(monkeypatch, Found([], ["one", "another"], [])) == (
+        "one and another found no camera; plug one in, and check that you may use USB devices\n"
     )
 
 
+def test_cameras_that_nobody_could_look_for_may_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = run(monkeypatch, Found([], [], ["a driver is missing"]))
+    assert shown == "cameras could not be looked for\nnote: a driver is missing\n"
+
+
 def test_a_program_reads_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Found([Camera("dv_camera", "DVXPLORER", "A1", "USB")], ["a note"])
+    found = Found([Camera("dv_camera", "DVXPLORER", "A1", "USB")], ["a driver"], ["a note"])
     assert json.loads(run(monkeypatch, found, "--json")) == {
         "cameras": [
             {
@@ -127,6 +165,7 @@ def test_a_program_reads_json(monkeypatch: pytest.MonkeyPatch) -> None:
                 "problem": "",
             }
         ],
+        "looked": ["a driver"],
         "problems": ["a note"],
     }
 

@@ -124,7 +124,7 @@ def test_a_camera_that_is_not_there_is_one_clear_error() -> None:
     with pytest.raises(DeviceError) as caught:
         source(Module()).connect()
     assert str(caught.value) == (
-        "no iniVation camera is connected; plug it in, or set wait = true (see pipeline cameras)"
+        "no iniVation camera is connected (see pipeline cameras); plug it in"
     )
 
 

@@ -67,7 +67,7 @@ def test_a_sender_that_is_killed_and_started_again_is_survived(recording: Path) 
         playing.until(lambda playing: kinds(playing.messages).endswith("E0"))
         with sender(recording, "--port", port, "--speed", 0, "--stay"):
             playing.until_events(10_000)
-        assert playing.account.notes["reconnections"] == 1
+        assert playing.notes["reconnections"] == 1
         starts = [header.epoch for header in playing.headers if isinstance(header, Start)]
         assert starts == [0, 1]
         assert playing.events.tobytes() == 2 * some_events().tobytes()
@@ -104,7 +104,7 @@ def test_nobody_there_is_one_clear_error() -> None:
     with pytest.raises(DeviceError) as caught:
         network(port=port).connect()
     assert str(caught.value) == (
-        f"127.0.0.1:{port}: no connection: Connection refused; start the sender, or set wait = true"
+        f"127.0.0.1:{port}: no connection: Connection refused; start the sender"
     )
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_packet_is_left_out_and_counted(recording: Path, on_damage: st
                     playing.until_over()
             else:
                 playing.until_over()
-                assert playing.account.notes == {"damaged places": 2}
+                assert playing.notes == {"damaged places": 2}
 
 
 def test_where_the_next_packet_begins_must_be_known(recording: Path) -> None:
@@ -176,7 +176,7 @@ def test_where_the_next_packet_begins_must_be_known(recording: Path) -> None:
         Playing(network(port=port, on_lost="end")) as playing,
     ):
         playing.until_over()
-        assert playing.account.notes == {"damaged places": 1}
+        assert playing.notes == {"damaged places": 1}
 
 
 def test_a_packet_that_is_cut_off_is_told(recording: Path) -> None:
@@ -185,14 +185,15 @@ def test_a_packet_that_is_cut_off_is_told(recording: Path) -> None:
         Playing(network(port=port, on_lost="end")) as playing,
     ):
         playing.until_over()
-        assert playing.account.notes == {"damaged places": 1}
+        assert playing.notes == {"damaged places": 1}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "either port or path must be given, and not both"),
-        ({"port": 1, "path": Path("x")}, "either port or path must be given, and not both"),
+        ({}, "is required; or give path, for a UNIX socket"),
+        ({"port": 1, "path": Path("x")}, "must not be given together with port; leave one out"),
+        ({"port": 1, "tls": True, "authority": Path("x")}, "x: no such file; check the path"),
         ({"port": 1, "tls": True, "key": Path("x")}, "certificate and key must be given together"),
         ({"port": 1, "authority": Path("x")}, "must be true for a certificate or an authority"),
     ],

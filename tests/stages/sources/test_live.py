@@ -1,6 +1,6 @@
 """What all live sources do: drops counted, time passed on, devices that come back."""
 
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,55 @@ def test_a_pipeline_that_is_too_slow_loses_the_oldest_and_says_how_many() -> Non
     assert (account.taken, account.used) == (20, 10)
 
 
+def test_drops_are_told_when_they_begin_and_then_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = [50.0]
+    monkeypatch.setattr(capture.time, "monotonic", lambda: now_s[0])
+    device, told = Scripted(), "the pipeline is too slow: {} events dropped so far"
+    with Playing(Sockets(device, ring_events=10)) as playing:
+        playing.until(lambda playing: kinds(playing.messages) == "S0")
+        for second, dropped in ((0, 10), (1, 20), (4, 30), (6, 40)):
+            now_s[0] = 50.0 + second
+            device.script.put(events(*range(20 * second, 20 * second + 20)))
+            playing.watch(partial(has_dropped, dropped))
+            playing.until_events(dropped)
+            for _ in range(3):
+                playing.turn()
+        # Nothing is told twice.
+        now_s[0] += 100
+        playing.turn()
+    heard = [remark.partition(";")[0] for remark in playing.remarks]
+    assert heard == [told.format(10), told.format(40)]
+
+
+def has_dropped(count: int, playing: Playing) -> bool:
+    assert playing.source._ring is not None
+    return playing.source._ring.count().dropped == count
+
+
+def test_events_are_born_when_they_came_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest of a message counts, however long it waited in the ring."""
+    now_ns = [1_000]
+    monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])
+    device = Scripted()
+    with Playing(Sockets(device, batch_events=3)) as playing:
+        playing.until(lambda playing: kinds(playing.messages) == "S0")
+        for t in range(4):
+            now_ns[0] += 1_000
+            device.script.put(events(t))
+            playing.watch(partial(has_received, t + 1))
+        now_ns[0] += 1_000_000
+        playing.until_events(4)
+        assert kinds(playing.messages) == "S0 3 1"
+        assert playing.born_ns == [None, 2_000, 5_000]
+        assert playing.account.notes == {"waiting in the ring at most": 4}
+
+
+def has_received(count: int, playing: Playing) -> bool:
+    return playing.account.taken == count
+
+
 def test_what_is_not_sent_when_it_is_stopped_is_counted() -> None:
     device = Scripted()
     device.script.put(events(1, 2, 3))
@@ -138,12 +187,12 @@ def test_a_lost_device_ends_the_recording_and_begins_another_when_it_is_back() -
         playing.until(lambda playing: source.attempts >= 3)
         source.plugged.put(second)
         playing.until_events(4)
-        account = playing.account
+        account, notes = playing.account, playing.notes
     assert kinds(playing.messages).replace(" w", "") == "S0 2 E0 S1 2"
     starts = [header for header in playing.headers if isinstance(header, Start)]
     assert [(start.source, start.width) for start in starts] == [("first", 8), ("second", 4)]
     assert [header.epoch for header in playing.headers if isinstance(header, Events)][-1] == 1
-    assert account.notes == {"reconnections": 1}
+    assert notes == {"reconnections": 1}
     assert account.refused == {}
     assert playing.remarks == ["first: unplugged; connecting again", "second: is there"]
 
@@ -172,7 +221,7 @@ def test_a_device_that_does_not_come_back_is_given_up() -> None:
 def test_a_device_must_be_there_at_first() -> None:
     with (
         Playing(Sockets()) as playing,
-        pytest.raises(DeviceError, match="no device is plugged in; plug it in"),
+        pytest.raises(DeviceError, match="no device is plugged in; plug it in, or set wait = true"),
     ):
         playing.turn()
 
@@ -194,7 +243,7 @@ def test_a_device_may_be_waited_for() -> None:
         device.script.put(events(7))
         source.plugged.put(device)
         playing.until_events(1)
-        assert playing.account.notes == {}
+        assert playing.notes == {}
     told = "no device is plugged in; plug it in; waiting for it"
     assert playing.remarks == [told, "scripted: is there"]
 
@@ -208,64 +257,6 @@ def test_a_bug_in_a_driver_is_told_after_what_came_before_it() -> None:
             playing.until_over()
         assert kinds(playing.messages) == "S0 2 E0"
     assert device.closed.is_set()
-
-
-def test_an_idle_device_passes_time_on() -> None:
-    device = Scripted()
-    device.interval_us = 2_000
-    device.script.put(events(1_000_000))
-    with Playing(Sockets(device, idle_us=1_000, margin_us=3_000)) as playing:
-        playing.until(lambda playing: len(playing.messages) >= 5)
-    marks = [h.watermark_us for h in playing.headers if isinstance(h, Events)]
-    assert marks[0] == 1_000_000
-    assert all(b - a >= 1_000 for a, b in pairwise(marks))
-    assert all(len(message.array) == 0 for message in playing.messages[2:])
-
-
-def test_time_is_behind_by_interval_and_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock of its own: 30 ms after the event, less 10 ms and 5 ms."""
-    now_ns = [1_000_000_000]
-    monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])
-    device = Scripted()
-    device.interval_us = 10_000
-    device.script.put(events(500))
-    with Playing(Sockets(device, idle_us=1_000, margin_us=5_000)) as playing:
-        playing.until_events(1)
-        now_ns[0] += 30_000_000
-        playing.until(lambda playing: len(playing.messages) > 2)
-        assert playing.headers[-1].watermark_us == 500 + 15_000
-        # Time stands still, and so does the watermark.
-        for _ in range(5):
-            playing.turn()
-        assert len(playing.messages) == 3
-
-
-def test_windows_of_an_idle_camera_close_at_most_one_window_late(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With the options as they are, a camera that hands over every 10 ms, and windows of 25 ms."""
-    now_ns = [0]
-    monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])
-    device = Scripted()
-    device.interval_us = 10_000
-    device.script.put(events(0))
-    closed_us = dict[int, int]()
-    with Playing(Sockets(device)) as playing:
-        playing.until_events(1)
-        for ms in range(1, 200):
-            now_ns[0] = ms * 1_000_000
-            playing.watch(lambda playing: looked(playing) == now_ns[0])
-            playing.turn()
-            for window in range(playing.headers[-1].watermark_us // 25_000):
-                closed_us.setdefault(window, ms * 1000)
-    assert len(closed_us) == 7
-    assert all(25_000 <= at - 25_000 * k <= 50_000 for k, at in closed_us.items())
-
-
-def looked(playing: Playing) -> int:
-    """When the device was last found to have nothing."""
-    assert playing.source._capture is not None
-    return playing.source._capture.status.looked_ns
 
 
 def test_a_gap_is_between_events_whatever_the_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +273,7 @@ def test_a_gap_is_between_events_whatever_the_watermark(monkeypatch: pytest.Monk
             )
             device.script.put(events(int(playing.events["t"][-1]) + silence_us))
             playing.until_events(len(playing.events) + 1)
-        assert playing.account.notes == {"gaps": 2}
+        assert playing.notes == {"gaps": 2}
 
 
 def test_a_gap_may_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,32 +283,7 @@ def test_a_gap_may_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with Playing(Sockets(device, on_gap="raise")) as playing:
         with pytest.raises(DeviceError, match=r"scripted: its time 2000005 µs is 2\.000 s ahead"):
             playing.until_over()
-        assert playing.account.notes == {"gaps": 1}
-
-
-def test_no_event_comes_behind_the_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_ns = [0]
-    monkeypatch.setattr(capture.time, "monotonic_ns", lambda: now_ns[0])
-    device = Scripted()
-    device.script.put(events(500))
-    with Playing(Sockets(device, idle_us=1_000, margin_us=0)) as playing:
-        playing.until_events(1)
-        now_ns[0] += 40_000_000
-        playing.until(lambda playing: len(playing.messages) > 2)
-        device.script.put(events(20_000, 50_000))
-        playing.until_events(3)
-        account = playing.account
-    assert playing.events["t"].tolist() == [500, 40_500, 50_000]
-    assert account.notes == {"going back in time": 1}
-
-
-def test_before_the_first_event_there_is_no_time() -> None:
-    device = Scripted()
-    with Playing(Sockets(device, idle_us=1_000, margin_us=0)) as playing:
-        playing.until(lambda playing: bool(playing.messages))
-        for _ in range(20):
-            playing.turn()
-        assert kinds(playing.messages) == "S0"
+        assert playing.notes == {"gaps": 1}
 
 
 def test_a_clock_that_is_set_back_begins_another_recording() -> None:
@@ -328,6 +294,8 @@ def test_a_clock_that_is_set_back_begins_another_recording() -> None:
         playing.until_over()
         account = playing.account
     assert kinds(playing.messages) == "S0 2 E0 S1 2 E1"
+    told = "scripted: its clock was set back by 9.000 s; a new recording begins"
+    assert told in playing.remarks
     assert playing.events["t"].tolist() == [9_000_000, 9_000_001, 5, 6]
     assert (account.taken, account.used) == (4, 4)
 
@@ -339,10 +307,10 @@ def test_events_are_inspected_as_those_of_recordings_are() -> None:
     device.unplug()
     with Playing(Sockets(device, on_lost="end")) as playing:
         playing.until_over()
-        account = playing.account
+        account, notes = playing.account, playing.notes
     assert playing.events["t"].tolist() == [5, 5, 6]
     assert account.refused == {"outside the sensor": 2}
-    assert account.notes == {"going back in time": 1}
+    assert notes == {"going back in time": 1}
     assert (account.taken, account.used) == (5, 3)
 
 
@@ -372,7 +340,7 @@ def test_counts_of_the_device_are_told() -> None:
     second.script.put(events(1))
     with Playing(Sockets(first, second)) as playing:
         playing.until_events(1)
-        notes = playing.account.notes
+        notes = playing.notes
     assert notes == {"overflows reported by the camera": 5, "reconnections": 1}
 
 

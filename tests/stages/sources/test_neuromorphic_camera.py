@@ -68,8 +68,6 @@ class Package:
         self.opened_with: dict[str, Any] = {}
 
     def list_devices(self) -> list[Any]:
-        if self.problem:
-            raise RuntimeError(self.problem)
         if self.camera is None:
             return []
         return [
@@ -84,6 +82,8 @@ class Package:
 
     def open(self, **options: Any) -> Camera:
         self.opened_with = options
+        if self.problem:
+            raise RuntimeError(self.problem)
         assert self.camera is not None
         return self.camera
 
@@ -91,7 +91,7 @@ class Package:
 def source(package: Package | None, **options: Any) -> NeuromorphicCamera:
     def driver() -> Any:
         if package is None:
-            raise ImportError("No module named 'neuromorphic_drivers'")
+            raise DeviceError("neuromorphic-drivers cannot be loaded")
         return package
 
     class Doubled(NeuromorphicCamera):
@@ -119,7 +119,7 @@ def test_overflows_that_the_camera_reports_are_told() -> None:
     camera = Camera(packet(1, overflows=2), packet(2, overflows=1), dropped=5)
     with Playing(source(Package(camera))) as playing:
         playing.until_events(2)
-        assert playing.account.notes == {
+        assert playing.notes == {
             "overflows reported by the camera": 3,
             "packets dropped by the driver": 5,
         }
@@ -134,19 +134,19 @@ def test_it_is_unplugged_and_plugged_in_again() -> None:
         playing.until_events(2)
         assert first is not None
         assert first.closed
-        assert playing.account.notes["reconnections"] >= 1
+        assert playing.notes["reconnections"] >= 1
 
 
 @pytest.mark.parametrize(
     ("package", "message"),
     [
-        (None, "neuromorphic-drivers is not installed; install event-pipeline[prophesee]"),
+        (None, "neuromorphic-drivers cannot be loaded"),
         (
             Package(),
-            "no camera is connected; plug it in, or set wait = true (see pipeline cameras)",
+            "no camera is connected (see pipeline cameras); plug it in",
         ),
         (
-            Package(problem="Access denied (insufficient permissions)"),
+            Package(Camera(), problem="Access denied (insufficient permissions)"),
             "a camera cannot be opened: Access denied (insufficient permissions); close other"
             " programs that use it, and run neuromorphic-drivers-install-udev-rules",
         ),

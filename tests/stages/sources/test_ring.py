@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.events import EventArray, empty_events, events_from_columns
 from stages.sources.ring import Ring, RingCount, Session
 
-CAMERA = Session(0, 8, 6, "camera", 0)
+CAMERA = Session(0, 8, 6, "camera")
 AGAIN = CAMERA._replace(number=1)
 
 
@@ -26,20 +26,20 @@ def test_events_come_out_as_they_went_in() -> None:
     ring.put(numbered(3, 2), CAMERA, arrived_ns=9)
     taken = ring.take(4)
     assert taken is not None
-    assert (taken.session, taken.arrived_ns) == (CAMERA, 9)
+    assert (taken.session, taken.first_arrived_ns, taken.last_arrived_ns) == (CAMERA, 7, 9)
     assert taken.events.tobytes() == numbered(0, 4).tobytes()
     rest = ring.take(4)
     assert rest is not None
     assert rest.events["t"].tolist() == [4]
     assert ring.take(4) is None
-    assert ring.count() == RingCount(put=5, dropped=0, taken=5, held=0)
+    assert ring.count() == RingCount(put=5, dropped=0, taken=5, held=0, highest=5)
 
 
 def test_the_oldest_make_room_for_the_new() -> None:
     ring = Ring(4)
     ring.put(numbered(0, 3), CAMERA, 0)
     ring.put(numbered(3, 3), CAMERA, 0)
-    assert ring.count() == RingCount(put=6, dropped=2, taken=0, held=4)
+    assert ring.count() == RingCount(put=6, dropped=2, taken=0, held=4, highest=4)
     taken = ring.take(10)
     assert taken is not None
     assert taken.events["t"].tolist() == [2, 3, 4, 5]
@@ -52,7 +52,7 @@ def test_of_more_than_it_holds_the_latest_stay() -> None:
     taken = ring.take(10)
     assert taken is not None
     assert taken.events["t"].tolist() == [7, 8, 9, 10]
-    assert ring.count() == RingCount(put=11, dropped=7, taken=4, held=0)
+    assert ring.count() == RingCount(put=11, dropped=7, taken=4, held=0, highest=4)
 
 
 def test_sessions_are_not_mixed() -> None:
@@ -86,18 +86,20 @@ def test_it_is_a_list_that_loses_its_front(
     capacity: int, steps: list[tuple[str, int, int]]
 ) -> None:
     """Against a slow twin, for any puts and takes: in = out + dropped + held, in order."""
-    ring, twin = Ring(capacity), list[tuple[int, Session]]()
-    put = dropped = taken = number = 0
+    ring, twin = Ring(capacity), list[tuple[int, Session, int]]()
+    put = dropped = taken = number = highest = arrived_ns = 0
     for step, count, hops in steps:
         if step == "put":
             number += hops
             session = CAMERA._replace(number=number)
-            ring.put(numbered(put, count), session, 0)
-            twin += [(t, session) for t in range(put, put + count)]
+            arrived_ns += 5
+            ring.put(numbered(put, count), session, arrived_ns)
+            twin += [(t, session, arrived_ns) for t in range(put, put + count)]
             put += count
             surplus = max(0, len(twin) - capacity)
             del twin[:surplus]
             dropped += surplus
+            highest = max(highest, len(twin))
         else:
             got = ring.take(count)
             if not twin:
@@ -106,10 +108,12 @@ def test_it_is_a_list_that_loses_its_front(
             assert got is not None
             alike = [each for each in twin[:count] if each[1] == twin[0][1]]
             assert got.session == twin[0][1]
-            assert got.events["t"].tolist() == [t for t, _ in alike]
+            assert got.events["t"].tolist() == [t for t, _, _ in alike]
+            arrived = (got.first_arrived_ns, got.last_arrived_ns)
+            assert arrived == (alike[0][2], alike[-1][2])
             del twin[: len(alike)]
             taken += len(alike)
-        assert ring.count() == RingCount(put, dropped, taken, len(twin))
+        assert ring.count() == RingCount(put, dropped, taken, len(twin), highest)
 
 
 @pytest.mark.parametrize("capacity", [50, 100_000])

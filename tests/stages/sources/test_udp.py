@@ -152,7 +152,7 @@ def test_what_is_no_datagram_of_spif_is_counted() -> None:
         out.send(encode(good, times=True))
         playing.until_events(2)
         assert playing.events.tobytes() == good.tobytes()
-        assert playing.account.notes == {"damaged places": 2}
+        assert playing.notes == {"damaged places": 2}
 
 
 def test_a_malformed_datagram_may_end_the_run() -> None:
