@@ -1,9 +1,10 @@
 """A camera on the network: sends a recording with dv-processing's own `NetworkWriter`.
 
     python dv_sender.py RECORDING (--port PORT | --path SOCKET) [--speed 1] [--repeat 1] [--stay]
+                        [--packet-us 10000]
 
-It says ``listening``, begins when somebody has connected, sends packets of 10 ms, each when its end
-is due, and says ``sent EVENTS PACKETS``. With ``--stay`` it then keeps the connection open.
+It says ``listening``, begins when somebody has connected, sends packets of so many µs, each when
+its end is due, and says ``sent EVENTS PACKETS``. With ``--stay`` it then keeps the connection open.
 """
 
 import argparse
@@ -12,19 +13,18 @@ import time
 
 import dv_processing as dv
 
-PACKET_US = 10_000
 PATIENCE_S = 60
 
 
-def batches(path: str, repeat: int) -> "list[dv.EventStore]":
-    """Cut a recording into packets of 10 ms."""
+def batches(path: str, packet_us: int, repeat: int) -> "list[dv.EventStore]":
+    """Cut a recording into packets."""
     recording = dv.io.MonoCameraRecording(path)
     everything = dv.EventStore()
     while (batch := recording.getNextEventBatch()) is not None:
         everything.add(batch)
     first_us, last_us = everything.getLowestTime(), everything.getHighestTime()
-    steps = range(first_us, last_us + 1, PACKET_US)
-    packets = [everything.sliceTime(begin, begin + PACKET_US) for begin in steps]
+    steps = range(first_us, last_us + 1, packet_us)
+    packets = [everything.sliceTime(begin, begin + packet_us) for begin in steps]
     return packets * repeat
 
 
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--path")
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--packet-us", type=int, default=10_000)
     parser.add_argument("--stay", action="store_true")
     parser.add_argument("--compression", default="NONE")
     parser.add_argument("--tls", nargs=3, metavar=("CHAIN", "KEY", "AUTHORITY"))
@@ -51,7 +52,7 @@ def main() -> None:
         writer = dv.io.NetworkWriter("127.0.0.1", options.port, stream, *files)
     else:
         writer = dv.io.NetworkWriter("127.0.0.1", options.port, stream)
-    packets = batches(options.recording, options.repeat)
+    packets = batches(options.recording, options.packet_us, options.repeat)
     print("listening", flush=True)
     given_up = time.monotonic() + PATIENCE_S
     while not writer.getClientCount():
@@ -61,7 +62,7 @@ def main() -> None:
     sent, began = 0, time.monotonic()
     for number, packet in enumerate(packets, start=1):
         if options.speed:
-            due = began + number * PACKET_US / 1e6 / options.speed
+            due = began + number * options.packet_us / 1e6 / options.speed
             time.sleep(max(0.0, due - time.monotonic()))
         if packet.size():
             writer.writeEvents(packet)
@@ -71,6 +72,7 @@ def main() -> None:
     print("sent", sent, len(packets), flush=True)
     if options.stay:
         sys.stdin.read()
+    # What the writer has handed to the system may still be on its way when it is closed.
     time.sleep(0.1)
 
 

@@ -25,6 +25,12 @@ use = "dv_network"
 port = {port}
 {options}
 """
+REPLAY = """
+[[stage]]
+name = "camera"
+use = "replay"
+path = "{path}"
+"""
 SLOW = """
 [[stage]]
 name = "slow"
@@ -118,6 +124,32 @@ def test_a_real_recording_is_received_whole_and_predicted(tmp_path: Path) -> Non
     # 590 ms of events, and what time passed behind them.
     assert found["bins"]["made"] >= 24
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == found["decision"]["made"] >= 8
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("packet_us", [10_000, 33_000])
+def test_predictions_are_those_of_the_recording(tmp_path: Path, packet_us: int) -> None:
+    """However the sender cuts its packets; what silence adds stands behind them."""
+    random_weights(tmp_path / "random.safetensors")
+    port = free_port()
+    text = CAMERA.format(port=port, options='on_lost = "end"') + PREDICTIONS
+    with sender(TONIC, "--port", port, "--packet-us", packet_us), pipeline(tmp_path, text) as run:
+        found = accounts(run)
+    assert "handed over late" not in found["camera"]["notes"]
+    live = scores(tmp_path / "out.jsonl")
+    (tmp_path / "out.jsonl").unlink()
+    with pipeline(tmp_path, REPLAY.format(path=TONIC) + PREDICTIONS) as run:
+        accounts(run)
+    whole = [line for line in scores(tmp_path / "out.jsonl") if not line["partial"]]
+    assert len(whole) >= 7
+    assert live[: len(whole)] == whole
+
+
+def scores(path: Path) -> list[dict[str, Any]]:
+    """Predictions without the names of the run's parts."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    told = ("t_start_us", "t_end_us", "scores", "partial")
+    return [{key: line.get(key, False) for key in told} for line in lines]
 
 
 @pytest.mark.shared
