@@ -18,6 +18,7 @@ from pipeline.messages import Start
 from pipeline.stage import PortError
 from recordings import some_events, write_recording
 from stages.sources import dv_network
+from stages.sources.capture import NotThere
 from stages.sources.dv_network import DvNetwork, DvNetworkConfig
 
 SELF_SIGNED = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
@@ -106,6 +107,39 @@ def test_nobody_there_is_one_clear_error() -> None:
     assert str(caught.value) == (
         f"127.0.0.1:{port}: no connection: Connection refused; start the sender"
     )
+
+
+def test_a_sender_without_tls_is_told_from_one_that_is_not_there() -> None:
+    said = b"\x10\0\0\0\0\0\0\0IOHE........"
+    with server(said) as port, pytest.raises(DeviceError) as caught:
+        network(port=port, tls=True).connect()
+    assert str(caught.value) == f"127.0.0.1:{port}: does not use TLS; set tls = false"
+    assert not isinstance(caught.value, NotThere)
+
+
+def test_a_certificate_that_is_not_the_authoritys_is_refused(
+    recording: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    chain, key = certificates(tmp_path)
+    other, _ = certificates(tmp_path / "other")
+    port = free_port()
+    options = {"port": port, "tls": True, "certificate": chain, "key": key, "authority": other}
+    with (
+        sender(recording, "--port", port, "--tls", chain, key, chain),
+        pytest.raises(DeviceError, match=r"its certificate is refused: .*; check authority"),
+    ):
+        network(**options).connect()
+
+
+def test_a_host_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(NotThere) as caught:
+        network(host="nohost", port=7).connect()
+    assert str(caught.value) == "nohost:7: no connection: Name or service not known; check host"
 
 
 def test_no_socket_there_is_one_clear_error(tmp_path: Path) -> None:

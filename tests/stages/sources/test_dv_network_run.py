@@ -149,7 +149,7 @@ def scores(path: Path) -> list[dict[str, Any]]:
     """Predictions without the names of the run's parts."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     told = ("t_start_us", "t_end_us", "scores", "partial")
-    return [{key: line.get(key, False) for key in told} for line in lines]
+    return [{key: line[key] for key in told} for line in lines]
 
 
 @pytest.mark.shared

@@ -15,6 +15,7 @@ from pipeline.events import EventArray, events_from_columns
 from pipeline.messages import Events, Start
 from pipeline.ports import EventsPort
 from stages.sources import capture
+from stages.sources.capture import Device
 from stages.sources.live import LiveConfig
 
 
@@ -246,6 +247,20 @@ def test_a_device_may_be_waited_for() -> None:
         assert playing.notes == {}
     told = "no device is plugged in; plug it in; waiting for it"
     assert playing.remarks == [told, "scripted: is there"]
+
+
+def test_a_device_that_cannot_be_used_is_not_waited_for() -> None:
+    """Where waiting would not help, neither is it advised nor done."""
+
+    class Unusable(Sockets):
+        def connect(self) -> Device:
+            raise DeviceError("its driver is not installed; install it")
+
+    for wait in (False, True):
+        with Playing(Unusable(wait=wait)) as playing:
+            with pytest.raises(DeviceError, match=r"^its driver is not installed; install it$"):
+                playing.until_over()
+            assert playing.remarks == []
 
 
 def test_a_bug_in_a_driver_is_told_after_what_came_before_it() -> None:
