@@ -3,22 +3,29 @@
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import CommandLine
+from live import Playing
 from reference_pages import PAGES
+from senders import free_port
 from weights import random_weights
 
 from pipeline.config import read_config
 from pipeline.errors import ConfigError
+from pipeline.events import events_from_columns
 from pipeline.graph import build_graph
 from recordings import some_events, write_recording
 from stages.datasets.labels import Label, write_labels
+from stages.sources.dv_network import DvNetwork, DvNetworkConfig
+from stages.sources.udp import Udp, UdpConfig
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
@@ -102,6 +109,28 @@ def test_the_stages_of_own_stage_work(tmp_path: Path) -> None:
     on = int(events["p"].sum())
     line = (tmp_path / "summary.csv").read_text().splitlines()[1]
     assert line == f"{tmp_path}/recording.aedat4,{on},{on}"
+
+
+def test_the_senders_of_cameras_are_understood() -> None:
+    dv, words = blocks(DOCS / "how-to" / "cameras.md", "python")
+    known = events_from_columns([1_000, 1_250], [12, 13], [34, 34], [1, 0])
+    port = free_port()
+    network = DvNetwork("camera", DvNetworkConfig(port=port, wait=True))
+    # It stays until it is killed, so that all is sent before its end.
+    code = dv.replace("10_101", str(port)) + "\ninput()"
+    with (
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as sender,
+        Playing(network) as playing,
+    ):
+        assert playing.until_events(2).events.tobytes() == known.tobytes()
+        sender.kill()
+    port = free_port(socket.SOCK_DGRAM)
+    with Playing(Udp("camera", UdpConfig(port=port, size=(480, 640)))) as playing:
+        playing.until(lambda playing: bool(playing.messages))
+        names: dict[str, Any] = {}
+        exec(compile(words.replace("3333", str(port)), "cameras.md", "exec"), names)
+        names["out"].close()
+        assert playing.until_events(2).events.tobytes() == known.tobytes()
 
 
 @pytest.fixture(scope="module")

@@ -149,3 +149,16 @@ def test_real_processes_give_the_same_bytes(folder: Path, camera: str, group: st
     accounts = {r["name"]: r["account"] for r in json.loads(run.stdout)["reports"]}
     assert accounts["camera"]["taken"] == accounts["bins"]["used"] == 5000
     assert accounts["bins"]["made"] == accounts["bins"]["due"] == len(slow_frames())
+
+
+def test_json_is_all_of_standard_output_and_what_console_prints_is_not(folder: Path) -> None:
+    screen = '[[stage]]\nname = "screen"\nuse = "console"\nfrom = "decision"\n'
+    (folder / "p.toml").write_text(GRAPH.format(camera="", group='group = "all"') + screen)
+    command = [sys.executable, "-m", "pipeline.cli", "run", "p.toml"]
+    where: dict[str, Any] = {"cwd": folder, "env": os.environ | {"TMPDIR": str(folder)}}
+    plain = subprocess.run(command, capture_output=True, text=True, check=True, **where)
+    told = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, **where)
+    assert plain.stdout
+    assert all(line in told.stderr for line in plain.stdout.splitlines())
+    assert len(told.stdout.splitlines()) == 1
+    assert json.loads(told.stdout)["reports"]
