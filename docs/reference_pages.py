@@ -55,8 +55,8 @@ def _stages_page() -> str:
     from pipeline.registry import BUILT_IN, load_stage
 
     parts = [
-        "Every stage that comes with the package. `pipeline stages NAME` shows the same, and the stages"
-        " of other packages that are installed. A default of `-` means: may be left out. Paths are"
+        "Every stage that comes with the package. `pipeline stages NAME` shows the same, also of"
+        " other packages that are installed. A default of `-` means: may be left out. Paths are"
         " relative to the TOML file's folder, with `--set` to the working directory.",
         "## The `[run]` table",
         _options_table(RunConfig),

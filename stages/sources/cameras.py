@@ -74,7 +74,7 @@ def neuromorphic_driver() -> Any:
     except ImportError as error:
         raise DeviceError(
             f"neuromorphic-drivers cannot be loaded: {first_line(error)}; install"
-            " event-pipeline[prophesee]"
+            " it with: pip install neuromorphic-drivers"
         ) from None
     return neuromorphic_drivers
 

@@ -54,8 +54,8 @@ class LiveConfig(Policies):
     idle_us: int = Field(5_000, ge=1_000, le=60_000_000)
     """How often the time is passed on while no events come, in µs."""
     margin_us: int = Field(5_000, ge=0, le=60_000_000)
-    """How much later than ever so far the device may hand events over, in µs, and find their windows
-    open still."""
+    """How much later than ever so far the device may hand events over, in µs, and still find their
+    windows open."""
 
     @property
     def patience(self) -> Patience:

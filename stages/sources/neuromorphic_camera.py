@@ -1,6 +1,6 @@
 """Prophesee's and other cameras, through the package neuromorphic-drivers (MIT).
 
-Install it with ``event-pipeline[prophesee]``; it needs no SDK. It reports each overflow of its own
+It is the extra ``prophesee`` of this package, and needs no SDK. It reports each overflow of its own
 ring, which is counted and told.
 """
 

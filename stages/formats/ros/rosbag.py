@@ -79,7 +79,7 @@ class RosBagReader(Reader):
         except ImportError:
             raise RecordingError(
                 f"{self.path}: reading bags of ROS needs the package rosbags; install it with:"
-                " pip install 'event-pipeline[ros]'"
+                " pip install rosbags"
             ) from None
         errors = (rosbags.rosbag1.ReaderError, rosbags.rosbag2.ReaderError, Error)
         self._damage: tuple[type[Exception], ...] = (*_DAMAGE, *errors)

@@ -96,7 +96,7 @@ def test_a_driver_that_is_missing_or_fails_is_told() -> None:
         (
             "neuromorphic_drivers",
             cameras.neuromorphic_driver,
-            "install event-pipeline[prophesee]",
+            "install it with: pip install neuromorphic-drivers",
         ),
     ],
 )

@@ -270,7 +270,7 @@ def test_without_the_package_the_error_says_how_to_get_it(
         open_recording(path)
     assert str(caught.value) == (
         f"{path}: reading bags of ROS needs the package rosbags; install it with: pip install"
-        " 'event-pipeline[ros]'"
+        " rosbags"
     )
 
 
