@@ -1,8 +1,6 @@
 """DV over the network: what dv-processing's own writer sends, from another process, arrives."""
 
-import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from live import Playing, kinds
 from senders import free_port, sender
 
@@ -20,8 +19,6 @@ from recordings import some_events, write_recording
 from stages.sources import dv_network
 from stages.sources.capture import NotThere
 from stages.sources.dv_network import DvNetwork, DvNetworkConfig
-
-SELF_SIGNED = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
 
 
 def network(**options: Any) -> DvNetwork:
@@ -74,26 +71,23 @@ def test_a_sender_that_is_killed_and_started_again_is_survived(recording: Path) 
         assert playing.events.tobytes() == 2 * some_events().tobytes()
 
 
-def certificates(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate that signs itself, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    chain, key = folder / "chain.pem", folder / "key.pem"
-    subprocess.run(
-        [*f"{openssl} {SELF_SIGNED}".split(), "-keyout", str(key), "-out", str(chain)],
-        check=True,
-        capture_output=True,
-    )
-    return chain, key
+def certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """Make a certificate, its key, and the authority that has signed it."""
+    authority, paths = trustme.CA(), [folder / f"{name}.pem" for name in ("chain", "key", "ca")]
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    chain = b"".join(part.bytes() for part in issued.cert_chain_pems)
+    parts = (chain, issued.private_key_pem.bytes(), authority.cert_pem.bytes())
+    for path, part in zip(paths, parts, strict=True):
+        path.write_bytes(part)
+    return paths[0], paths[1], paths[2]
 
 
 def test_every_event_arrives_over_tls(recording: Path, tmp_path: Path) -> None:
-    chain, key = certificates(tmp_path)
+    chain, key, authority = certificates(tmp_path)
     port = free_port()
-    options = {"port": port, "tls": True, "certificate": chain, "key": key, "authority": chain}
+    options = {"port": port, "tls": True, "certificate": chain, "key": key, "authority": authority}
     with (
-        sender(recording, "--port", port, "--speed", 0, "--tls", chain, key, chain),
+        sender(recording, "--port", port, "--speed", 0, "--tls", chain, key, authority),
         Playing(network(on_lost="end", **options)) as playing,
     ):
         playing.until_over()
@@ -121,12 +115,12 @@ def test_a_certificate_that_is_not_the_authoritys_is_refused(
     recording: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
-    chain, key = certificates(tmp_path)
-    other, _ = certificates(tmp_path / "other")
+    chain, key, authority = certificates(tmp_path)
+    *_, other = certificates(tmp_path / "other")
     port = free_port()
     options = {"port": port, "tls": True, "certificate": chain, "key": key, "authority": other}
     with (
-        sender(recording, "--port", port, "--tls", chain, key, chain),
+        sender(recording, "--port", port, "--tls", chain, key, authority),
         pytest.raises(DeviceError, match=r"its certificate is refused: .*; check authority"),
     ):
         network(**options).connect()
