@@ -73,8 +73,8 @@ def neuromorphic_driver() -> Any:
         import neuromorphic_drivers
     except ImportError as error:
         raise DeviceError(
-            f"neuromorphic-drivers cannot be loaded: {first_line(error)}; install"
-            " it with: pip install neuromorphic-drivers"
+            f"neuromorphic-drivers cannot be loaded: {first_line(error)}; install it"
+            " with: pip install neuromorphic-drivers"
         ) from None
     return neuromorphic_drivers
 

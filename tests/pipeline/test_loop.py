@@ -20,7 +20,7 @@ from doubles import (
 from pipeline import loop, playback
 from pipeline.errors import DeviceError, RecordingError
 from pipeline.loop import drive_source, drive_transform
-from pipeline.messages import Clock, Message, Start, control
+from pipeline.messages import Clock, Message, Retime, Start, control
 from pipeline.playback import Playback
 from pipeline.report import StageReport
 from pipeline.stage import Account, Played
@@ -279,6 +279,19 @@ def test_latency_of_a_paced_source_counts_from_when_the_last_event_was_due(clock
     assert report.latency is not None
     assert (report.latency.count, report.latency.since) == (1, "event")
     assert report.latency.max_ms == 3.0
+
+
+def test_latency_of_a_source_that_was_paused_counts_by_its_new_clock(clock: Time) -> None:
+    begin = control(
+        Start(stream="cam", width=8, height=6, source="a test", clock=Clock(0, clock.now_ns, 1.0))
+    )
+    clock.now_ns += 60 * 10**9
+    paused = control(Retime(stream="cam", clock=Clock(4_000, clock.now_ns, 1.0)))
+    clock.now_ns += 2_000_000
+    made = predictions([5_000], last_event_us=4_000)
+    report = run(ListSink(), [begin, paused, made, end_stream()])
+    assert report.latency is not None
+    assert report.latency.max_ms == 2.0
 
 
 def test_latency_of_an_unpaced_source_counts_from_release(clock: Time) -> None:

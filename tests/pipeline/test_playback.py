@@ -40,7 +40,7 @@ def test_only_as_many_turns_leave_as_steps_were_told() -> None:
     told, third, fifth = Playback(), Event(), Event()
     sender = Watched({3: third.set, 5: fifth.set})
     told.step(3)
-    thread = Thread(target=play, args=(MANY, told, sender))
+    thread = Thread(target=play, args=(MANY, told, sender), daemon=True)
     thread.start()
     assert third.wait(10)
     told.step(2)
@@ -54,7 +54,7 @@ def test_what_is_resumed_plays_to_its_end() -> None:
     told, second = Playback(), Event()
     sender = Watched({2: second.set})
     told.step(2)
-    thread = Thread(target=play, args=(ITEMS, told, sender))
+    thread = Thread(target=play, args=(ITEMS, told, sender), daemon=True)
     thread.start()
     assert second.wait(10)
     assert len(sender.arrived) == 2
@@ -107,7 +107,8 @@ def test_a_pause_ends_a_wait_for_the_clock() -> None:
     pacer = Pacer(1.0, told)
     pacer.anchor(start(t_first_us=0))
     outcome: list[tuple[bool, bool]] = []
-    thread = Thread(target=lambda: outcome.append(pacer.wait(3_600_000_000, 0.0)))
+    due_us = 3_600_000_000
+    thread = Thread(target=lambda: outcome.append(pacer.wait(due_us, 0.0)), daemon=True)
     thread.start()
     told.step()
     thread.join(10)

@@ -83,6 +83,14 @@ def test_a_paused_run_can_be_stopped_and_is_drained(tmp_path: Path) -> None:
     assert [r.account.taken for r in outcome.reports if r.account is not None] == [100, 100]
 
 
+def test_what_was_set_when_the_file_was_read_holds_in_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(GRAPH.format(camera=""))
+    config = read_config(path, ["camera.events=250"])
+    outcome = run_pipeline(config, build_graph(config))
+    assert [r.account.taken for r in outcome.reports if r.account is not None] == [250, 250]
+
+
 def test_a_step_of_no_turns_is_refused() -> None:
     with pytest.raises(ValueError, match="turns must be >= 1, got 0"):
         Remote().step(0)

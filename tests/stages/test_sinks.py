@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from streams import through
@@ -100,6 +101,18 @@ def test_the_console_judges_predictions_by_their_labels(
     assert lines[1].endswith("roll ✗ wave")
     assert lines[2].endswith("clap"), "windows across the edge of a label are not judged"
     assert verdict.startswith("── 2 of 3 predictions right (66.7%)")
+
+
+def test_labels_of_a_recording_that_is_played_again_are_shifted_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = tmp_path / "some.aedat4"
+    write_labels(labels_path(recording), [Label(0, 50, 1)])
+    start, *rest = predictions([[0.0, 1.0, 0.0]])
+    assert isinstance(start.header, Start)
+    again = msgspec.structs.replace(start.header, source=str(recording), shift_us=100)
+    through([Console("show", ConsoleConfig(), [PORT])], [control(again), *rest])
+    assert "1 of 1 predictions right" in capsys.readouterr().out
 
 
 def test_labels_round_trip_and_broken_ones_are_named(tmp_path: Path) -> None:
