@@ -136,7 +136,7 @@ def test_ctrl_c_is_a_proper_end(tmp_path: Path) -> None:
         (["new.aedat4", "--compression", "x"], "record: stage.record.compression: must be one of"),
         (["new.aedat4", "--set", "source.nothing=1"], "record: stage.source.nothing: unknown key"),
         (["new.aedat4", "--from", "repla"], "no stage is called 'repla'; did you mean 'replay'?"),
-        (["new.aedat4", "--from", "console"], "record: stage.source.from: is missing"),
+        (["new.aedat4", "--from", "console"], "is no source; `pipeline stages` lists those"),
         (["new.aedat4", "--seconds", "0"], "--seconds: must be >= 0.001, got 0"),
         (["new.aedat4", "--seconds", "nan"], "--seconds: must be >= 0.001, got nan"),
         (["n" * 300 + ".es"], "cannot be written: File name too long"),

@@ -48,12 +48,16 @@ def record(
     from pipeline.config import parse_config
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
+    from pipeline.registry import load_stage
     from pipeline.runner import run_pipeline
+    from pipeline.stage import Source
 
     if seconds is not None and not seconds >= _SHORTEST_S:
         raise ConfigError(f"--seconds: must be >= {_SHORTEST_S:g}, got {seconds:g}")
     if seconds == math.inf:
         seconds = None
+    if not issubclass(load_stage(from_), Source):
+        raise ConfigError(f"--from: '{from_}' is no source; `pipeline stages` lists those that are")
     overrides = set_ or []
     if not any(override.startswith("record.if_exists=") for override in overrides):
         refuse_existing(target, replace)
