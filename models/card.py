@@ -34,7 +34,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         classes: Class names, in output order.
         sensor_size: (height, width) of the sensor that the frames came from, pixels.
         input_size: (height, width) of a frame, pixels.
-        window_us: Length of one time step, microseconds.
+        window_us: Length of one time step, microseconds; None where a step has no length in time.
         frame: What a frame holds, as the stages that make it call it: ``counts`` of events.
         steps: Steps that one prediction is the mean of.
         data: What it was trained on; says so when the data are simulated.
@@ -48,7 +48,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     classes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     sensor_size: _Size
     input_size: _Size
-    window_us: _Count
+    window_us: _Count | None
     steps: _Count
     data: str
     accuracy: str

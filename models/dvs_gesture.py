@@ -5,14 +5,13 @@ Source: the project's design text (Lynxi BIDL applications), shapes from LynxiTe
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.errors import ModelError
-from models.layers import Conv2dLif, FcLif
-from models.network import Network
-from models.neurons import LifParameters, Mode
+from models.layers import Conv2dLif, FcLif, StepNorm2d
+from models.network import Head, Network
+from models.neurons import Mode, Sharing
 
 __all__ = ["DvsGesture", "DvsGestureState"]
 
@@ -32,16 +31,9 @@ class DvsGestureState(NamedTuple):
 
 
 class DvsGesture(Network[DvsGestureState]):
-    """Gesture classifier of the design text.
+    """Gesture classifier of the design text; the options are those of `Network`.
 
-    Args:
-        classes: Number of classes.
-        steps: Steps that one prediction is the mean of; the network itself runs for any number.
-        input_channels: Channels of a frame (negative and positive events).
-        size: (height, width) of a frame, pixels.
-        mode: Output of every layer: spikes, or the rectified membrane.
-        lif: Leak, threshold and reset, the same in all layers: alpha, beta, theta,
-            v_0 as in `LifParameters`.
+    The last layer has one neuron a class, so ``head`` changes nothing.
 
     Raises:
         ModelError: An option is out of range.
@@ -50,14 +42,19 @@ class DvsGesture(Network[DvsGestureState]):
     name = "dvs_gesture"
     reference_names: ClassVar[Mapping[str, str]] = {
         "clif1.p0": "conv1.conv",
+        "clif1.lif": "conv1",
         "clif1.lif.norm": "conv1.norm",
         "clif2.p0": "conv2.conv",
+        "clif2.lif": "conv2",
         "clif2.lif.norm": "conv2.norm",
         "clif3.p0": "conv3.conv",
+        "clif3.lif": "conv3",
         "clif3.lif.norm": "conv3.norm",
         "flif1.p0": "fc1.fc",
+        "flif1.lif": "fc1",
         "flif1.lif.norm": "fc1.norm",
         "flif2.p0": "fc2.fc",
+        "flif2.lif": "fc2",
         "flif2.lif.norm": "fc2.norm",
         "norm": "norm",
     }
@@ -69,30 +66,30 @@ class DvsGesture(Network[DvsGestureState]):
         input_channels: int = 2,
         size: Sequence[int] = (40, 40),
         mode: Mode = "spike",
-        lif: Sequence[float] = (0.3, 0.0, 0.5, 0.0),
+        head: Head = "after_mean",
+        sharing: Sharing = "all",
+        lif: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        height, width = size
-        counts = {"classes": classes, "steps": steps, "input_channels": input_channels}
-        for option, value in {**counts, "height": height, "width": width}.items():
-            if value < 1:
-                raise ModelError(f"dvs_gesture: {option} must be at least 1, got {value}")
-        if mode not in ("spike", "analog"):
-            raise ModelError(f"dvs_gesture: mode must be 'spike' or 'analog', got {mode!r}")
-        self.options = {**counts, "size": [height, width], "mode": mode, "lif": list(lif)}
-        self.input_shape = (input_channels, height, width)
-        neurons = LifParameters(*lif)
-
-        self.norm = nn.BatchNorm2d(input_channels)
-        self.conv1 = Conv2dLif(input_channels, 64, 3, 2, 1, mode, neurons)
-        self.conv2 = Conv2dLif(64, 128, 3, 2, 1, mode, neurons)
-        self.conv3 = Conv2dLif(128, 256, 3, 2, 1, mode, neurons)
-        self._sizes = [(height, width)]
+        super().__init__(
+            classes=classes,
+            steps=steps,
+            input_channels=input_channels,
+            size=size,
+            mode=mode,
+            head=head,
+            sharing=sharing,
+            lif=lif,
+        )
+        self.norm = StepNorm2d(input_channels)
+        self.conv1 = Conv2dLif(input_channels, 64, 3, 2, 1, self.lif)
+        self.conv2 = Conv2dLif(64, 128, 3, 2, 1, self.lif)
+        self.conv3 = Conv2dLif(128, 256, 3, 2, 1, self.lif)
+        self._sizes = [self.input_shape[1:]]
         for layer in (self.conv1, self.conv2, self.conv3):
             self._sizes.append(layer.output_size(*self._sizes[-1]))
         rows, columns = self._sizes[-1]
-        self.fc1 = FcLif(256 * rows * columns, 256, mode, neurons)
-        self.fc2 = FcLif(256, classes, mode, neurons)
+        self.fc1 = FcLif(256 * rows * columns, 256, self.lif)
+        self.fc2 = FcLif(256, classes, self.lif)
 
     def initial_state(self, batch: int) -> DvsGestureState:
         """Return every membrane at rest, in the weights' dtype and on their device."""
@@ -104,11 +101,11 @@ class DvsGesture(Network[DvsGestureState]):
             self.fc2.initial_state(batch),
         )
 
-    def advance(self, x: Tensor, state: DvsGestureState) -> tuple[Tensor, DvsGestureState]:
-        """Advance one step: x (batch, channels, height, width) -> (batch, classes)."""
-        x, conv1 = self.conv1.step(self.norm(x), state.conv1)  # (batch, 64, 20, 20)
-        x, conv2 = self.conv2.step(x, state.conv2)  # (batch, 128, 10, 10)
-        x, conv3 = self.conv3.step(x, state.conv3)  # (batch, 256, 5, 5)
-        x, fc1 = self.fc1.step(x.flatten(1), state.fc1)  # flat order: channel, row, column
-        y, fc2 = self.fc2.step(x, state.fc2)
+    def run(self, x: Tensor, state: DvsGestureState) -> tuple[Tensor, DvsGestureState]:
+        """Advance over x (batch, time, channels, height, width) -> (batch, time, classes)."""
+        x, conv1 = self.conv1(self.norm(x), state.conv1)  # (batch, time, 64, 20, 20)
+        x, conv2 = self.conv2(x, state.conv2)  # (batch, time, 128, 10, 10)
+        x, conv3 = self.conv3(x, state.conv3)  # (batch, time, 256, 5, 5)
+        x, fc1 = self.fc1(x.flatten(2), state.fc1)  # flat order: channel, row, column
+        y, fc2 = self.fc2(x, state.fc2)
         return y, DvsGestureState(conv1, conv2, conv3, fc1, fc2)

@@ -6,36 +6,109 @@ out as a NamedTuple of tensors. With ``state = network.initial_state(batch)``:
 - reset is that same line;
 - a snapshot is ``[tensor.numpy().copy() for tensor in state]``;
 - a restore is ``type(state)(*map(torch.from_numpy, arrays))``.
+
+From frames to class scores::
+
+    frames --run--> features of each step --classify--> logits --scores--> class scores
+
+Between them time is taken together: the mean over the steps, or the last one (`Network.take`).
+With ``head = "after_mean"`` (the design text: SumLayer, then FcBlock) that comes before `classify`,
+with ``head = "per_step"`` (the reference code) after it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
+from models.layers import Normalise
+from models.neurons import Lif, Mode, Sharing
 
-__all__ = ["Network"]
+__all__ = ["Head", "Network"]
 
 State = TypeVar("State", bound="tuple[Tensor, ...]")
+Head: TypeAlias = Literal["after_mean", "per_step"]
 
 
 class Network(nn.Module, ABC, Generic[State]):
     """Base of the networks; `State` is the subclass's NamedTuple of membranes.
 
+    Args:
+        classes: Number of classes.
+        steps: Steps that one prediction is made of; the network itself runs for any number.
+        input_channels: Channels of a frame.
+        size: (height, width) of a frame, pixels.
+        mode: Output of the neurons: spikes, or the rectified membrane.
+        head: Whether the classifier comes after the mean over time, or before it, at each step.
+        sharing: Whether a layer shares its neurons' constants, or each channel has its own.
+        lif: Other options of the neurons, see `models.neurons.Lif`.
+        mean: Subtracted from each channel of a frame before anything else; None: nothing is.
+        std: What each channel is divided by then; None: 1.
+
     Attributes:
         name: Name in the registry, set by the subclass.
         options: The keyword arguments that build this network again, JSON values only.
         input_shape: (channels, height, width) of one step's input.
-        reference_names: Parameter name prefix in BIDL's checkpoints -> prefix here.
+        take: How the steps are taken together: their mean, or the last.
+        reference_names: Module name in the published checkpoints -> module name here.
     """
 
     name: ClassVar[str]
+    take: ClassVar[Literal["mean", "last"]] = "mean"
     reference_names: ClassVar[Mapping[str, str]] = {}
     options: dict[str, Any]
     input_shape: tuple[int, int, int]
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        steps: int,
+        input_channels: int,
+        size: Sequence[int],
+        mode: Mode,
+        head: Head,
+        sharing: Sharing,
+        lif: Mapping[str, Any] | None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        height, width = size
+        counts = {"classes": classes, "steps": steps, "input_channels": input_channels}
+        for option, value in {**counts, "height": height, "width": width}.items():
+            if value < 1:
+                raise ModelError(f"{self.name}: {option} must be at least 1, got {value}")
+        if head not in ("after_mean", "per_step"):
+            raise ModelError(f"{self.name}: head must be 'after_mean' or 'per_step', got {head!r}")
+        try:
+            self.lif = Lif(**{"mode": mode, "sharing": sharing, **(lif or {})})
+        except (ModelError, TypeError) as error:
+            raise ModelError(f"{self.name}: {error}") from None
+        self.head = head
+        self.input_shape = (input_channels, height, width)
+        self.options = {
+            **counts,
+            "size": [height, width],
+            "mode": mode,
+            "head": head,
+            "sharing": sharing,
+            "lif": dict(lif or {}),
+        }
+        self.normalise: nn.Module = nn.Identity()
+        if mean is not None or std is not None:
+            means = list(mean or [0.0] * input_channels)
+            stds = list(std or [1.0] * input_channels)
+            if {len(means), len(stds)} != {input_channels} or not all(stds):
+                raise ModelError(
+                    f"{self.name}: mean and std must have one value for each of {input_channels} "
+                    f"channels, std none of 0, got {means} and {stds}"
+                )
+            self.normalise = Normalise(means, stds)
+            self.options |= {"mean": means, "std": stds}
 
     @property
     def dtype(self) -> torch.dtype:
@@ -52,15 +125,25 @@ class Network(nn.Module, ABC, Generic[State]):
         """Return the state at the start of a recording: every membrane at rest."""
 
     @abstractmethod
-    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Advance one step; `x` is checked and of the weights' dtype already."""
+    def run(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance over x (batch, time, channels, height, width), one step or many at once.
 
-    def head(self, mean_features: Tensor) -> Tensor:
-        """Turn the time mean of the step outputs into class scores, (batch, classes).
+        `x` is checked, normalised and of the weights' dtype already.
 
-        The identity unless a network ends in fully connected layers after its SumLayer.
+        Returns:
+            The features of every step, (batch, time, features), and the state after the last.
         """
-        return mean_features
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Turn features (..., features) into logits (..., classes).
+
+        The identity where the last layer of neurons has one neuron a class.
+        """
+        return features
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Turn logits (..., classes) into the class scores that are shown; the same by default."""
+        return logits
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance one time step.
@@ -70,42 +153,66 @@ class Network(nn.Module, ABC, Generic[State]):
             state: State left by the step before. It is not written to.
 
         Returns:
-            The outputs, (batch, features), in the dtype of the weights, and the new state.
+            The outputs, (batch, features), or (batch, classes) with ``head = "per_step"``, in the
+            dtype of the weights, and the new state.
 
         Raises:
             ModelError: `x` has another shape than the network was built for.
         """
-        if tuple(x.shape[1:]) != self.input_shape:
-            raise ModelError(
-                f"{self.name} takes (batch, {', '.join(map(str, self.input_shape))}) a step, got "
-                f"{tuple(x.shape)}; bin the events to that size or build it with another `size`"
-            )
-        # Contiguous, so that a slice of a longer array gives the same bits as a lone frame.
-        x = x.to(self.device, self.dtype, memory_format=torch.contiguous_format)
-        return self.advance(x, state)
+        outputs, state = self._advance(self.admit(x.unsqueeze(1)), state)
+        return outputs.squeeze(1), state
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Advance over a stretch of time: a loop of `step`, to the bit.
+        """Advance over a stretch of time.
+
+        In evaluation it is a loop of `step`, to the bit. In training what has no memory runs over
+        all steps at once; the numbers are the same but for the order of sums.
 
         Args:
             x: Frames, (batch, time, channels, height, width), any real dtype.
             state: Where to start from; None starts a new recording.
 
         Returns:
-            The outputs of every step, (batch, time, features), and the state after the last.
-            The prediction is the argmax of ``head(outputs.mean(1))``.
+            The outputs of every step, (batch, time, features or classes), and the state after
+            the last. The prediction is the argmax of ``decide(outputs)``.
 
         Raises:
             ModelError: `x` has no step, or another shape than the network was built for.
         """
-        if x.ndim != 5 or x.shape[1] == 0:
-            raise ModelError(
-                f"{self.name} takes (batch, time, channels, height, width) with at least one "
-                f"step, got {tuple(x.shape)}; use `step` for a single frame"
-            )
+        x = self.admit(x)
         state = self.initial_state(len(x)) if state is None else state
+        if self.training:
+            return self._advance(x, state)
         outputs = []
-        for now in x.unbind(1):
-            y, state = self.step(now, state)
+        for now in torch.split(x, 1, 1):
+            # Contiguous, so that a slice of a longer array gives the same bits as a lone frame.
+            y, state = self._advance(now.contiguous(), state)
             outputs.append(y)
-        return torch.stack(outputs, 1), state
+        return torch.cat(outputs, 1), state
+
+    def decide(self, outputs: Tensor) -> Tensor:
+        """Take the outputs of a whole stretch, (batch, time, ...), to logits (batch, classes)."""
+        taken = outputs.mean(1) if self.take == "mean" else outputs[:, -1]
+        return taken if self.head == "per_step" else self.classify(taken)
+
+    def readout(self, taken: Tensor) -> Tensor:
+        """Take the mean (or the last) of the steps' outputs, (n, ...), to scores (n, classes)."""
+        return self.scores(taken if self.head == "per_step" else self.classify(taken))
+
+    def admit(self, x: Tensor) -> Tensor:
+        """Check frames (batch, time, ...) and bring them to the weights' device and dtype.
+
+        Raises:
+            ModelError: There is no step, or a frame has another shape than `input_shape`.
+        """
+        if x.ndim != 5 or x.shape[1] == 0 or tuple(x.shape[2:]) != self.input_shape:
+            raise ModelError(
+                f"{self.name} takes (batch, time, {', '.join(map(str, self.input_shape))}) with at "
+                f"least one step, got {tuple(x.shape)}; bin the events to that size, build it with "
+                "another `size`, or use `step` for a single frame"
+            )
+        return x.to(self.device, self.dtype, memory_format=torch.contiguous_format)
+
+    def _advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        features, state = self.run(self.normalise(x), state)
+        return (self.classify(features) if self.head == "per_step" else features), state

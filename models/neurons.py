@@ -1,11 +1,11 @@
 """The leaky integrate-and-fire neuron of Lynxi's BIDL framework, as a pure function.
 
-One time step, with input current ``x``, membrane ``v`` and the parameters of `LifParameters`::
+One time step, with input current ``x``, membrane ``v`` and the constants of `Lif`::
 
     v    = v + x                            integrate
     v    = norm(v)                          where the layer has one: BatchNorm on the *membrane*
     fire = 1 if v - theta > 0 else 0        strict: v == theta does not fire
-    y    = fire  or  relu(v)                spike mode, analog mode
+    y    = fire  or  activation(v)          spike mode, analog mode (`Lif.emit` names which v)
     v    = fire * v_0 + (1 - fire) * v      reset
     v    = alpha * v + beta                 leak
 
@@ -14,21 +14,36 @@ The state of a neuron is its membrane after the leak; a new recording starts fro
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["LifParameters", "Mode", "lif_step", "spike"]
+from models.choices import offer
+from models.errors import ModelError
+from models.surrogates import Surrogate, spike
 
-Mode = Literal["spike", "analog"]
+__all__ = ["Activation", "Constants", "Emit", "Lif", "Mode", "Sharing", "lif_step"]
+
+Mode: TypeAlias = Literal["spike", "analog"]
+Emit: TypeAlias = Literal["membrane", "distance", "reset", "leak"]
+Activation: TypeAlias = Literal["relu", "sigmoid", "tanh", "none"]
+Sharing: TypeAlias = Literal["all", "channel"]
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "none": lambda v: v,
+}
 
 
-class LifParameters(NamedTuple):
-    """Parameters of a layer of neurons, without unit (membrane scale).
+class Constants(NamedTuple):
+    """Leak, offset, threshold and reset of a layer, without unit (membrane scale).
 
-    A float is shared by the whole layer (BIDL's ``all_share``); a tensor must broadcast against
-    the membrane, e.g. (channels, 1, 1) for one value per channel, and may be learnable.
+    A float or a tensor of no axis is shared by the whole layer; another tensor must broadcast
+    against the membrane (batch, channels, ...): (channels,) or (channels, 1, 1).
     """
 
     alpha: float | Tensor = 0.3
@@ -37,61 +52,111 @@ class LifParameters(NamedTuple):
     v_0: float | Tensor = 0.0
 
 
-class _Spike(torch.autograd.Function):
-    """Heaviside step forward, rectangle of width 1 and height 1 backward."""
+@dataclass(frozen=True)
+class Lif:
+    """Which neurons a layer has; a JSON-ready description, no tensors.
 
-    @staticmethod
-    def forward(ctx: Any, distance: Tensor) -> Tensor:
-        """Fire where the distance is positive."""
-        ctx.save_for_backward(distance)
-        return (distance > 0).to(distance.dtype)
+    Attributes:
+        mode: What is put out: spikes (0 or 1), or the membrane through `activation`.
+        alpha: Leak: what is left of the membrane after a step.
+        beta: Added to the membrane after the leak.
+        theta: Threshold.
+        v_0: Membrane after a spike, before the leak.
+        sharing: ``all``: one value of each constant a layer; ``channel``: one a channel.
+        learnable: Whether the constants are trained.
+        surrogate: Gradient of the spike, see `models.surrogates`.
+        emit: Which membrane analog mode puts out: normalised (``membrane``), that minus theta
+            (``distance``), after reset, or after leak.
+        activation: What analog mode puts it through.
+        noise: In training, this share of the membrane's spread (standard deviation over the
+            axes behind the channel, per sample and channel) is added as Gaussian noise.
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Pass the gradient where the membrane is within 0.5 of the threshold."""
-        (distance,) = ctx.saved_tensors
-        passed: Tensor = gradients[0] * (distance.abs() < 0.5)
-        return passed
-
-
-def spike(distance: Tensor) -> Tensor:
-    """Fire strictly above the threshold.
-
-    Args:
-        distance: Membrane minus threshold, any shape, floating point.
-
-    Returns:
-        1 where ``distance > 0`` else 0, same shape and dtype. Its surrogate gradient is 1 where
-        ``|distance| < 0.5`` and 0 elsewhere (the rectangle of BIDL).
+    Raises:
+        ModelError: A value is none of the choices, or noise is negative.
     """
-    fired: Tensor = _Spike.apply(distance)  # type: ignore[no-untyped-call]
-    return fired
+
+    mode: Mode = "spike"
+    alpha: float = 0.3
+    beta: float = 0.0
+    theta: float = 0.5
+    v_0: float = 0.0
+    sharing: Sharing = "all"
+    learnable: bool = False
+    surrogate: Surrogate = "rectangle"
+    emit: Emit = "membrane"
+    activation: Activation = "relu"
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no neuron has."""
+        choices = {
+            "mode": Mode,
+            "sharing": Sharing,
+            "surrogate": Surrogate,
+            "emit": Emit,
+            "activation": Activation,
+        }
+        for option, kind in choices.items():
+            value = getattr(self, option)
+            if value not in get_args(kind):
+                raise ModelError(
+                    f"{option} must be one of the choices, got {value!r}; "
+                    f"{offer(str(value), get_args(kind))}"
+                )
+        if self.noise < 0:
+            raise ModelError(f"noise must be at least 0, got {self.noise}")
+
+    @property
+    def constants(self) -> Constants:
+        """The constants as floats."""
+        return Constants(self.alpha, self.beta, self.theta, self.v_0)
+
+    def but(self, **changes: Any) -> "Lif":
+        """Return the same neurons with some options changed."""
+        return replace(self, **changes)
 
 
 def lif_step(
     x: Tensor,
     v: Tensor,
-    parameters: LifParameters,
-    mode: Mode = "spike",
+    lif: Lif,
+    constants: Constants | None = None,
     norm: Callable[[Tensor], Tensor] | None = None,
+    training: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Advance a layer of neurons by one time step (equation above).
 
     Args:
-        x: Input current, (batch, ...), floating point.
+        x: Input current, (batch, channels, ...), floating point.
         v: Membrane left by the step before, same shape and dtype; zeros at the start.
-        parameters: Leak, threshold and reset.
-        mode: What is put out: spikes (0 or 1), or the rectified membrane.
+        lif: The kind of neuron.
+        constants: Leak, threshold and reset where they are tensors; None takes those of `lif`.
         norm: Normalisation of the membrane, or None.
+        training: Whether noise is added; drawn from torch's global generator.
 
     Returns:
         The output and the new membrane, both like `x`. No argument is written to.
     """
-    alpha, beta, theta, v_0 = parameters
+    alpha, beta, theta, v_0 = constants or lif.constants
     v = x + v
     if norm is not None:
         v = norm(v)
-    fire = spike(v - theta)
-    y = fire if mode == "spike" else torch.relu(v)
-    v = fire * v_0 + (1 - fire) * v
-    return y, alpha * v + beta
+    normalised = v
+    if training and lif.noise > 0:
+        v = v + _noise(v.detach(), lif.noise)
+    distance = v - theta
+    fire = spike(distance, lif.surrogate)
+    reset = fire * v_0 + (1 - fire) * v
+    leak = alpha * reset + beta
+    if lif.mode == "spike":
+        return fire, leak
+    emitted = {"membrane": normalised, "distance": distance, "reset": reset, "leak": leak}
+    return _ACTIVATIONS[lif.activation](emitted[lif.emit]), leak
+
+
+def _noise(v: Tensor, scale: float) -> Tensor:
+    """Return noise as wide as the membrane's spread over its spatial axes; none has no spread."""
+    axes = tuple(range(2, v.ndim))
+    if not axes:
+        return torch.zeros_like(v)
+    return torch.randn_like(v) * v.std(axes, keepdim=True) * scale

@@ -14,6 +14,7 @@ from torch import Tensor
 from models.card import ModelCard, read_card
 from models.errors import ModelError
 from models.network import Network
+from models.neurons import Constants
 
 __all__ = ["load", "restore", "save"]
 
@@ -38,7 +39,9 @@ def save(
     for name, tensor in network.state_dict().items():
         if name.endswith("num_batches_tracked"):  # only a cumulative average would read it
             continue
-        tensors[name] = tensor.detach().to("cpu", dtype).contiguous()
+        # Leak and threshold act on every step: rounding them would shift all membranes.
+        kept = torch.float32 if name.rpartition(".")[2] in Constants._fields else dtype
+        tensors[name] = tensor.detach().to("cpu", kept).contiguous()
         if not tensors[name].isfinite().all():
             raise ModelError(
                 f"{name} must be finite in {dtype} to be saved, its largest value is "
@@ -123,6 +126,7 @@ def _fill(network: Network[Any], tensors: Mapping[str, Tensor], origin: str) -> 
         if not name.endswith("num_batches_tracked")
     }
     given = {n: t for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
+    _fit_constants(network, wanted, given, origin)
     wrong = [f"{name} is missing" for name in wanted if name not in given]
     wrong += [f"{name} is unknown" for name in given if name not in wanted]
     wrong += [
@@ -139,6 +143,31 @@ def _fill(network: Network[Any], tensors: Mapping[str, Tensor], origin: str) -> 
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(given[name])
+
+
+def _fit_constants(
+    network: Network[Any], wanted: dict[str, Tensor], given: dict[str, Tensor], origin: str
+) -> None:
+    """Bring the neurons' constants of a checkpoint into this network's form.
+
+    BIDL keeps them in every checkpoint, with axes of length 1; here they are in a file only where
+    they were trained, otherwise the options tell them.
+    """
+    fixed = dict(network.named_buffers())
+    for name in [name for name in given if name.rpartition(".")[2] in Constants._fields]:
+        if name in wanted:
+            given[name] = given[name].reshape(wanted[name].shape)
+        elif name in fixed:
+            value = given.pop(name)
+            if not torch.allclose(value.to(fixed[name]), fixed[name]):
+                raise ModelError(
+                    f"{origin}: {name} must be what the options say, "
+                    f"{fixed[name].flatten().tolist()[:3]}, got {value.flatten().tolist()[:3]}; "
+                    "set it in the option `lif`, with learnable = true where it was trained"
+                )
+    for name, tensor in wanted.items():
+        if name.rpartition(".")[2] in Constants._fields:
+            given.setdefault(name, tensor)
 
 
 def _rename(network: Network[Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ def evaluate(
     with torch.inference_mode():
         for start in range(0, len(frames), batch):
             outputs, _ = network(torch.from_numpy(frames[start : start + batch]))
-            scores = network.head(outputs.mean(1))
+            scores = network.decide(outputs)
             predicted.append(scores.argmax(1).cpu().numpy())
     network.train(training)
     classes = scores.shape[1]
@@ -66,7 +66,7 @@ class FiringRates:
         self._counts: dict[str, int] = {}
 
     def add(self, layer: str, fired: Tensor) -> None:
-        """Count one step of a layer; `fired` is boolean."""
+        """Count the neurons of a layer in some steps; `fired` is boolean."""
         self._sums[layer] = self._sums.get(layer, 0.0) + float(fired.float().mean())
         self._counts[layer] = self._counts.get(layer, 0) + 1
 
@@ -95,11 +95,14 @@ def firing_rates(network: nn.Module) -> Iterator[FiringRates]:
         if isinstance(layer, LifLayer):
 
             def watch(
-                _: nn.Module, __: Any, membrane: Tensor, name: str = name, layer: LifLayer = layer
+                layer: nn.Module, _: Any, result: tuple[Tensor, Tensor], name: str = name
             ) -> None:
-                rates.add(name, membrane.detach() > layer.lif.theta)
+                assert isinstance(layer, LifLayer)
+                # A spike is a fired neuron; in analog mode, a membrane above the threshold is.
+                above = 0.0 if layer.lif.mode == "spike" else layer.theta
+                rates.add(name, result[0].detach() > above)
 
-            handles.append(layer.norm.register_forward_hook(watch))
+            handles.append(layer.register_forward_hook(watch))
     try:
         yield rates
     finally:

@@ -244,7 +244,7 @@ def _step(
     target = torch.from_numpy(labels).to(network.device)
     optimiser.zero_grad()
     outputs, _ = network(torch.from_numpy(frames))
-    scores = section.logit_scale * network.head(outputs.mean(1))
+    scores = section.logit_scale * network.decide(outputs)
     loss = nn.functional.cross_entropy(scores, target, label_smoothing=section.label_smoothing)
     if not loss.isfinite():
         raise ModelError("the loss is no longer finite; lower training.learning_rate")

@@ -58,11 +58,12 @@ class Snn(Transform[SnnConfig, SnnState]):
         card = self._card()
         height, width = card.input_size
         got = (frames.channels, frames.height, frames.width)
-        if None not in got and got != (2, height, width):
+        channels = card.options.get("input_channels", 2)
+        if None not in got and got != (channels, height, width):
             kind = "" if frames.frame == card.frame else f' with frame = "{card.frame}"'
             raise PortError(
                 "weights",
-                f"{self._name} takes frames of (2, {height}, {width}), its input gives {got};"
+                f"{self._name} takes frames of ({channels}, {height}, {width}), its input gives {got};"
                 f" bin to size = [{height}, {width}]{kind}",
             )
         if frames.frame != card.frame and self.config.mismatch == "refuse":
@@ -71,7 +72,11 @@ class Snn(Transform[SnnConfig, SnnState]):
                 f"{self._name} was trained on {card.frame}, its input gives {frames.frame}; set"
                 f' frame = "{card.frame}", or mismatch = "allow" to run it all the same',
             )
-        if frames.window_us != card.window_us and self.config.mismatch == "refuse":
+        if (
+            card.window_us is not None
+            and frames.window_us != card.window_us
+            and self.config.mismatch == "refuse"
+        ):
             if frames.window_us is None:
                 given = "bins by the count of events"
                 remedy = f"bin with time_bin and window_us = {card.window_us}"

@@ -45,7 +45,7 @@ def assert_golden(outputs: torch.Tensor) -> None:
     np.testing.assert_allclose(per_step, expected["last_steps_first_48"], rtol=0, atol=1e-9)
     np.testing.assert_allclose(mean.numpy(), expected["mean_over_steps"], rtol=0, atol=1e-9)
     np.testing.assert_allclose(
-        reference().head(mean).numpy(), expected["output"], rtol=0, atol=1e-9
+        reference().readout(mean).numpy(), expected["output"], rtol=0, atol=1e-9
     )
 
 
@@ -147,7 +147,7 @@ def test_dtype_on_the_wire_does_not_matter() -> None:
 @pytest.mark.parametrize("shape", [(1, 2, 40, 40), (1, 3, *SIZE), (1, 2, *SIZE[::-1])])
 def test_a_frame_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
     network = small()
-    with pytest.raises(models.ModelError, match=r"dvs_gesture takes \(batch, 2, 9, 13\) a step"):
+    with pytest.raises(models.ModelError, match=r"dvs_gesture takes \(batch, time, 2, 9, 13\)"):
         network.step(torch.zeros(shape), network.initial_state(1))
 
 

@@ -119,7 +119,7 @@ def test_the_other_options_run(tmp_path: Path) -> None:
 def test_dead_layers_are_warned_of(tmp_path: Path) -> None:
     few = moving_bars(4, 0, 1)
     dark = dataclasses.replace(few, frames=np.zeros_like(few.frames))
-    options = {"classes": 2, "size": [8, 8], "lif": [0.3, 0.0, 50.0, 0.0]}
+    options = {"classes": 2, "size": [8, 8], "lif": {"theta": 50.0}}
     plain = recipe(epochs=1)
     dead = plain.model_copy(
         update={"network": plain.network.model_copy(update={"options": options})}
@@ -160,19 +160,27 @@ class Brightest(Network[tuple[torch.Tensor, ...]]):
     """Answers with the brightest column."""
 
     name = "brightest"
-    input_shape = (1, 1, 3)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(
+            classes=3,
+            steps=2,
+            input_channels=1,
+            size=(1, 3),
+            mode="spike",
+            head="after_mean",
+            sharing="all",
+            lif=None,
+        )
         self.scale = torch.nn.Parameter(torch.ones(()))
 
     def initial_state(self, batch: int) -> tuple[torch.Tensor, ...]:
         return ()
 
-    def advance(
+    def run(
         self, x: torch.Tensor, state: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        return x.flatten(1) * self.scale, state
+        return x.flatten(2) * self.scale, state
 
 
 def test_rows_are_true_and_columns_are_predicted() -> None:
@@ -194,7 +202,7 @@ def test_firing_rates_see_steps_and_let_go() -> None:
         only.fc.weight.zero_()
         only.fc.bias.copy_(torch.tensor([1.0, 1, 1, 0]))
         with firing_rates(layer) as rates:
-            only.step(torch.zeros(1, 1), only.initial_state(1))
-        only.step(torch.zeros(1, 1), only.initial_state(1))
+            only(torch.zeros(1, 1, 1), only.initial_state(1))
+        only(torch.zeros(1, 1, 1), only.initial_state(1))
     assert rates.rates == {"only": 0.75}
-    assert not only.norm._forward_hooks
+    assert not only._forward_hooks
