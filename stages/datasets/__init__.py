@@ -1,1 +1,30 @@
-"""Labelled recordings on disk: how they are laid out, made, and turned into training data."""
+"""Labelled data sets on disk: how they are laid out, made, and turned into training data."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError
+from pipeline.registry import nearest
+
+if TYPE_CHECKING:
+    from stages.datasets.data_set import DataSet
+
+__all__ = ["DATA_SETS", "load_data_set"]
+
+DATA_SETS = {
+    "nmnist": "stages.datasets.nmnist:NMnist",
+}
+"""Name -> ``module:Class``. Only the set that a recipe names is imported."""
+
+
+def load_data_set(name: str) -> "type[DataSet]":
+    """Import the class of a data set.
+
+    Raises:
+        ConfigError: no data set has that name.
+    """
+    if name not in DATA_SETS:
+        raise ConfigError(f"data.set: no data set is called '{name}'{nearest(name, DATA_SETS)}")
+    module_name, _, class_name = DATA_SETS[name].partition(":")
+    found: type[DataSet] = getattr(import_module(module_name), class_name)
+    return found
