@@ -22,6 +22,7 @@ __all__ = ["NETWORKS", "ModelCard", "ModelError", "build", "from_reference", "lo
 
 NETWORKS = {
     "dvs_gesture": "models.dvs_gesture:DvsGesture",
+    "mnist_dvs": "models.mnist_dvs:MnistDvs",
 }
 """Name -> ``module:Class``; the only place that knows a network's file."""
 

@@ -85,7 +85,13 @@ class LifLayer(nn.Module):
 
     @property
     def constants(self) -> Constants:
-        """Leak, offset, threshold and reset, broadcasting against (batch, channels, ...)."""
+        """Leak, offset, threshold and reset, broadcasting against (batch, channels, ...).
+
+        Where nothing is learned they are the options' own numbers: a buffer made in float32 and
+        turned to float64 would keep float32's rounding.
+        """
+        if not self.lif.learnable:
+            return self.lif.constants
         return Constants(self.alpha, self.beta, self.theta, self.v_0)
 
     def current(self, x: Tensor) -> Tensor:
