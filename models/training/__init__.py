@@ -1,8 +1,9 @@
-"""Training: recipes, labelled frames, the loop, and how well it went. Loads torch."""
+"""Training: recipes, labelled examples, the loop, and how well it went.
 
-from models.training.data import LabelledFrames
-from models.training.metrics import evaluate
-from models.training.recipe import Recipe, load_recipe
-from models.training.trainer import TrainingResult, train
+What is here loads no torch; `models.training.trainer` does.
+"""
 
-__all__ = ["LabelledFrames", "Recipe", "TrainingResult", "evaluate", "load_recipe", "train"]
+from models.training.data import Examples, LabelledFrames
+from models.training.recipe import Recipe, load_recipe, read_recipe
+
+__all__ = ["Examples", "LabelledFrames", "Recipe", "load_recipe", "read_recipe"]

@@ -1,32 +1,76 @@
-"""Labelled frames in memory, cut into augmented batches."""
+"""What training learns from: labelled examples, each a stretch of frames."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
 
-__all__ = ["Augmentation", "LabelledFrames", "batches"]
+__all__ = ["Examples", "Frames", "LabelledFrames"]
 
-Frames = NDArray[np.unsignedinteger[Any]]
+Frames = NDArray[Any]
+"""(steps, channels, height, width) or a stack of those; integers or float32."""
+
+
+class Examples(Protocol):
+    """Labelled stretches of frames, wherever they lie, with what a model card must say of them.
+
+    Attributes:
+        labels: (n,), int64, index into `classes`.
+        groups: (n,), int64, whose they are (a person, a recording): no group may be in two parts.
+        classes: Class names.
+        sensor_size: (height, width) of what the frames were made from, pixels.
+        window_us: Length of a step, microseconds; None: a step has no length in time.
+        frame: What a frame holds: ``counts``, ``binary``, ``rgb``, ``tokens``, ...
+    """
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each example."""
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Whose each example is."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+
+    @property
+    def sensor_size(self) -> tuple[int, int]:
+        """(height, width), pixels."""
+
+    @property
+    def window_us(self) -> int | None:
+        """Length of a step, microseconds."""
+
+    @property
+    def frame(self) -> str:
+        """What a frame holds."""
+
+    def __len__(self) -> int:
+        """Return how many examples there are."""
+
+    def example(self, index: int, rng: np.random.Generator | None = None) -> Frames:
+        """Return one example.
+
+        Args:
+            index: Which, from 0.
+            rng: Where augmentation of the events themselves draws from; None: as recorded.
+
+        Returns:
+            (steps, channels, height, width), integers or float32; the caller may write to it.
+        """
 
 
 @dataclass(frozen=True)
 class LabelledFrames:
-    """Recordings as event counts, with what a model card must say of them.
+    """Examples that lie in memory; see `Examples`.
 
     Attributes:
-        frames: (recordings, steps, 2, height, width), uint8 or uint16, events per pixel and
-            step; channel 1 holds positive events.
-        labels: (recordings,), int64, index into `classes`.
-        groups: (recordings,), int64, who performed it: no group may be in two splits.
-        classes: Class names.
-        sensor_size: (height, width) of the sensor before binning, pixels.
-        window_us: Length of a step, microseconds.
-        frame: What a frame holds: ``counts`` of events, or ``binary``.
+        frames: (n, steps, channels, height, width), integers or float32.
 
     Raises:
         ModelError: The arrays do not fit each other.
@@ -37,21 +81,22 @@ class LabelledFrames:
     groups: NDArray[np.int64]
     classes: tuple[str, ...]
     sensor_size: tuple[int, int]
-    window_us: int
+    window_us: int | None
     frame: str = "counts"
 
     def __post_init__(self) -> None:
         """Check shapes, dtype and labels."""
-        if self.frames.ndim != 5 or self.frames.dtype.kind != "u":
+        good = self.frames.dtype.kind in "ui" or self.frames.dtype == np.float32
+        if self.frames.ndim != 5 or not good:
             raise ModelError(
-                "frames must be (recordings, steps, channels, height, width) of an unsigned "
-                f"integer dtype, got {self.frames.shape} of {self.frames.dtype}; bin them first"
+                "frames must be (examples, steps, channels, height, width) of integers or float32,"
+                f" got {self.frames.shape} of {self.frames.dtype}; bin or convert them first"
             )
         count = len(self.frames)
         if not count or self.labels.shape != (count,) or self.groups.shape != (count,):
             raise ModelError(
-                f"there must be one label and one group a recording, and one recording, got "
-                f"{count} recordings, {self.labels.shape} labels, {self.groups.shape} groups"
+                f"there must be one label and one group an example, and one example, got "
+                f"{count} examples, {self.labels.shape} labels, {self.groups.shape} groups"
             )
         if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
             raise ModelError(
@@ -59,55 +104,10 @@ class LabelledFrames:
                 f"{self.labels.max()}; give a name to every class"
             )
 
+    def __len__(self) -> int:
+        """Return how many examples there are."""
+        return len(self.frames)
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes that leave the class as it is (so no mirroring: left is not right).
-
-    Attributes:
-        crop_steps: Length of a random stretch of time; None takes all steps.
-        shift_px: Largest shift, up, down, left and right, each recording its own; zeros come in.
-        drop_probability: Each recording loses events with a probability drawn from 0 to this.
-    """
-
-    crop_steps: int | None = None
-    shift_px: int = 0
-    drop_probability: float = 0.0
-
-    def __call__(self, frames: Frames, rng: np.random.Generator) -> Frames:
-        """Return changed copies of frames (recordings, steps, channels, height, width)."""
-        steps = frames.shape[1]
-        length = min(self.crop_steps or steps, steps)
-        changed = np.zeros((len(frames), length, *frames.shape[2:]), frames.dtype)
-        for source, target in zip(frames, changed, strict=True):
-            start = int(rng.integers(0, steps - length + 1))
-            down, right = (int(rng.integers(-self.shift_px, self.shift_px + 1)) for _ in "yx")
-            target[..., _into(down), _into(right)] = source[
-                start : start + length, :, _into(-down), _into(-right)
-            ]
-            if self.drop_probability:
-                # Only where there are events: frames are mostly zeros.
-                busy = np.nonzero(target)
-                kept = 1 - self.drop_probability * rng.random()
-                target[busy] = rng.binomial(target[busy], kept)
-        return changed
-
-
-def _into(shift: int) -> slice:
-    """Where a shifted axis lands; of the negative shift, where it came from."""
-    return slice(shift, None) if shift > 0 else slice(None, shift or None)
-
-
-def batches(
-    data: LabelledFrames, size: int, augmentation: Augmentation, rng: np.random.Generator
-) -> Iterator[tuple[Frames, NDArray[np.int64]]]:
-    """Yield (frames, labels) of one epoch in random order.
-
-    Recordings left over from whole batches are not used, except when there is no whole batch:
-    a batch of one would give BatchNorm nothing to normalise by.
-    """
-    order = rng.permutation(len(data.labels))
-    whole = len(order) // size * size or len(order)
-    for start in range(0, whole, size):
-        chosen = order[start : start + size]
-        yield augmentation(data.frames[chosen], rng), data.labels[chosen]
+    def example(self, index: int, rng: np.random.Generator | None = None) -> Frames:
+        """Return a copy of one example; frames have no events left to augment."""
+        return self.frames[index].copy()
