@@ -18,13 +18,25 @@ if TYPE_CHECKING:
 
     from models.network import Network
 
-__all__ = ["NETWORKS", "ModelCard", "ModelError", "build", "from_reference", "load", "read_card"]
+__all__ = [
+    "NETWORKS",
+    "SCORES_ALREADY",
+    "ModelCard",
+    "ModelError",
+    "build",
+    "from_reference",
+    "load",
+    "read_card",
+]
 
 NETWORKS = {
     "dvs_gesture": "models.dvs_gesture:DvsGesture",
     "mnist_dvs": "models.mnist_dvs:MnistDvs",
 }
 """Name -> ``module:Class``; the only place that knows a network's file."""
+
+SCORES_ALREADY = frozenset({"dvs_gesture", "rgb_gesture"})
+"""Networks whose outputs' mean are the class scores: `Network.readout` has nothing to do."""
 
 
 def build(name: str, **options: Any) -> "Network[Any]":

@@ -5,9 +5,20 @@ with. ``None`` stands for what only the recording or the camera will tell.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, TypeAlias
 
-__all__ = ["EventsPort", "FramesPort", "OutputsPort", "Port", "PredictionsPort"]
+__all__ = [
+    "EVENT_FRAMES",
+    "EventsPort",
+    "FramesPort",
+    "OutputsPort",
+    "Port",
+    "PredictionsPort",
+]
+
+EVENT_FRAMES = ("counts", "binary", "signed", "voxel", "time_surface", "decay")
+"""What frames made of events may hold."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +37,11 @@ class EventsPort:
 
 @dataclass(frozen=True)
 class FramesPort:
-    """Frames made of events, (windows, channels, height, width).
+    """Frames, (windows, channels, height, width).
 
-    ``frame`` says what they hold, as the option of the stages that make them does. Windows of a
-    number of events have neither length nor step in time.
+    ``frame`` says what they hold, as the option of the stages that make them does: ``counts`` of
+    events, ``grey`` pictures, ``tokens``. Windows of a number of events, tokens and slices have
+    neither length nor step in time.
     """
 
     kind: ClassVar[str] = "frames"
@@ -45,25 +57,32 @@ class FramesPort:
         kind = "frames" if self.frame == "counts" else f"{self.frame} frames"
         shape = f"{kind} (n, {self.channels}, {height}, {width})"
         if self.window_us is None or self.step_us is None:
-            return f"{shape} by count of events"
+            return f"{shape} by count of events" if self.frame in EVENT_FRAMES else shape
         step = "" if self.step_us == self.window_us else f" every {self.step_us / 1000:g} ms"
         return f"{shape} of {self.window_us / 1000:g} ms{step}"
 
 
 @dataclass(frozen=True)
 class OutputsPort:
-    """The output of a network at each time step, (windows, features)."""
+    """The output of a network at each time step, (windows, features).
+
+    With a ``head`` these are features yet, and how many is known when the network is loaded.
+    """
 
     kind: ClassVar[str] = "outputs"
-    features: int
+    features: int | None
     classes: tuple[str, ...]
     window_us: int | None
     step_us: int | None
     trained_steps: int | None = None
     """Time steps over which the network was trained to be aggregated."""
+    head: Path | None = None
+    """Weights of the network that says how its outputs are taken together, and makes class scores
+    of what was taken; None where the mean of the outputs is that already."""
 
     def __str__(self) -> str:
-        return f"outputs (n, {self.features}), {len(self.classes)} classes"
+        features = "?" if self.features is None else self.features
+        return f"outputs (n, {features}), {len(self.classes)} classes"
 
 
 @dataclass(frozen=True)

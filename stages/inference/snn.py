@@ -17,7 +17,7 @@ import models
 from pipeline.config import FilePath
 from pipeline.errors import ConfigError, DeviceError, StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
-from pipeline.ports import FramesPort, OutputsPort
+from pipeline.ports import EVENT_FRAMES, FramesPort, OutputsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
 
 __all__ = ["Snn", "SnnConfig", "SnnState"]
@@ -56,50 +56,17 @@ class Snn(Transform[SnnConfig, SnnState]):
         (frames,) = self.inputs
         assert isinstance(frames, FramesPort)
         card = self._card()
-        height, width = card.input_size
-        got = (frames.channels, frames.height, frames.width)
-        channels = card.options.get("input_channels", 2)
-        if None not in got and got != (channels, height, width):
-            kind = "" if frames.frame == card.frame else f' with frame = "{card.frame}"'
-            raise PortError(
-                "weights",
-                f"{self._name} takes frames of ({channels}, {height}, {width}), its input gives {got};"
-                f" bin to size = [{height}, {width}]{kind}",
-            )
-        if frames.frame != card.frame and self.config.mismatch == "refuse":
-            raise PortError(
-                "weights",
-                f"{self._name} was trained on {card.frame}, its input gives {frames.frame}; set"
-                f' frame = "{card.frame}", or mismatch = "allow" to run it all the same',
-            )
-        if (
-            card.window_us is not None
-            and frames.window_us != card.window_us
-            and self.config.mismatch == "refuse"
-        ):
-            if frames.window_us is None:
-                given = "bins by the count of events"
-                remedy = f"bin with time_bin and window_us = {card.window_us}"
-            else:
-                given, remedy = f"{frames.window_us} µs", f"set window_us = {card.window_us}"
-            raise PortError(
-                "weights",
-                f"{self._name} was trained on bins of {card.window_us} µs, its input gives"
-                f' {given}; {remedy}, or mismatch = "allow" to run it all the same',
-            )
-        if frames.step_us != frames.window_us and self.config.mismatch == "refuse":
-            raise PortError(
-                "weights",
-                f"{self._name} was trained on windows that follow each other, its input gives one"
-                f" each {frames.step_us} µs; leave step_us out, or set"
-                ' mismatch = "allow" to run it all the same',
-            )
+        self._check_shape(frames, card)
+        if self.config.mismatch == "refuse":
+            self._check_kind(frames, card)
+        readout = card.network not in models.SCORES_ALREADY
         return OutputsPort(
-            features=len(card.classes),
+            features=None if readout else len(card.classes),
             classes=card.classes,
             window_us=frames.window_us,
             step_us=frames.step_us,
             trained_steps=card.steps,
+            head=self.config.weights if readout else None,
         )
 
     def open(self) -> None:
@@ -156,6 +123,52 @@ class Snn(Transform[SnnConfig, SnnState]):
     def account(self, state: SnnState) -> Account:
         """Return windows stepped through."""
         return Account.one_to_one(state.steps, "windows", "outputs")
+
+    def _check_shape(self, frames: FramesPort, card: models.ModelCard) -> None:
+        """Refuse frames of another shape; what is not known yet is checked in the run."""
+        height, width = card.input_size
+        takes = (card.options.get("input_channels", frames.channels), height, width)
+        got = (frames.channels, frames.height, frames.width)
+        if all(side in (None, wanted) for side, wanted in zip(got, takes, strict=True)):
+            return
+        verb = "bin" if card.frame in EVENT_FRAMES else "resize them"
+        kind = "" if frames.frame == card.frame else f' with frame = "{card.frame}"'
+        raise PortError(
+            "weights",
+            f"{self._name} takes frames of {takes}, its input gives {got};"
+            f" {verb} to size = [{height}, {width}]{kind}",
+        )
+
+    def _check_kind(self, frames: FramesPort, card: models.ModelCard) -> None:
+        """Refuse frames that hold something else, or are of another time, than in training."""
+        anyway = 'mismatch = "allow" to run it all the same'
+        if frames.frame != card.frame:
+            raise PortError(
+                "weights",
+                f"{self._name} was trained on {card.frame}, its input gives {frames.frame}; set"
+                f' frame = "{card.frame}", or {anyway}',
+            )
+        if card.window_us is None:
+            return
+        if frames.window_us is None:
+            raise PortError(
+                "weights",
+                f"{self._name} was trained on bins of {card.window_us} µs, its input gives bins by"
+                f" the count of events; bin with time_bin and window_us = {card.window_us}, or"
+                f" {anyway}",
+            )
+        if frames.window_us != card.window_us:
+            raise PortError(
+                "weights",
+                f"{self._name} was trained on bins of {card.window_us} µs, its input gives"
+                f" {frames.window_us} µs; set window_us = {card.window_us}, or {anyway}",
+            )
+        if frames.step_us != frames.window_us:
+            raise PortError(
+                "weights",
+                f"{self._name} was trained on windows that follow each other, its input gives one"
+                f" each {frames.step_us} µs; leave step_us out, or set {anyway}",
+            )
 
     @property
     def _name(self) -> str:
