@@ -31,7 +31,13 @@ __all__ = [
 
 NETWORKS = {
     "dvs_gesture": "models.dvs_gesture:DvsGesture",
+    "rgb_gesture": "models.rgb_gesture:RgbGesture",
     "mnist_dvs": "models.mnist_dvs:MnistDvs",
+    "cifar10_dvs": "models.cifar10_dvs:Cifar10Dvs",
+    "jester": "models.jester:Jester",
+    "imdb": "models.imdb:Imdb",
+    "luna16cls": "models.luna16cls:Luna16Cls",
+    "es_imagenet": "models.es_imagenet:EsImageNet",
 }
 """Name -> ``module:Class``; the only place that knows a network's file."""
 
@@ -66,15 +72,17 @@ def build(name: str, **options: Any) -> "Network[Any]":
     return network
 
 
-def from_reference(
-    name: str, state_dict: "Mapping[str, torch.Tensor]", **options: Any
-) -> "Network[Any]":
-    """Build a network and fill it from a checkpoint with BIDL's parameter names.
+def from_reference(name: str, state_dict: "Mapping[str, Any]", **options: Any) -> "Network[Any]":
+    """Build a network and fill it from a checkpoint with the published parameter names.
+
+    The checkpoints of mnist_dvs, cifar10_dvs and luna16cls were trained with the classifier at
+    each step: pass ``head="per_step"`` for the accuracy that was published for them.
 
     Args:
         name: A key of `NETWORKS`.
-        state_dict: Parameter name in BIDL -> tensor, all floating point, of one dtype; read it
-            with ``torch.load(path, weights_only=True)``, and cut off a training wrapper's prefix.
+        state_dict: Parameter name in BIDL or BICLab -> tensor, the floating ones of one dtype; or
+            the whole checkpoint that holds them under ``state_dict`` or ``model``. Prefixes of
+            parallel training are cut off. Read it with ``torch.load(path, weights_only=True)``.
         **options: The network's options.
 
     Returns:
@@ -83,13 +91,14 @@ def from_reference(
     Raises:
         ModelError: The name, an option or a parameter is unknown or does not fit.
     """
-    from models.weights import restore
+    from models.weights import restore, unwrap
 
-    dtypes = {tensor.dtype for tensor in state_dict.values() if tensor.is_floating_point()}
+    tensors = unwrap(state_dict, "the checkpoint")
+    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
     if len(dtypes) != 1:
         found = ", ".join(sorted(map(str, dtypes))) or "none"
         raise ModelError(f"{name}: a checkpoint must have one floating dtype, got {found}")
-    return restore(name, state_dict, "the checkpoint", dtypes.pop(), options)
+    return restore(name, tensors, "the checkpoint", dtypes.pop(), options)
 
 
 def load(

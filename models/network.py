@@ -134,6 +134,23 @@ class Network(nn.Module, ABC, Generic[State]):
             The features of every step, (batch, time, features), and the state after the last.
         """
 
+    @classmethod
+    def translate(cls, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+        """Give a published checkpoint's tensors the names they have here; other names are kept.
+
+        Args:
+            tensors: Name -> tensor, in the published names (without prefixes) or in these.
+            origin: Where they come from, for a message.
+
+        Raises:
+            ModelError: The checkpoint contradicts itself.
+        """
+        renamed = {}
+        for name, tensor in tensors.items():
+            prefix, _, last = name.rpartition(".")
+            renamed[f"{cls.reference_names.get(prefix, prefix)}.{last}"] = tensor
+        return renamed
+
     def classify(self, features: Tensor) -> Tensor:
         """Turn features (..., features) into logits (..., classes).
 

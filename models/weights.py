@@ -16,7 +16,12 @@ from models.errors import ModelError
 from models.network import Network
 from models.neurons import Constants
 
-__all__ = ["load", "restore", "save"]
+__all__ = ["load", "restore", "save", "unwrap"]
+
+_NESTS = ("state_dict", "model")
+"""Where training programs keep the parameters in a checkpoint."""
+_WRAPPERS = frozenset({"module", "_orig_mod", "backbone", "unit"})
+"""Parts of names that parallel training, compiling and BIDL's own wrappers add."""
 
 
 def save(
@@ -40,7 +45,8 @@ def save(
         if name.endswith("num_batches_tracked"):  # only a cumulative average would read it
             continue
         # Leak and threshold act on every step: rounding them would shift all membranes.
-        kept = torch.float32 if name.rpartition(".")[2] in Constants._fields else dtype
+        constant = name.rpartition(".")[2] in Constants._fields
+        kept = torch.promote_types(dtype, torch.float32) if constant else dtype
         tensors[name] = tensor.detach().to("cpu", kept).contiguous()
         if not tensors[name].isfinite().all():
             raise ModelError(
@@ -97,7 +103,7 @@ def restore(
 
     Args:
         name: A key of `models.NETWORKS`.
-        tensors: Parameter name -> tensor, in this network's names or in those of BIDL.
+        tensors: Parameter name -> tensor, in this network's names or in the published ones.
             BatchNorm's ``num_batches_tracked`` may be absent.
         origin: Where they come from, for the message.
         dtype: Type to compute in.
@@ -114,7 +120,7 @@ def restore(
 
     with torch.random.fork_rng():  # the weights drawn here are overwritten: draw in private
         network = build(name, **options).to(dtype)
-    _fill(network, _rename(network, tensors), origin)
+    _fill(network, network.translate(tensors, origin), origin)
     return network.eval().requires_grad_(False)
 
 
@@ -156,7 +162,8 @@ def _fit_constants(
     fixed = dict(network.named_buffers())
     for name in [name for name in given if name.rpartition(".")[2] in Constants._fields]:
         if name in wanted:
-            given[name] = given[name].reshape(wanted[name].shape)
+            if given[name].numel() == wanted[name].numel():
+                given[name] = given[name].reshape(wanted[name].shape)
         elif name in fixed:
             value = given.pop(name)
             if not torch.allclose(value.to(fixed[name]), fixed[name]):
@@ -170,10 +177,27 @@ def _fit_constants(
             given.setdefault(name, tensor)
 
 
-def _rename(network: Network[Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Translate parameter names of BIDL's; others are kept."""
-    renamed = {}
-    for name, tensor in tensors.items():
-        prefix, _, last = name.rpartition(".")
-        renamed[f"{network.reference_names.get(prefix, prefix)}.{last}"] = tensor
-    return renamed
+def unwrap(checkpoint: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
+    """Return the parameters of a training checkpoint, without the wrappers of its training.
+
+    BIDL saves a dictionary with ``state_dict``, BICLab one with ``model``; parallel training,
+    compiling, a classifier around the backbone and layers wrapped over time each add a part to the
+    names, which is cut off.
+
+    Raises:
+        ModelError: There are no tensors in it.
+    """
+    found: Any = checkpoint
+    for key in _NESTS:
+        if isinstance(found.get(key), Mapping):
+            found = found[key]
+    tensors = {}
+    for name, tensor in found.items():
+        if not isinstance(tensor, Tensor):
+            raise ModelError(
+                f"{origin}: must hold tensors by parameter name, or a dictionary of them under "
+                f"{' or '.join(_NESTS)}, but {name!r} is {type(tensor).__name__}"
+            )
+        parts = [part for part in str(name).split(".") if part not in _WRAPPERS]
+        tensors[".".join(parts)] = tensor
+    return tensors

@@ -1,0 +1,134 @@
+"""The CIFAR10-DVS network: five convolutions with LIF, each halved by a maximum, then two maps.
+
+Per step, (2, 128, 128) -> 2048 features; their mean over 10 steps of 5 ms goes through the
+classifier, or with ``head = "per_step"`` every step does, as in the reference code.
+Source: the project's design text (Lynxi BIDL applications), shapes from LynxiTech/BIDL
+(``applications/classification/dvs/cifar10dvs/vgg_cifar10dvs``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from models.errors import ModelError
+from models.layers import Conv2dLif, each_step
+from models.network import Head, Network
+from models.neurons import Mode, Sharing
+
+__all__ = ["Cifar10Dvs", "Cifar10DvsState"]
+
+
+class Cifar10DvsState(NamedTuple):
+    """Membranes, named by layer, batch first.
+
+    With the default options: conv1 (32, 64, 64), conv2 (64, 32, 32), conv3 (128, 16, 16),
+    conv4 (256, 8, 8), conv5 (512, 4, 4).
+    """
+
+    conv1: Tensor
+    conv2: Tensor
+    conv3: Tensor
+    conv4: Tensor
+    conv5: Tensor
+
+
+class Cifar10Dvs(Network[Cifar10DvsState]):
+    """Object classifier of the design text; the options are those of `Network`.
+
+    Raises:
+        ModelError: An option is out of range.
+    """
+
+    name = "cifar10_dvs"
+    reference_names: ClassVar[Mapping[str, str]] = {
+        "clif1.p0": "conv1.conv",
+        "clif1.lif": "conv1",
+        "clif1.lif.norm": "conv1.norm",
+        "clif2.p0": "conv2.conv",
+        "clif2.lif": "conv2",
+        "clif2.lif.norm": "conv2.norm",
+        "clif3.p0": "conv3.conv",
+        "clif3.lif": "conv3",
+        "clif3.lif.norm": "conv3.norm",
+        "clif4.p0": "conv4.conv",
+        "clif4.lif": "conv4",
+        "clif4.lif.norm": "conv4.norm",
+        "clif5.p0": "conv5.conv",
+        "clif5.lif": "conv5",
+        "clif5.lif.norm": "conv5.norm",
+        "head.0": "classifier.0",
+        "head.2": "classifier.2",
+    }
+
+    def __init__(
+        self,
+        classes: int = 10,
+        steps: int = 10,
+        input_channels: int = 2,
+        size: Sequence[int] = (128, 128),
+        mode: Mode = "analog",
+        head: Head = "after_mean",
+        sharing: Sharing = "all",
+        lif: Mapping[str, Any] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(
+            classes=classes,
+            steps=steps,
+            input_channels=input_channels,
+            size=size,
+            mode=mode,
+            head=head,
+            sharing=sharing,
+            lif=lif,
+            mean=mean,
+            std=std,
+        )
+        self.conv1 = Conv2dLif(input_channels, 32, 5, 2, 2, self.lif)
+        self.conv2 = Conv2dLif(32, 64, lif=self.lif)
+        self.conv3 = Conv2dLif(64, 128, lif=self.lif)
+        self.conv4 = Conv2dLif(128, 256, lif=self.lif)
+        self.conv5 = Conv2dLif(256, 512, lif=self.lif)
+        self.pool = nn.MaxPool2d(2)
+        self._sizes = [self.input_shape[1:]]
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
+            height, width = layer.output_size(*self._sizes[-1])
+            self._sizes.append((height // 2, width // 2))
+        rows, columns = self._sizes.pop()
+        if min(rows, columns) < 1:
+            raise ModelError(
+                f"{self.name}: size must be at least [63, 63], it is halved six times, "
+                f"got {self.options['size']}"
+            )
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * rows * columns, 512),
+            nn.ReLU(),
+            nn.Linear(512, classes),
+        )
+
+    def initial_state(self, batch: int) -> Cifar10DvsState:
+        """Return every membrane at rest, in the weights' dtype and on their device."""
+        return Cifar10DvsState(
+            self.conv1.initial_state(batch, *self._sizes[0]),
+            self.conv2.initial_state(batch, *self._sizes[1]),
+            self.conv3.initial_state(batch, *self._sizes[2]),
+            self.conv4.initial_state(batch, *self._sizes[3]),
+            self.conv5.initial_state(batch, *self._sizes[4]),
+        )
+
+    def run(self, x: Tensor, state: Cifar10DvsState) -> tuple[Tensor, Cifar10DvsState]:
+        """Advance over x (batch, time, channels, height, width) -> (batch, time, features)."""
+        x, conv1 = self.conv1(x, state.conv1)  # (batch, time, 32, 64, 64)
+        x, conv2 = self.conv2(each_step(self.pool, x), state.conv2)  # (batch, time, 64, 32, 32)
+        x, conv3 = self.conv3(each_step(self.pool, x), state.conv3)  # (batch, time, 128, 16, 16)
+        x, conv4 = self.conv4(each_step(self.pool, x), state.conv4)  # (batch, time, 256, 8, 8)
+        x, conv5 = self.conv5(each_step(self.pool, x), state.conv5)  # (batch, time, 512, 4, 4)
+        x = each_step(self.pool, x).flatten(2)  # (batch, time, 2048): channel, row, column
+        return x, Cifar10DvsState(conv1, conv2, conv3, conv4, conv5)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Map features (..., features) to logits (..., classes)."""
+        logits: Tensor = self.classifier(features)
+        return logits

@@ -1,0 +1,144 @@
+"""The IMDB network: one word a step, neurons that remember, and the last step alone decides.
+
+A step is a token id, (1, 1, 1): 0 pads a review at its beginning, 1 to 999 are the most frequent
+words, 1000 is any other. The pad has a vector of its own that is trained like a word's.
+The reference gives one logit z, for *positive*. Here the logits are (0, z), so that cross-entropy
+is the binary one, the argmax is the prediction, and the scores are (1 - p, p) with p = sigmoid(z).
+Source: the project's design text (Lynxi BIDL applications); LynxiTech/BIDL
+(``applications/classification/text/imdb``, ``datasets/pre_imdb.py``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import ModelError
+from models.layers import FcLif
+from models.network import Head, Network
+from models.neurons import Mode, Sharing
+
+__all__ = ["Imdb", "ImdbState"]
+
+
+class ImdbState(NamedTuple):
+    """Membranes, named by layer, batch first: fc1 (256)."""
+
+    fc1: Tensor
+
+
+class Imdb(Network[ImdbState]):
+    """Sentiment classifier of the design text: negative, positive.
+
+    Args:
+        vocabulary: Number of token ids, the pad and the unknown word among them.
+        classes: 2.
+        steps: Words of a review, pads among them.
+        input_channels: 1.
+        size: (1, 1): a token is one number.
+        mode: See `Network`, like the options that follow.
+        head: Changes nothing here: the last step alone is taken.
+        sharing: See `Network`.
+        lif: See `Network`.
+
+    Raises:
+        ModelError: An option is out of range.
+    """
+
+    name = "imdb"
+    take: ClassVar[Literal["mean", "last"]] = "last"
+    reference_names: ClassVar[Mapping[str, str]] = {
+        "lif.p0": "fc1.fc",
+        "lif.lif": "fc1",
+        "lif.lif.norm": "fc1.norm",
+        "fc": "fc2",
+    }
+
+    def __init__(
+        self,
+        classes: int = 2,
+        steps: int = 500,
+        input_channels: int = 1,
+        size: Sequence[int] = (1, 1),
+        mode: Mode = "analog",
+        head: Head = "after_mean",
+        sharing: Sharing = "all",
+        lif: Mapping[str, Any] | None = None,
+        vocabulary: int = 1001,
+    ) -> None:
+        super().__init__(
+            classes=classes,
+            steps=steps,
+            input_channels=input_channels,
+            size=size,
+            mode=mode,
+            head=head,
+            sharing=sharing,
+            lif=lif,
+        )
+        if (classes, self.input_shape) != (2, (1, 1, 1)):
+            raise ModelError(
+                f"{self.name}: a step is one token and a review is negative or positive: classes "
+                f"must be 2, input_channels 1 and size [1, 1], got {classes}, {input_channels} and "
+                f"{self.options['size']}"
+            )
+        if vocabulary < 1:
+            raise ModelError(f"{self.name}: vocabulary must be at least 1, got {vocabulary}")
+        self.options["vocabulary"] = vocabulary
+        self.embedding = nn.Embedding(vocabulary, 16)
+        self.fc1 = FcLif(16, 256, self.lif)
+        self.dropout = nn.Dropout(0.5)
+        self.fc2 = nn.Linear(256, 1)
+
+    @classmethod
+    def translate(cls, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+        """Leave out the second copy of the embedding, which the reference keeps for its chip."""
+        kept = dict(tensors)
+        copy, embedding = kept.pop("embedding_fc.weight", None), kept.get("embedding.weight")
+        if copy is not None and (embedding is None or not torch.equal(copy.T, embedding)):
+            raise ModelError(
+                f"{origin}: embedding_fc.weight must be the transpose of embedding.weight; "
+                "the checkpoint is damaged, or of another network"
+            )
+        return super().translate(kept, origin)
+
+    def initial_state(self, batch: int) -> ImdbState:
+        """Return every membrane at rest, in the weights' dtype and on their device."""
+        return ImdbState(self.fc1.initial_state(batch))
+
+    def admit(self, x: Tensor) -> Tensor:
+        """Check token ids, (batch, time) or (batch, time, 1, 1, 1), and make them int64.
+
+        Raises:
+            ModelError: There is no step, another shape, or an id that the vocabulary has not.
+        """
+        if x.ndim == 2:
+            x = x[..., None, None, None]
+        if x.ndim != 5 or x.shape[1] == 0 or tuple(x.shape[2:]) != self.input_shape:
+            raise ModelError(
+                f"{self.name} takes token ids of (batch, time) or (batch, time, 1, 1, 1) with at "
+                f"least one step, got {tuple(x.shape)}; use `step` for a single token"
+            )
+        ids = x.to(self.device, torch.int64)
+        last = self.embedding.num_embeddings - 1
+        if len(ids) and (ids.min() < 0 or ids.max() > last):
+            raise ModelError(
+                f"{self.name}: token ids must be 0 to {last}, got {int(ids.min())} to "
+                f"{int(ids.max())}; make them with the vocabulary that the network was trained with"
+            )
+        return ids
+
+    def run(self, x: Tensor, state: ImdbState) -> tuple[Tensor, ImdbState]:
+        """Advance over token ids (batch, time, 1, 1, 1) -> (batch, time, 256)."""
+        y, fc1 = self.fc1(self.embedding(x.flatten(1)), state.fc1)
+        return y, ImdbState(fc1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Map features (..., 256) to the logits (..., 2): 0 for negative, z for positive."""
+        z: Tensor = self.fc2(self.dropout(features))
+        return torch.cat([torch.zeros_like(z), z], -1)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Turn the logits into probabilities, (1 - p, p)."""
+        return logits.softmax(-1)

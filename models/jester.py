@@ -1,0 +1,58 @@
+"""The Jester network: residual LIF-18 over 16 frames of a video.
+
+A step is a picture, (3, 112, 112), blue, green, red. The published weights expect it less
+`MEAN_BGR` and divided by `STD_BGR`; given as the options `mean` and `std` they let the stream carry
+plain bytes. Left out, pictures are taken as they are.
+Source: the project's design text (Lynxi BIDL applications); LynxiTech/BIDL
+(``applications/classification/video/jester/resnetlif18_t16``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.network import Head
+from models.neurons import Mode, Sharing
+from models.residual_lif import ResidualLif
+
+__all__ = ["MEAN_BGR", "STD_BGR", "Jester"]
+
+MEAN_BGR = (118.656525, 111.0543, 106.928955)
+"""The mean of blue, green and red over the training videos, 0 to 255."""
+STD_BGR = (60.48212, 61.974182, 60.785057)
+"""Their standard deviation."""
+
+
+class Jester(ResidualLif):
+    """Hand gesture classifier of the design text; the options are those of `Network`.
+
+    Raises:
+        ModelError: An option is out of range.
+    """
+
+    name = "jester"
+
+    def __init__(
+        self,
+        classes: int = 27,
+        steps: int = 16,
+        input_channels: int = 3,
+        size: Sequence[int] = (112, 112),
+        mode: Mode = "spike",
+        head: Head = "after_mean",
+        sharing: Sharing = "all",
+        lif: Mapping[str, Any] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(
+            classes=classes,
+            steps=steps,
+            input_channels=input_channels,
+            size=size,
+            mode=mode,
+            head=head,
+            sharing=sharing,
+            lif=lif,
+            mean=mean,
+            std=std,
+        )
