@@ -1,0 +1,9 @@
+"""Simulated data sets: each is written in the layout of a real set, whose own reader then reads it.
+
+Nothing in them is a recording of the world, except the handwriting of the digits. They stand in for
+training where the real set cannot be had, and every tree says so in its ``simulated.json``.
+"""
+
+from stages.datasets.simulated.gestures import LIGHTS, SessionRequest, simulate_folder
+
+__all__ = ["LIGHTS", "SessionRequest", "simulate_folder"]
