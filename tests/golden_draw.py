@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -43,10 +44,20 @@ def parameters(network: str) -> dict[str, NDArray[np.float64]]:
     return {name: parameter(name, tuple(shape)) for name, shape in shapes.items()}
 
 
+def tensors(name: str) -> dict[str, torch.Tensor]:
+    """Draw all parameters of a golden file, as the checkpoint that a program would load."""
+    return {key: torch.from_numpy(array) for key, array in parameters(name).items()}
+
+
 def event_frames(network: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Draw a network's input: Poisson counts, 0.15 events a pixel and step."""
     counts = generator(f"{WORD}{network}/input").poisson(0.15, shape)
     return counts.astype(np.float64)
+
+
+def image_frames(network: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Draw a network's input: uniform numbers from 0 to 1."""
+    return generator(f"{WORD}{network}/input").random(shape)
 
 
 def golden(network: str) -> dict[str, NDArray[np.float64]]:
