@@ -14,6 +14,7 @@ __all__ = ["DATA_SETS", "load_data_set"]
 DATA_SETS = {
     "nmnist": "stages.datasets.nmnist:NMnist",
     "simulated_digits": "stages.datasets.simulated.digits:SimulatedDigits",
+    "simulated_rgb_gesture": "stages.datasets.simulated.rgb_gesture:SimulatedRgbGesture",
 }
 """Name -> ``module:Class``. Only the set that a recipe names is imported."""
 

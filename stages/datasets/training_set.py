@@ -1,116 +1,187 @@
-"""The training set that a recipe's ``[data]`` table asks for: made if need be, binned, cached."""
+"""The training set that a recipe asks for: made if need be, split, played, binned, cached."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
-from models.simulation import GESTURES
-from models.training import LabelledFrames, Recipe
-from pipeline.errors import ConfigError
-from stages.datasets.frames import input_ports, labelled_frames
-from stages.datasets.labels import labels_path, read_labels
-from stages.datasets.simulated import LIGHTS, SessionRequest, simulate_folder
+from models.training.recipe import Recipe
+from pipeline.config import validate
+from pipeline.errors import ConfigError, RecordingError
+from stages.datasets import load_data_set
+from stages.datasets.cache import digest, ensure, fingerprint
+from stages.datasets.data_set import DataSet, Item, Progress
+from stages.datasets.examples import (
+    CachedExamples,
+    EventExamples,
+    FrameExamples,
+    Prepared,
+    prepared,
+    write_cache,
+)
+from stages.datasets.split import PARTS, split
 
 __all__ = ["TrainingSet", "prepare"]
 
-Progress = Callable[[str, int, int], None]
+_ITEMS_A_JOB = 16
+_JOBS_AHEAD = 2
+"""For each process; more would only pile up in memory."""
 
 
 class TrainingSet(NamedTuple):
-    """Three parts that share no person."""
+    """Three parts; no group (person, recording) is in two of them."""
 
-    train: LabelledFrames
-    validation: LabelledFrames
-    test: LabelledFrames
+    train: CachedExamples
+    validation: CachedExamples
+    test: CachedExamples | None
+    """None where nothing is held out for it."""
+    parts: Path
+    """A JSON file that says which item is in which part."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the examples, such as how many had to be cut."""
+        parts = {"training": self.train, "validation": self.validation, "test": self.test}
+        return tuple(
+            f"{count} of {len(part)} {name} examples {what}"
+            for name, part in parts.items()
+            if part is not None
+            for what, count in part.notes.items()
+        )
 
 
 def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) -> TrainingSet:
-    """Return the recipe's data as frames.
+    """Return the recipe's data.
 
     Args:
-        recipe: its ``[data]``, ``[input]`` and ``[network]`` tables are used.
-        folder: recordings and frames are kept here, in folders named after what made them.
-        processes: how many recordings to simulate side by side.
+        recipe: its ``[data]``, ``[input]``, ``[augment]`` and ``[network]`` tables are used.
+        folder: below it lie the data sets, and in ``cache`` what was made of them.
+        processes: how many to work side by side.
         progress: called with what is being done, how many are done, and of how many.
 
     Raises:
-        ConfigError: the set is unknown, or the input stages do not fit.
-        RecordingError: a recording cannot be written or read.
+        ConfigError: the set is unknown or not there, its split is not possible, or the input
+            stages do not fit.
+        RecordingError: a recording cannot be read, or a file cannot be written.
+        StageError: an input stage failed.
     """
-    if recipe.data.set != "simulated_gestures":
-        raise ConfigError(
-            f"data.set: no data set is called '{recipe.data.set}'; known is simulated_gestures"
-        )
-    parts = _parts(recipe)
-    recordings = folder / f"gestures-simulated-{_hash(recipe.data.model_dump())}"
-    requests = [request for part in parts.values() for request in part]
-    for done, _ in enumerate(simulate_folder(requests, recordings, processes), start=1):
-        progress("simulating", done, len(requests))
-    return TrainingSet(
-        **{name: _frames(recipe, recordings, name, part, progress) for name, part in parts.items()}
-    )
-
-
-def _parts(recipe: Recipe) -> dict[str, list[SessionRequest]]:
-    """Deal out people: everybody is in one part only."""
+    steps = recipe.network.options.get("steps")
+    if not isinstance(steps, int) or steps < 1:
+        raise ConfigError(f"network.options.steps: must be given and at least 1, got {steps!r}")
+    data_set = _data_set(recipe, folder)
+    data_set.make(processes, progress)
+    items = data_set.items()
+    if not items:
+        raise ConfigError(f"data.set: {data_set.name} has no items in {data_set.folder}")
     data = recipe.data
-    parts: dict[str, list[SessionRequest]] = {}
-    first = 1
-    for name, people in (
-        ("train", data.people),
-        ("validation", data.validation_people),
-        ("test", data.test_people),
-    ):
-        parts[name] = [
-            SessionRequest(
-                person, data.seed, LIGHTS[person % len(LIGHTS)], data.seconds_per_gesture
-            )
-            for person in range(first, first + people)
-        ]
-        first += people
-    return parts
+    parts = split(items, data.validation, data.test, data.seed)
+    cache = folder / "cache"
+    record = cache / f"{data_set.name}-split-{digest(_split_request(recipe, items))}"
+    _write_parts(record / "parts.json", recipe, items, parts)
+    learnt = data_set.learn([items[index] for index in parts["train"]], record)
+    items = [item._replace(source={**item.source, **learnt}) for item in items]
+
+    changes, tables = recipe.augment.events, recipe.input.stage
+    as_events = any(changes.model_dump().values())
+    kind = "events" if as_events else "frames"
+    mark = fingerprint(items, tables, steps, kind)
+    path = cache / f"{data_set.name}-{kind}-{mark}.h5"
+
+    def write(file: Any) -> None:
+        work = _Work(tables, steps, as_events)
+        flow = _followed(work.all(items, processes), len(items), f"reading {data.set}", progress)
+        write_cache(file, len(items), steps, as_events, flow)
+
+    ensure(path, mark, write)
+    _, groups = np.unique([item.group for item in items], return_inverse=True)
+    labels = np.array([item.label for item in items], np.int64)
+
+    def part(name: str) -> CachedExamples:
+        indices = parts[name]
+        shared = (path, indices, labels[indices], groups[indices].astype(np.int64))
+        facts = (data_set.classes, steps, items[0], tables)
+        if as_events:
+            return EventExamples(*shared, *facts, changes)
+        return FrameExamples(*shared, *facts)
+
+    test = part("test") if parts["test"] else None
+    return TrainingSet(part("train"), part("validation"), test, record / "parts.json")
 
 
-def _frames(
-    recipe: Recipe,
-    recordings: Path,
-    name: str,
-    requests: Sequence[SessionRequest],
-    progress: Progress,
-) -> LabelledFrames:
-    steps = int(recipe.network.options.get("steps", 60))
-    cache = recordings / f"{name}-{_hash([recipe.input.model_dump(), steps])}.npz"
-    if not cache.exists():
-        frames, labels, groups = [], [], []
-        for done, request in enumerate(requests, start=1):
-            path = recordings / request.file_name
-            stretches = read_labels(labels_path(path))
-            array = labelled_frames(path, stretches, recipe.input.stage, steps)
-            frames.append(array)
-            labels += [one.class_index for one in stretches]
-            groups += [request.person] * len(stretches)
-            progress(f"binning for {name}", done, len(requests))
-        np.savez(cache, frames=np.concatenate(frames), labels=labels, groups=groups)
-    source, port = input_ports(recordings / requests[0].file_name, recipe.input.stage)
-    if port.window_us is None:
-        raise ConfigError("input.stage: must bin by time, a network's step has a length")
-    if port.step_us != port.window_us:
-        raise ConfigError("input.stage: windows must follow each other, leave step_us out")
-    with np.load(cache) as kept:
-        return LabelledFrames(
-            frames=kept["frames"],
-            labels=kept["labels"].astype(np.int64),
-            groups=kept["groups"].astype(np.int64),
-            classes=GESTURES,
-            sensor_size=(source.height or 0, source.width or 0),
-            window_us=port.window_us,
-            frame=port.frame,
-        )
+def _data_set(recipe: Recipe, folder: Path) -> DataSet:
+    kind = load_data_set(recipe.data.set)
+    options = validate(kind.Options, recipe.data.model_extra or {}, "data", None)
+    return kind(folder / (recipe.data.path or recipe.data.set), options)
 
 
-def _hash(value: Any) -> str:
-    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:12]
+def _split_request(recipe: Recipe, items: Sequence[Item]) -> list[Any]:
+    data = recipe.data
+    dealt = [(item.key, item.label, item.group, item.part) for item in items]
+    return [data.seed, data.validation, data.test, dealt]
+
+
+def _write_parts(
+    path: Path, recipe: Recipe, items: Sequence[Item], parts: dict[str, list[int]]
+) -> None:
+    data = recipe.data
+    asked = {"set": data.set, "seed": data.seed, "validation": data.validation, "test": data.test}
+    dealt = {name: [items[index].key for index in parts[name]] for name in PARTS}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps({**asked, **dealt}, indent=1) + "\n", "utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise RecordingError(
+            f"{path}: cannot be written: {error.strerror}; check the path and its permissions"
+        ) from None
+
+
+def _followed(
+    flow: Iterator[Prepared], count: int, what: str, progress: Progress
+) -> Iterator[Prepared]:
+    for done, one in enumerate(flow, start=1):
+        yield one
+        progress(what, done, count)
+
+
+class _Work(NamedTuple):
+    """How items are prepared; goes to other processes."""
+
+    tables: list[dict[str, Any]]
+    steps: int
+    as_events: bool
+
+    def all(self, items: Sequence[Item], processes: int) -> Iterator[Prepared]:
+        """Prepare items side by side; in what order does not matter."""
+        jobs = _jobs(items)
+        if processes <= 1 or len(jobs) <= 1:
+            yield from prepared([one for job in jobs for one in job], *self)
+            return
+        with ProcessPoolExecutor(min(processes, len(jobs))) as pool:
+            waiting: list[Future[list[Prepared]]] = []
+            for job in jobs:
+                waiting.append(pool.submit(self.one, job))
+                if len(waiting) > _JOBS_AHEAD * processes:
+                    yield from waiting.pop(0).result()
+            for future in waiting:
+                yield from future.result()
+
+    def one(self, job: list[tuple[int, Item]]) -> list[Prepared]:
+        """Do one job."""
+        return list(prepared(job, *self))
+
+
+def _jobs(items: Sequence[Item]) -> list[list[tuple[int, Item]]]:
+    """Deal out items, with their indices; those that share a source stay together."""
+    jobs: list[list[tuple[int, Item]]] = [[]]
+    numbered = enumerate(items)
+    for _, sharing in groupby(numbered, key=lambda one: one[1].source):
+        if len(jobs[-1]) >= _ITEMS_A_JOB:
+            jobs.append([])
+        jobs[-1] += sharing
+    return jobs
