@@ -131,12 +131,14 @@ class Snn(Transform[SnnConfig, SnnState]):
         got = (frames.channels, frames.height, frames.width)
         if all(side in (None, wanted) for side, wanted in zip(got, takes, strict=True)):
             return
-        verb = "bin" if card.frame in EVENT_FRAMES else "resize them"
-        kind = "" if frames.frame == card.frame else f' with frame = "{card.frame}"'
+        remedy = f"bin to size = [{height}, {width}]"
+        if card.frame not in EVENT_FRAMES:
+            remedy = f"give it {takes[0]} channels and size = [{height}, {width}]"
+        elif frames.frame != card.frame:
+            remedy += f' with frame = "{card.frame}"'
         raise PortError(
             "weights",
-            f"{self._name} takes frames of {takes}, its input gives {got};"
-            f" {verb} to size = [{height}, {width}]{kind}",
+            f"{self._name} takes frames of {takes}, its input gives {got}; {remedy}",
         )
 
     def _check_kind(self, frames: FramesPort, card: models.ModelCard) -> None:

@@ -1,17 +1,25 @@
 """Aggregation: many steps become one prediction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from streams import account, rows, through
+from weights import random_weights
 
+import models
+from models.network import Network
+from pipeline.errors import ConfigError
 from pipeline.messages import (
     EndRecording,
+    Frames,
     Message,
     Outputs,
     Predictions,
@@ -22,9 +30,10 @@ from pipeline.messages import (
     control,
     data,
 )
-from pipeline.ports import OutputsPort
+from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import PortError
 from stages.aggregation.aggregate import Aggregate, AggregateConfig, AggregateState
+from stages.inference.snn import Snn, SnnConfig
 
 PORT = OutputsPort(features=3, classes=("a", "b", "c"), window_us=10, step_us=10, trained_steps=4)
 
@@ -33,16 +42,38 @@ def aggregate(**options: Any) -> Aggregate:
     return Aggregate("mean", AggregateConfig(**options), [PORT])
 
 
-def outputs(values: NDArray[np.float32], cuts: list[int] = []) -> Iterator[Message]:  # noqa: B006
+def outputs(
+    values: NDArray[np.float32],
+    cuts: Sequence[int] = (),
+    partial: bool = False,
+) -> Iterator[Message]:
+    """Outputs of windows of 10 µs; ``partial``: the end of the recording closed the last one."""
     yield control(Start(stream="cam", width=8, height=6, source="test"))
     first = 0
     for part in np.split(values, sorted(min(cut, len(values)) for cut in cuts)):
-        windows = Windows(
-            first, first * 10, 10, 10, tuple((first + k) * 10 + 5 for k in range(len(part)))
-        )
+        last_us = tuple((first + k) * 10 + 5 for k in range(len(part)))
+        ends = partial and first + len(part) == len(values)
+        windows = Windows(first, first * 10, 10, 10, last_us, ends)
         yield data(Outputs, part, stream="cam", t_first_us=0, t_last_us=0, windows=windows)
         first += len(part)
     yield control(EndRecording(stream="cam"))
+
+
+def framed(frames: NDArray[np.uint8], cuts: Sequence[int] = ()) -> Iterator[Message]:
+    """Frames of windows without time."""
+    yield control(Start(stream="cam", width=8, height=8, source="test"))
+    first = 0
+    for part in np.split(frames, sorted(cuts)):
+        windows = Windows(first, 0, 0, 0, (None,) * len(part), False, ((0, 0),) * len(part))
+        yield data(Frames, part, stream="cam", t_first_us=0, t_last_us=0, windows=windows)
+        first += len(part)
+    yield control(EndRecording(stream="cam"))
+
+
+def network_class(place: str) -> type[Network[Any]]:
+    module, _, name = place.partition(":")
+    found: type[Network[Any]] = getattr(import_module(module), name)
+    return found
 
 
 def values(count: int) -> NDArray[np.float32]:
@@ -91,17 +122,82 @@ def test_last_takes_the_last_of_each_group() -> None:
     np.testing.assert_array_equal(rows(through([aggregate(take="last")], outputs(x))), x[[3, 7]])
 
 
-@pytest.mark.parametrize("take", ["mean", "last"])
+def test_a_recording_makes_one_prediction_at_its_end() -> None:
+    x = values(9)
+    out = through([aggregate(over="recording")], outputs(x, partial=True))
+    assert rows(out).tobytes() == x.mean(0, dtype=np.float64).astype(np.float32)[None].tobytes()
+    # It is whole: that the last window was closed by the end of the recording does not matter.
+    assert spans(out) == [Span(8, 0, 90, 9, 85)]
+    assert [type(m.header).__name__ for m in out] == ["Start", "Predictions", "EndRecording"]
+
+
+def test_a_recording_with_fewer_steps_than_trained_gets_its_prediction_marked() -> None:
+    assert spans(through([aggregate(over="recording")], outputs(values(3)))) == [
+        Span(2, 0, 30, 3, 25, partial=True)
+    ]
+    assert spans(through([aggregate(over="recording")], outputs(values(0)))) == []
+
+
+def test_of_a_recording_the_first_steps_may_be_taken_alone() -> None:
+    x = values(6)
+    stage = aggregate(over="recording", steps=4)
+    out = through([stage], outputs(x, [3], partial=True))
+    np.testing.assert_allclose(rows(out), [x[:4].mean(0)], rtol=1e-6)
+    assert spans(out) == [Span(3, 0, 40, 4, 35)]
+    result = account(stage, list(outputs(x)))
+    assert (result.taken, result.used, result.refused) == (6, 4, {"in no prediction": 2})
+
+
+def test_a_vote_is_shared_by_equal_scores() -> None:
+    x = np.array([[0, 1, 0], [0, 1, 1], [0, 0, 0], [2, 1, 0]], np.float32)
+    out = through([aggregate(take="vote")], outputs(x))
+    third = 1 / 3
+    np.testing.assert_allclose(rows(out), [[(1 + third) / 4, (1.5 + third) / 4, (0.5 + third) / 4]])
+
+
+@pytest.mark.parametrize("over", ["tumbling", "sliding", "running", "recording"])
+@pytest.mark.parametrize("fading", [{"decay": 0.5}, {"time_constant_us": 15}])
+def test_older_outputs_fade(over: str, fading: dict[str, Any]) -> None:
+    x = values(4).astype(np.float64)
+    out = through([aggregate(over=over, take="exponential", **fading)], outputs(values(4)))
+    each = fading.get("decay") or np.exp(-10 / 15)
+    weights = each ** np.array([3, 2, 1, 0])
+    expected = (weights[:, None] * x).sum(0) / weights.sum()
+    np.testing.assert_allclose(rows(out)[-1], expected, rtol=1e-6)
+
+
+def test_what_does_not_fade_is_a_mean() -> None:
+    x = values(12)
+    faded = aggregate(over="sliding", take="exponential", decay=1)
+    np.testing.assert_allclose(
+        rows(through([faded], outputs(x))), rows(through([aggregate(over="sliding")], outputs(x)))
+    )
+
+
+TAKES: list[dict[str, Any]] = [
+    {"take": "mean"},
+    {"take": "last"},
+    {"take": "vote"},
+    {"take": "exponential", "decay": 0.9},
+    {"take": "exponential", "time_constant_us": 30},
+]
+
+
+@pytest.mark.parametrize("take", TAKES, ids=lambda take: "-".join(map(str, take.values())))
+@settings(max_examples=60)
 @given(
     count=st.integers(0, 40),
     where=st.lists(st.integers(0, 40), max_size=6),
-    over=st.sampled_from(["tumbling", "sliding", "running"]),
+    over=st.sampled_from(["tumbling", "sliding", "running", "recording"]),
     every=st.integers(1, 9),
+    first=st.booleans(),
 )
 def test_cuts_never_change_a_bit_and_the_account_balances(
-    take: str, count: int, where: list[int], over: str, every: int
+    take: dict[str, Any], count: int, where: list[int], over: str, every: int, first: bool
 ) -> None:
-    options = {"over": over, "take": take} | ({"every": every} if over != "tumbling" else {})
+    options = {"over": over, **take}
+    options |= {"every": every} if over in ("sliding", "running") else {}
+    options |= {"steps": 4} if over == "recording" and first else {}
     x = values(count)
     whole = through([aggregate(**options)], outputs(x))
     cut = through([aggregate(**options)], outputs(x, where))
@@ -180,9 +276,98 @@ def test_after_a_reset_the_ring_begins_anew() -> None:
     assert [(s.t_start_us, s.t_end_us) for s in spans(out)] == [(0, 40), (60, 100)]
 
 
+def test_a_reset_within_a_recording_leaves_what_comes_behind_it() -> None:
+    x = values(9)
+    start, first, second, end = outputs(x, [3])
+    stage = aggregate(over="recording")
+    messages = [start, first, control(Reset(stream="cam")), second, end]
+    np.testing.assert_allclose(rows(through([stage], messages)), [x[3:].mean(0)], rtol=1e-6)
+    result = account(stage, messages)
+    assert (result.used, result.refused, result.due) == (6, {"in no prediction": 3}, 1)
+
+
+def test_networks_whose_outputs_are_scores_are_known_without_loading_them() -> None:
+    for name, place in models.NETWORKS.items():
+        network = network_class(place)
+        plain = network.classify is Network.classify and network.scores is Network.scores
+        assert plain == (name in models.SCORES_ALREADY), name
+
+
+@pytest.mark.parametrize("head", ["after_mean", "per_step"])
+@pytest.mark.parametrize(
+    ("network", "size", "channels"), [("mnist_dvs", (8, 8), 2), ("imdb", (1, 1), 1)]
+)
+@settings(max_examples=6)
+@given(where=st.lists(st.integers(0, 6), max_size=3))
+def test_a_stream_decides_as_the_network_itself_does(
+    head: str,
+    network: str,
+    size: tuple[int, int],
+    channels: int,
+    where: list[int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"{network}-{head}.safetensors"
+    if not path.exists():
+        random_weights(
+            path, None, size, network, classes=("no", "yes"), head=head, steps=6, mode="analog"
+        )
+    frames = np.random.default_rng(0).integers(0, 9, (6, channels, *size), dtype=np.uint8)
+    snn = Snn("net", SnnConfig(weights=path), [FramesPort(channels, *size, None, None)])
+    stages = [snn, Aggregate("mean", AggregateConfig(over="recording"), [snn.port()])]
+    streamed = rows(through(stages, framed(frames, where)))
+    loaded = models.load(path)
+    with torch.inference_mode():
+        steps, _ = loaded(torch.from_numpy(frames)[None])
+        own = loaded.scores(loaded.decide(steps))
+        taken = steps.double().mean(1).float() if loaded.take == "mean" else steps[:, -1]
+        assert streamed.tobytes() == loaded.readout(taken).numpy().tobytes()
+    np.testing.assert_allclose(streamed, own.numpy(), rtol=1e-5, atol=1e-6)
+    assert streamed.std() > 0
+
+
+def test_votes_are_of_the_classes_that_each_step_alone_would_be(tmp_path: Path) -> None:
+    path = random_weights(
+        tmp_path / "a.safetensors", None, (8, 8), "mnist_dvs", classes=("a", "b"), steps=6
+    )
+    frames = np.random.default_rng(1).integers(0, 9, (6, 2, 8, 8), dtype=np.uint8)
+    snn = Snn("net", SnnConfig(weights=path), [FramesPort(2, 8, 8, None, None)])
+    stages = [snn, Aggregate("vote", AggregateConfig(take="vote"), [snn.port()])]
+    (shares,) = rows(through(stages, framed(frames)))
+    loaded = models.load(path)
+    with torch.inference_mode():
+        steps, _ = loaded(torch.from_numpy(frames)[None])
+        winners = loaded.classify(steps[0]).argmax(1).tolist()
+    assert shares.tolist() == pytest.approx([winners.count(k) / 6 for k in range(2)])
+
+
+def test_weights_that_go_between_check_and_run_are_named(tmp_path: Path) -> None:
+    port = OutputsPort(None, ("a", "b"), None, None, 4, head=tmp_path / "gone.safetensors")
+    with pytest.raises(ConfigError, match=r"gone.safetensors: cannot be read"):
+        Aggregate("mean", AggregateConfig(), [port]).open()
+
+
 @pytest.mark.parametrize(
     ("options", "key", "text"),
     [
+        (
+            {"over": "recording", "steps": 5},
+            "steps",
+            "was trained to be aggregated over 4 steps, got 5",
+        ),
+        ({"over": "recording", "every": 2}, "every", 'no meaning with over = "recording", got 2'),
+        ({"decay": 0.5}, "decay", 'has no meaning without take = "exponential", got 0.5'),
+        (
+            {"time_constant_us": 9, "take": "mean"},
+            "time_constant_us",
+            'has no meaning without take = "exponential", got 9',
+        ),
+        ({"take": "exponential"}, "take", "needs one of decay and time_constant_us, and not both"),
+        (
+            {"take": "exponential", "decay": 0.5, "time_constant_us": 9},
+            "take",
+            "needs one of decay and time_constant_us, and not both",
+        ),
         ({"steps": 5}, "steps", "was trained to be aggregated over 4 steps, got 5"),
         ({"over": "running", "steps": 4}, "steps", 'no meaning with over = "running", got 4'),
         ({"every": 2}, "every", 'no meaning with over = "tumbling", got 2'),

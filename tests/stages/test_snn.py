@@ -46,7 +46,7 @@ def frames(seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).poisson(0.3, (STEPS, 2, 40, 40)).astype(np.uint8)
 
 
-def messages(array: NDArray[np.uint8], where: list[int]) -> Iterator[Message]:
+def messages(array: NDArray[Any], where: list[int]) -> Iterator[Message]:
     first = 0
     for part in np.split(array, sorted(where)):
         windows = Windows(first, first * 25_000, 25_000, 25_000, (None,) * len(part))
@@ -54,13 +54,13 @@ def messages(array: NDArray[np.uint8], where: list[int]) -> Iterator[Message]:
         first += len(part)
 
 
-def recording(array: NDArray[np.uint8], where: list[int]) -> Iterator[Message]:
+def recording(array: NDArray[Any], where: list[int]) -> Iterator[Message]:
     yield control(Start(stream="cam", width=128, height=128, source="test"))
     yield from messages(array, where)
     yield control(EndRecording(stream="cam"))
 
 
-def forward(path: Path, array: NDArray[np.uint8]) -> NDArray[np.float32]:
+def forward(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
     """The network's own pass over a whole recording."""
     torch.set_num_threads(1)
     network = models.load(path)
@@ -142,6 +142,47 @@ def test_frames_of_another_kind_are_refused(path: Path, port: FramesPort, text: 
     assert caught.value.key == "weights"
     if port.window_us != PORT.window_us:
         snn(path, port, mismatch="allow").port()
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_weights(
+        tmp_path_factory.mktemp("weights") / "words.safetensors",
+        window_us=None,
+        size=(1, 1),
+        network="imdb",
+        frame="tokens",
+        classes=("negative", "positive"),
+        steps=STEPS,
+    )
+
+
+def test_steps_without_a_length_in_time_take_windows_of_any(tokens: Path) -> None:
+    for times in ((None, None), (1000, 1000), (1000, 500)):
+        port = snn(tokens, FramesPort(1, 1, 1, *times, "tokens")).port()
+        assert (port.features, port.head, port.trained_steps) == (None, tokens, STEPS)
+        assert str(port) == "outputs (n, ?), 2 classes"
+
+
+def test_frames_of_any_dtype_are_stepped_through(tokens: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 1001, (STEPS, 1, 1, 1))
+    port = FramesPort(1, 1, 1, None, None, "tokens")
+    results = {
+        rows(through([snn(tokens, port)], recording(ids.astype(dtype), [4]))).tobytes()
+        for dtype in (np.int16, np.uint16, np.float32)
+    }
+    assert results == {forward(tokens, ids).tobytes()}
+
+
+def test_pictures_of_another_size_are_to_be_resized(tmp_path: Path) -> None:
+    path = random_weights(
+        tmp_path / "a.safetensors", None, (32, 32), "luna16cls", "slices", ("no", "yes")
+    )
+    assert snn(path, FramesPort(1, None, None, None, None, "slices")).port().trained_steps == 8
+    with pytest.raises(PortError, match=r"takes frames of \(1, 32, 32\).*\(1, 64, 64\); give"):
+        snn(path, FramesPort(1, 64, 64, None, None, "slices")).port()
+    with pytest.raises(PortError, match=r"None\); give it 1 channels and size = \[32, 32\]"):
+        snn(path, FramesPort(3, 32, None, None, None, "slices")).port()
 
 
 def test_a_path_with_a_nul_character_is_no_bug() -> None:
