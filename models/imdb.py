@@ -47,6 +47,7 @@ class Imdb(Network[ImdbState]):
     """
 
     name = "imdb"
+    frame = "tokens"
     take: ClassVar[Literal["mean", "last"]] = "last"
     reference_names: ClassVar[Mapping[str, str]] = {
         "lif.p0": "fc1.fc",

@@ -30,6 +30,7 @@ class Jester(ResidualLif):
     """
 
     name = "jester"
+    frame = "bgr"
 
     def __init__(
         self,

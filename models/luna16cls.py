@@ -25,6 +25,7 @@ class Luna16Cls(MnistDvs):
     """
 
     name = "luna16cls"
+    frame = "slices"
 
     def __init__(
         self,

@@ -52,11 +52,13 @@ class Network(nn.Module, ABC, Generic[State]):
         name: Name in the registry, set by the subclass.
         options: The keyword arguments that build this network again, JSON values only.
         input_shape: (channels, height, width) of one step's input.
+        frame: What the text's frames hold, as the stages that make them call it.
         take: How the steps are taken together: their mean, or the last.
         reference_names: Module name in the published checkpoints -> module name here.
     """
 
     name: ClassVar[str]
+    frame: ClassVar[str] = "counts"
     take: ClassVar[Literal["mean", "last"]] = "mean"
     reference_names: ClassVar[Mapping[str, str]] = {}
     options: dict[str, Any]

@@ -1,6 +1,9 @@
 """Weights with their card, in one safetensors file."""
 
+import argparse
 import os
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from models.errors import ModelError
 from models.network import Network
 from models.neurons import Constants
 
-__all__ = ["load", "restore", "save", "unwrap"]
+__all__ = ["load", "read_checkpoint", "restore", "save", "unwrap"]
 
 _NESTS = ("state_dict", "model")
 """Where training programs keep the parameters in a checkpoint."""
@@ -90,6 +93,55 @@ def load(
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"{path}: its tensors cannot be read ({error}); copy it again") from error
     return restore(card.network, tensors, str(path), dtype, card.options).to(device)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """Read the parameters of a training checkpoint: ``.pth``, or safetensors without a card.
+
+    A pickle may run any program as it is read. This reads tensors, numbers and texts alone
+    (``torch.load(weights_only=True)``), and the arguments that BICLab keeps beside them, which are
+    a plain namespace; a file that needs more is refused.
+
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        Parameter name -> tensor, on the processor, see `unwrap`.
+
+    Raises:
+        ModelError: The file cannot be read, is no checkpoint, or needs more than that.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            begin = file.read(9)
+        if begin[8:] == b"{":
+            return unwrap(load_file(path), str(path))
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except pickle.UnpicklingError as error:
+        needed = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if needed is None:
+            raise _no_checkpoint(path, "it is damaged, or of another kind") from error
+        raise ModelError(
+            f"{path}: must hold only tensors, numbers and texts, but it needs {needed[1]}: reading "
+            "it could run any program; where it was made, save its state_dict() alone"
+        ) from error
+    except Exception as error:  # what a damaged pickle raises is anybody's guess
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise _no_checkpoint(path, reason) from error
+    if not isinstance(checkpoint, Mapping):
+        raise _no_checkpoint(path, f"it holds a {type(checkpoint).__name__}")
+    return unwrap(checkpoint, str(path))
+
+
+def _no_checkpoint(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{path}: must be a checkpoint of torch or a safetensors file, but {reason}; "
+        "copy it again, or name the file that training wrote"
+    )
 
 
 def restore(
