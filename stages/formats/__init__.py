@@ -4,6 +4,7 @@ A recording is recognised by its content, never by its name; a new one gets the 
 name ends with. Only the format that is used is imported.
 """
 
+import glob
 import os
 import re
 import stat
@@ -155,28 +156,41 @@ class Found(NamedTuple):
 
 
 def recordings_in(path: Path | str) -> Found:
-    """Return the recordings that a path means: itself, or those of a folder, by name.
+    """Return the recordings that a path means: itself, those of a folder, or of a pattern.
 
-    A file of a folder is one by its content; or by the ending of its name, where it is empty or of
-    no known format: it is for whoever opens it to say so, as it might be a broken recording. Text
-    that holds no events, all other files and folders below are passed over.
+    They come by name, numbers in names by their size. A file of a folder or a pattern is one by its
+    content; or by the ending of its name, where it is empty or of no known format: it is for
+    whoever opens it to say so, as it might be a broken recording. Text that holds no events, all
+    other files and folders below are passed over. A pattern is one of `glob`: ``digits/*/*.bin``
+    for the files of all folders in ``digits``, ``digits/**/*.bin`` for those at any depth.
 
     Raises:
-        RecordingError: the folder or a file in it cannot be read, or it holds no recording.
+        RecordingError: the folder or a file in it cannot be read, or there is no recording.
     """
     path = Path(path)
     try:
-        if not path.is_dir() or (path / "metadata.yaml").is_file():  # a ROS bag 2 is a folder
+        if glob.has_magic(str(path)) and not path.exists():
+            files = [
+                file for file in map(Path, glob.glob(str(path), recursive=True)) if _ends(file)
+            ]
+            where = f"matches {len(files)} files and no recording of a known format"
+        elif _ends(path):
             return Found([path], 0)
-        files = sorted((file for file in path.iterdir() if file.is_file()), key=_by_number)
+        else:
+            files = [file for file in path.iterdir() if file.is_file()]
+            where = "holds no recording of a known format"
+        files.sort(key=lambda file: [_by_number(Path(part)) for part in file.parts])
         recordings = [file for file in files if _is_meant(file)]
     except (OSError, ValueError) as error:
         raise RecordingError(_unreadable(path, error)) from None
     if not recordings:
-        raise RecordingError(
-            f"{path}: holds no recording of a known format; known formats: {', '.join(FORMATS)}"
-        )
+        raise RecordingError(f"{path}: {where}; known formats: {', '.join(FORMATS)}")
     return Found(recordings, len(files) - len(recordings))
+
+
+def _ends(path: Path) -> bool:
+    """Whether a path leads to one thing and not to a folder of recordings."""
+    return not path.is_dir() or (path / "metadata.yaml").is_file()  # a ROS bag 2 is a folder
 
 
 def _by_number(path: Path) -> tuple[list[str | int], str]:
@@ -187,6 +201,8 @@ def _by_number(path: Path) -> tuple[list[str | int], str]:
 
 def _is_meant(path: Path) -> bool:
     """Return whether a file is a recording by its content, or is to be one by its name."""
+    if path.is_dir():
+        return True
     with path.open("rb") as file:
         begin, file_bytes = file.read(LOOKED_AT_BYTES), path.stat().st_size
     ending = path.suffix.lower()

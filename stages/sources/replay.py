@@ -7,7 +7,7 @@ would hand them out; the watermark then tells the stages behind how far time has
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -17,26 +17,29 @@ from pipeline.errors import PipelineError, RecordingError
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, PortError, Source
-from stages.counts import Counts
-from stages.formats import open_recording, recordings_in
+from stages.counts import Counts, add_counts
+from stages.formats import open_recording
 from stages.formats.notes import IN_DAMAGED_PARTS, lost_to_damage
 from stages.formats.policies import Policies
 from stages.formats.reader import BEGINNING, Position, Reader
 from stages.sources.chunks import Chunk, Chunks
+from stages.sources.playlist import declared_sizes, playlist
 
 __all__ = ["Replay", "ReplayConfig", "ReplayState"]
 
 _SLICE_S = 0.001
-_LOOKED_AT = 32
-"""Recordings that `pipeline check` opens; a set may have thousands."""
 
 
 class ReplayConfig(Policies):
     """Options of `replay`."""
 
     path: FilePath | list[FilePath]
-    """The recording; or a folder, whose recordings are played by name; or a list of both. Other
-    files of a folder are passed over, unless their name ends like a recording's."""
+    """The recording; or a folder, whose recordings are played by name; or a pattern such as
+    ``digits/*/*.bin``; or a list of those. Other files of a folder or a pattern are passed over,
+    unless their name ends like a recording's."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """Where one of several recordings cannot be read, or not to its end: ``raise`` ends the run
+    when all before it was worked on, ``skip`` goes on with the next one and says so."""
     speed: float = Field(0.0, ge=0, allow_inf_nan=False)
     """1 is real time, 2 twice as fast, 0 as fast as the pipeline can."""
     start_us: int = Field(0, ge=0)
@@ -96,11 +99,11 @@ class Replay(Source[ReplayConfig, ReplayState]):
                 "stop_us",
                 f"must be > start_us = {self.config.start_us}, got {self.config.stop_us}",
             )
+        if self.config.join and self.config.on_error == "skip":
+            raise PortError("on_error", 'must be "raise" where recordings are joined, got "skip"')
         try:
-            sizes = set()
-            for path in self._playlist()[:_LOOKED_AT]:
-                with self._open(path) as reader:
-                    sizes.add(reader.declared_size)
+            recordings = playlist(self.config.path)
+            sizes = declared_sizes(recordings, self._open, self.config.on_error == "skip")
         except PipelineError as error:
             raise PortError("path", str(error)) from None
         if self.config.join and len(sizes) > 1:
@@ -120,12 +123,13 @@ class Replay(Source[ReplayConfig, ReplayState]):
 
     def play(self, state: ReplayState) -> Iterator[Played[ReplayState]]:
         """Yield the recordings from ``state`` on."""
-        paths = self._playlist()
+        paths = playlist(self.config.path)
         turns = self.config.loop * len(paths)
         while not turns or state.turn < turns:
             last = bool(turns) and state.turn == turns - 1
             sent = state.sent
-            state = yield from self._play(state, paths, last)
+            play = self._play if self.config.on_error == "raise" else self._play_or_skip
+            state = yield from play(state, paths, last)
             if not turns and state.turn % len(paths) == 0 and state.sent == sent == 0:
                 raise RecordingError(f"{paths[0]}: holds no event to play for ever; set loop = 1")
 
@@ -147,17 +151,6 @@ class Replay(Source[ReplayConfig, ReplayState]):
             due=(state.declared or 0) - total if known and state.declared else None,
             notes=notes,
         )
-
-    def _playlist(self) -> list[Path]:
-        """Return the recordings of one time through.
-
-        Raises:
-            RecordingError: a folder cannot be read or holds none.
-        """
-        paths = self.config.path if isinstance(self.config.path, list) else [self.config.path]
-        if not paths:
-            raise RecordingError("the list is empty; name at least one recording")
-        return [recording for path in paths for recording in recordings_in(path).recordings]
 
     def _open(self, path: Path) -> Reader:
         return open_recording(path, self.config, stream=self.config.stream, size=self.config.size)
@@ -200,6 +193,27 @@ class Replay(Source[ReplayConfig, ReplayState]):
                 yield Played([ending], state)
             if damage is not None:
                 raise damage
+        return state
+
+    def _play_or_skip(
+        self, state: ReplayState, paths: list[Path], last: bool
+    ) -> Generator[Played[ReplayState], None, ReplayState]:
+        """Play one recording as far as it can be read; return the state behind it."""
+        turn = state.turn
+        try:
+            for played in self._play(state, paths, last):
+                state = played.state
+                yield played
+        except RecordingError as error:
+            what, ending = "recordings cut short", []
+            if state.turn == turn:  # its end was not sent, as damage behind its start would have it
+                what = "recordings skipped"
+                ending = [self._end_message(state)] if state.within else []
+                state = state._replace(
+                    turn=turn + 1, within=False, position=BEGINNING, offset=0, declared=None
+                )
+            state = state._replace(notes=add_counts(state.notes, {what: 1}))
+            yield Played(ending, state, remark=f"{error}; going on with the next recording")
         return state
 
     @property

@@ -342,3 +342,78 @@ def test_a_folder_is_played_in_the_order_of_its_numbers(tmp_path: Path) -> None:
         write_recording(tmp_path / f"{name}.aedat4", some_events(5))
     names = [Path(start.source).stem for start in starts_of(messages_of(replay(tmp_path)))]
     assert names == ["tape", "tape-001", "tape-2", "tape-10"]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of classes, as many data sets have them."""
+    folder = tmp_path_factory.mktemp("digits")
+    for k, name in enumerate(["10/2.aedat4", "10/10.aedat4", "2/1.aedat4", "2/deep/3.aedat4"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_recording(folder / name, some_events(50, seed=k))
+    (folder / "2" / "README.txt").write_text("no recording\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*/*", ["2/1.aedat4", "10/2.aedat4", "10/10.aedat4"]),
+        ("1?/1*.aedat4", ["10/10.aedat4"]),
+        ("**/*", ["2/1.aedat4", "2/deep/3.aedat4", "10/2.aedat4", "10/10.aedat4"]),
+    ],
+)
+def test_a_pattern_is_played_by_name(digits: Path, pattern: str, names: list[str]) -> None:
+    source = replay(digits / pattern)
+    assert (source.port().width, source.port().height) == (128, 128)
+    found = [str(Path(s.source).relative_to(digits)) for s in starts_of(messages_of(source))]
+    assert found == names
+
+
+def test_a_pattern_without_recordings_is_refused(digits: Path) -> None:
+    with pytest.raises(PortError, match=r"\*\.txt: matches 1 files and no recording of a known"):
+        replay(digits / "*" / "*.txt").port()
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "take [1].aedat4", some_events(50))
+    assert len(events_of(messages_of(replay(path)))) == 50
+
+
+def test_recordings_that_cannot_be_read_are_skipped_if_that_is_wanted(tmp_path: Path) -> None:
+    for number in (1, 3, 4):
+        write_recording(tmp_path / f"{number}.aedat4", some_events(3000, seed=number))
+    (tmp_path / "0.aedat4").write_bytes(b"")
+    cut = tmp_path / "3.aedat4"
+    cut.write_bytes(cut.read_bytes()[:20_000])
+    with pytest.raises(PortError, match=r"0\.aedat4: is empty"):
+        replay(tmp_path).port()
+
+    source = replay(tmp_path, on_error="skip")
+    source.port()
+    turns = list(source.play(source.initial_state()))
+    messages = [message for turn in turns for message in turn.messages]
+    assert [Path(start.source).stem for start in starts_of(messages)] == ["1", "3", "4"]
+    assert sum(isinstance(m.header, EndRecording) for m in messages) == 3
+    empty, short = (turn.remark for turn in turns if turn.remark)
+    assert "0.aedat4: is empty" in empty
+    assert empty.endswith("; going on with the next recording")
+    assert "3.aedat4: is truncated" in short
+    account = source.account(turns[-1].state)
+    assert account.notes["recordings skipped"] == account.notes["recordings cut short"] == 1
+    assert 6000 < account.made == len(events_of(messages)) < 9000
+    assert account.due is None
+
+    for number, turn in enumerate(turns):
+        rest = [m for later in turns[number + 1 :] for m in later.messages]
+        resumed = messages_of(replay(tmp_path, on_error="skip"), turn.state)
+        assert len(events_of(resumed)) == len(events_of(rest))
+
+
+def test_recordings_that_are_all_broken_are_refused_in_any_case(tmp_path: Path) -> None:
+    (tmp_path / "0.aedat4").write_bytes(b"")
+    with pytest.raises(PortError, match=r"0\.aedat4: is empty"):
+        replay(tmp_path, on_error="skip").port()
+    with pytest.raises(PortError, match='must be "raise" where recordings are joined') as caught:
+        replay(tmp_path, on_error="skip", join=True).port()
+    assert caught.value.key == "on_error"
