@@ -30,6 +30,7 @@ __all__ = [
     "parse_config",
     "read_config",
     "validate",
+    "value_of",
 ]
 
 
@@ -299,10 +300,10 @@ def _override(run: dict[str, Any], rows: Iterable[dict[str, Any]], override: str
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: '{part}' is not a table")
-    table[parts[-1]] = _value(text.strip())
+    table[parts[-1]] = value_of(text.strip())
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
     """Read a value as TOML does; what is not TOML is taken as a text, so quotes may be left out."""
     try:
         value = tomllib.loads(f"value = {text}")["value"]

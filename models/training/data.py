@@ -110,4 +110,5 @@ class LabelledFrames:
 
     def example(self, index: int, rng: np.random.Generator | None = None) -> Frames:
         """Return a copy of one example; frames have no events left to augment."""
-        return self.frames[index].copy()
+        example: Frames = self.frames[index].copy()
+        return example

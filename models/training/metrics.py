@@ -11,42 +11,69 @@ from torch import Tensor, nn
 
 from models.layers import LifLayer
 from models.network import Network
-from models.training.data import Frames
+from models.training.data import Examples
 
-__all__ = ["FiringRates", "accuracy", "evaluate", "firing_rates", "recall"]
+__all__ = [
+    "FiringRates",
+    "accuracy",
+    "confusion_matrix",
+    "cross_entropy",
+    "evaluate",
+    "firing_rates",
+    "predict",
+    "recall",
+]
 
 
-def evaluate(
-    network: Network[Any], frames: Frames, labels: NDArray[np.int64], batch: int = 32
-) -> NDArray[np.int64]:
-    """Classify recordings, each from a fresh state, by the mean over all their steps.
+def predict(network: Network[Any], examples: Examples, batch: int = 32) -> NDArray[np.float32]:
+    """Classify examples, each from a fresh state, by all their steps.
 
     Args:
         network: Left in the mode it was in.
-        frames: (recordings, steps, channels, height, width), unsigned integer.
-        labels: (recordings,), int64.
-        batch: Recordings at a time.
+        examples: What to classify, as recorded.
+        batch: Examples at a time.
 
     Returns:
-        Confusion matrix (classes, classes), int64: row = true class, column = predicted.
+        Logits (n, classes), float32.
     """
     training = network.training
     network.eval()
-    predicted = []
+    logits = []
     with torch.inference_mode():
-        for start in range(0, len(frames), batch):
-            outputs, _ = network(torch.from_numpy(frames[start : start + batch]))
-            scores = network.decide(outputs)
-            predicted.append(scores.argmax(1).cpu().numpy())
+        for start in range(0, len(examples), batch):
+            chosen = range(start, min(start + batch, len(examples)))
+            frames = np.stack([examples.example(index) for index in chosen])
+            outputs, _ = network(torch.from_numpy(frames))
+            logits.append(network.decide(outputs).float().cpu().numpy())
     network.train(training)
-    classes = scores.shape[1]
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, np.concatenate(predicted)), 1)
+    return np.concatenate(logits)
+
+
+def evaluate(network: Network[Any], examples: Examples, batch: int = 32) -> NDArray[np.int64]:
+    """Return the confusion matrix of `predict`'s answers, see `confusion_matrix`."""
+    return confusion_matrix(predict(network, examples, batch), examples.labels)
+
+
+def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count answers: (classes, classes), int64, row = true class, column = predicted.
+
+    Args:
+        logits: (n, classes).
+        labels: (n,), int64.
+    """
+    confusion = np.zeros((logits.shape[1],) * 2, np.int64)
+    np.add.at(confusion, (labels, logits.argmax(1)), 1)
     return confusion
 
 
+def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Return the mean cross-entropy, nats an example, of logits (n, classes)."""
+    loss = nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
+    return float(loss)
+
+
 def accuracy(confusion: NDArray[np.int64]) -> float:
-    """Return the share of recordings on the diagonal, 0 to 1."""
+    """Return the share of examples on the diagonal, 0 to 1."""
     return float(np.trace(confusion) / confusion.sum())
 
 

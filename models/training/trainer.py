@@ -1,54 +1,56 @@
-"""Training of a network on labelled frames: one plain loop."""
+"""Training of a network from a recipe: fit, keep the best, write it with its card and a report.
 
-import copy
-import time
+The loop, precision and devices are Lightning's; what is its own here is that a run killed at any
+step goes on from its last save to the same weights, to the bit (`models.training.learner`).
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from torch import nn
 
 import models
 from models.card import ModelCard
+from models.choices import offer
 from models.errors import ModelError
 from models.network import Network
-from models.training.data import Augmentation, LabelledFrames, batches
+from models.training.augment import Augmentation
+from models.training.checks import check
+from models.training.course import Course, Epoch
+from models.training.data import Examples
 from models.training.metrics import accuracy, evaluate, firing_rates, recall
-from models.training.recipe import Recipe, TrainingSection
-from models.weights import save
+from models.training.recipe import NetworkSection, Recipe
+from models.training.run_folder import RunFolder, fingerprint
+from models.weights import load, save
 
-__all__ = ["Epoch", "TrainingResult", "train"]
+if TYPE_CHECKING:
+    from models.training.learner import Learner
+
+__all__ = ["Interrupted", "TrainingResult", "train"]
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training recordings.
+class Interrupted(Exception):
+    """Training was broken off on request; its state is saved.
 
     Attributes:
-        number: From 1.
-        loss: Mean training loss.
-        training_accuracy: Share right while training, on augmented recordings, 0 to 1.
-        accuracy: Share of the validation recordings right after it, 0 to 1.
-        seconds: How long it took, validation included.
+        folder: The run's folder.
+        step: Steps done.
+        steps: Steps of the whole run.
     """
 
-    number: int
-    loss: float
-    training_accuracy: float
-    accuracy: float
-    seconds: float
+    def __init__(self, folder: Path, step: int, steps: int) -> None:
+        super().__init__(f"training was stopped after {step} of {steps} steps, saved in {folder}")
+        self.folder, self.step, self.steps = folder, step, steps
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ class TrainingResult:
         path: The weights file.
         card: Its card.
         confusion: Validation confusion matrix, (classes, classes), int64, row = true class.
-        accuracy: Share of the validation recordings right, 0 to 1.
+        accuracy: Share of the validation examples right, 0 to 1.
         recall: Share found of each class, (classes,), float64; NaN for a class without any.
+        test: Confusion matrix of the test part, which chose nothing; None: there is none.
+        firing_rates: Layer -> mean share of its neurons that fire a step, in validation.
         history: Every epoch.
         warnings: What looked wrong on the way (dead or saturated layers).
     """
@@ -70,86 +74,227 @@ class TrainingResult:
     confusion: NDArray[np.int64]
     accuracy: float
     recall: NDArray[np.float64]
+    test: NDArray[np.int64] | None
+    firing_rates: dict[str, float]
     history: tuple[Epoch, ...]
     warnings: tuple[str, ...]
 
 
 def train(
     recipe: Recipe,
-    train: LabelledFrames,
-    validation: LabelledFrames,
+    train: Examples,
+    validation: Examples,
     out: Path,
+    *,
+    test: Examples | None = None,
+    resume: bool | None = None,
+    stop: Callable[[], bool] = lambda: False,
     progress: Console | None = None,
     created_by: str = "models.training",
 ) -> TrainingResult:
-    """Train the recipe's network, keep the best epoch, write it with its card.
+    """Train the recipe's network, keep the best epoch, write it with its card and a report.
 
-    A GPU is used when torch finds one. The number of CPU threads is the caller's to set. The same
-    recipe, data, machine and number of threads give the same weights.
+    A GPU is used when there is one. The number of CPU threads is the caller's to set. The same
+    recipe, data, machine and number of threads give the same weights, whether or not the run was
+    killed on the way. State, logs and report lie in the folder that is called as `out` without its
+    suffix.
 
     Args:
         recipe: What to build and how to train it.
-        train: Recordings to learn from.
-        validation: Recordings of other people, to choose the epoch by.
+        train: Examples to learn from.
+        validation: Examples of other groups, to choose the epoch by.
         out: The weights file.
+        test: Examples of further groups, for the accuracy in the card.
+        resume: See `models.training.run_folder.RunFolder.begin`.
+        stop: Asked after each step; true breaks training off.
         progress: Where to show a progress bar and a line an epoch; None is quiet.
         created_by: Program and version, for the card.
 
     Raises:
-        ModelError: The data and the recipe do not fit, or the loss is no longer finite.
+        ModelError: The data and the recipe do not fit, the folder holds another run, the loss is
+            no longer finite, or Lightning is not installed.
+        Interrupted: `stop` said so.
     """
-    _check(recipe, train, validation)
-    section = recipe.training
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    _need("lightning", "tensorboard", "matplotlib")
     console = progress or Console(quiet=True)
+    others = [validation] if test is None else [validation, test]
     with torch.random.fork_rng():  # the caller's generator is left as it was
-        torch.manual_seed(section.seed)
-        network = models.build(recipe.network.name, **recipe.network.options).to(device)
-        history, warnings = _fit(network, section, train, validation, console)
+        torch.manual_seed(recipe.training.seed)
+        network = models.build(recipe.network.name, **recipe.network.options)
+        _start_from(network, recipe.network)
+        for remark in check(recipe, network, train, others):
+            console.print(f"note: {remark}", style="yellow", highlight=False)
+        folder = RunFolder(out.with_suffix(""))
+        data = fingerprint(train, *others)
+        last = folder.begin(recipe, data, resume)
+        course = _fit(recipe, network, train, validation, folder, last, stop, console)
 
-    card = _card(recipe, network, train, f"not yet measured; {created_by}", created_by)
+    if recipe.training.select == "best":
+        network.load_state_dict(folder.load_best())
+    card = _card(recipe, network, train, "not yet measured", created_by)
     save(network, card, out)
     # What counts is the network as it is in the file, rounded to float16.
-    stored = models.load(out, device)
-    confusion = evaluate(stored, validation.frames, validation.labels, section.batch)
-    people = len(np.unique(validation.groups))
-    card = _card(
-        recipe,
-        network,
-        train,
-        f"{accuracy(confusion):.1%} of {confusion.sum()} validation recordings of {people} "
-        f"people not trained on (the epoch was chosen by them)",
-        created_by,
-    )
+    stored = models.load(out, "cuda" if torch.cuda.is_available() else "cpu")
+    with firing_rates(stored) as rates:
+        confusion = evaluate(stored, validation, recipe.training.batch)
+    tested = None if test is None else evaluate(stored, test, recipe.training.batch)
+    told = _told(confusion, validation, tested, test)
+    card = msgspec.structs.replace(card, accuracy=told)
     save(stored, card, out)
-    return TrainingResult(
-        out, card, confusion, accuracy(confusion), recall(confusion), history, warnings
+    result = TrainingResult(
+        path=out,
+        card=card,
+        confusion=confusion,
+        accuracy=accuracy(confusion),
+        recall=recall(confusion),
+        test=tested,
+        firing_rates=rates.rates,
+        history=tuple(course.epochs),
+        warnings=tuple(course.warnings),
+    )
+    from models.training.report import write_report
+
+    parts = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
+    write_report(folder.report, result, recipe, parts, data)
+    folder.finish()
+    return result
+
+
+def _fit(
+    recipe: Recipe,
+    network: Network[Any],
+    train: Examples,
+    validation: Examples,
+    folder: RunFolder,
+    last: Path | None,
+    stop: Callable[[], bool],
+    console: Console,
+) -> Course:
+    """Train in place; the network ends with the weights of the last step.
+
+    Raises:
+        Interrupted: `stop` said so.
+    """
+    from models.training.learner import Learner
+    from models.training.loader import Order, loader
+
+    section, changes = recipe.training, recipe.augment
+    steps_an_epoch = max(1, len(train) // section.batch)
+    learner = Learner(network, section, steps_an_epoch)
+    order = Order(len(train), section.batch, section.seed, lambda: learner.course.step)
+    augmentation = Augmentation(
+        changes.crop_steps, changes.shift_px, changes.flip, changes.drop_probability
+    )
+    batches = loader(train, augmentation, order, section.seed, section.workers)
+    if last is not None:
+        learner.course = folder.course()
+        done, of = learner.course.step, section.epochs * steps_an_epoch
+        console.print(f"going on after step {done} of {of} ({folder.path})", highlight=False)
+    if len(learner.course.epochs) < section.epochs:
+        with _quiet():
+            _trainer(learner, validation, folder, stop, console).fit(
+                learner, batches, ckpt_path=last, weights_only=True
+            )
+    elif last is not None:  # killed after the last epoch
+        learner.load_state_dict(folder.weights())
+    if len(learner.course.epochs) < section.epochs:
+        raise Interrupted(folder.path, learner.course.step, section.epochs * steps_an_epoch)
+    network.load_state_dict(learner.judged.state_dict())
+    network.to("cpu").eval()
+    return learner.course
+
+
+def _trainer(
+    learner: "Learner",
+    validation: Examples,
+    folder: RunFolder,
+    stop: Callable[[], bool],
+    console: Console,
+) -> Any:
+    """Return Lightning's trainer, with nothing of its own in files or on the screen."""
+    import lightning.pytorch as pl
+
+    from models.training.callbacks import Recorder, Saver, Shower
+
+    gpu = torch.cuda.is_available()
+    precision = learner.section.precision
+    if precision == "16-mixed" and not gpu:
+        raise ModelError('training.precision = "16-mixed" needs a GPU; use "bf16-mixed" or "32"')
+    return pl.Trainer(
+        accelerator="gpu" if gpu else "cpu",
+        devices=1,
+        precision="32-true" if precision == "32" else precision,
+        max_epochs=-1,  # Saver ends the run: a run that goes on has fewer epochs before it
+        limit_val_batches=0,  # Recorder validates, as the stream would see it
+        gradient_clip_val=learner.section.clip_norm,
+        deterministic="warn" if gpu else False,
+        callbacks=[Recorder(validation, folder, console), Saver(folder, stop), Shower(console)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder.path,
     )
 
 
-def _check(recipe: Recipe, train: LabelledFrames, validation: LabelledFrames) -> None:
-    """Refuse splits that differ in kind or share people."""
-    for fact in ("classes", "sensor_size", "window_us", "frame"):
-        if getattr(train, fact) != getattr(validation, fact):
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice off the screen: it is about options that are chosen here."""
+    names = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _need(*packages: str) -> None:
+    for package in packages:
+        if find_spec(package) is None:
             raise ModelError(
-                f"{fact} must be the same for training and validation, got "
-                f"{getattr(train, fact)} and {getattr(validation, fact)}"
+                f'training needs the package {package}: pip install "event-pipeline[train]"'
             )
-    shared = np.intersect1d(train.groups, validation.groups)
-    if len(shared):
-        raise ModelError(
-            f"nobody may be in both training and validation, got groups {shared.tolist()}; "
-            "split the recordings by person"
-        )
-    classes = recipe.network.options.get("classes")
-    if classes is not None and classes != len(train.classes):
-        raise ModelError(
-            f"network.options.classes must be {len(train.classes)}, the data's, got {classes}"
-        )
+
+
+def _start_from(network: Network[Any], section: NetworkSection) -> None:
+    """Fill the network from trained weights, but for the modules that are to start fresh.
+
+    Raises:
+        ModelError: The file cannot be used, or a tensor is missing, unknown or of another shape.
+    """
+    if section.start_from is None:
+        return
+    place = section.start_from
+    given = load(place).state_dict()
+    wanted = network.state_dict()
+    for module in section.start_without:
+        if not any(name.startswith(f"{module}.") for name in wanted):
+            modules = {name.partition(".")[0] for name in wanted}
+            raise ModelError(
+                f"network.start_without: no module {module!r}; {offer(module, modules)}"
+            )
+    fresh = tuple(f"{module}." for module in section.start_without)
+    for name, tensor in wanted.items():
+        if name.startswith(fresh) or name.endswith("num_batches_tracked"):
+            continue
+        if name not in given or given[name].shape != tensor.shape:
+            found = tuple(given[name].shape) if name in given else "nothing"
+            raise ModelError(
+                f"network.start_from: {place}: {name} must be {tuple(tensor.shape)}, got {found}; "
+                f'start it fresh with start_without = ["{name.partition(".")[0]}"]'
+            )
+        tensor.copy_(given[name])
 
 
 def _card(
-    recipe: Recipe, network: Network[Any], data: LabelledFrames, accuracy: str, created_by: str
+    recipe: Recipe, network: Network[Any], data: Examples, accuracy: str, created_by: str
 ) -> ModelCard:
     return ModelCard(
         network=network.name,
@@ -167,89 +312,21 @@ def _card(
     )
 
 
-def _fit(
-    network: Network[Any],
-    section: TrainingSection,
-    train: LabelledFrames,
-    validation: LabelledFrames,
-    console: Console,
-) -> tuple[tuple[Epoch, ...], tuple[str, ...]]:
-    """Train in place; the network ends with the weights of its best epoch."""
-    rng = np.random.default_rng(section.seed)
-    augmentation = Augmentation(section.crop_steps, section.shift_px, section.drop_probability)
-    optimiser = torch.optim.Adam(network.parameters(), weight_decay=section.weight_decay)
-    step = 0
-    best: tuple[float, float] = (-1.0, 0.0)
-    history: list[Epoch] = []
-    warnings: list[str] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
-        steps_an_epoch = max(1, len(train.labels) // section.batch)
-        task = bar.add_task("training", total=section.epochs * steps_an_epoch)
-        for epoch in range(section.epochs):
-            started = time.monotonic()
-            network.train()
-            losses, right, seen = [], 0, 0
-            with firing_rates(network) as rates:
-                for frames, labels in batches(train, section.batch, augmentation, rng):
-                    rate = section.learning_rate_at(step, epoch)
-                    loss, found = _step(network, section, optimiser, rate, frames, labels)
-                    losses.append(loss)
-                    right, seen, step = right + found, seen + len(labels), step + 1
-                    bar.advance(task)
-            confusion = evaluate(network, validation.frames, validation.labels, section.batch)
-            done = Epoch(
-                epoch + 1,
-                float(np.mean(losses)),
-                right / seen,
-                accuracy(confusion),
-                time.monotonic() - started,
-            )
-            history.append(done)
-            console.print(
-                f"epoch {done.number}/{section.epochs}: loss {done.loss:.3f}, training "
-                f"{done.training_accuracy:.1%}, validation {done.accuracy:.1%}, "
-                f"{done.seconds:.0f} s"
-            )
-            if epoch == 0:
-                fired = ", ".join(f"{layer} {rate:.1%}" for layer, rate in rates.rates.items())
-                console.print(f"firing rates: {fired}")
-            for warning in rates.warnings():
-                if warning not in warnings:
-                    warnings.append(warning)
-                    console.print(f"[yellow]warning: {warning}[/yellow]")
-            if (done.accuracy, -done.loss) > best:
-                best = (done.accuracy, -done.loss)
-                weights = copy.deepcopy(network.state_dict())
-    network.load_state_dict(weights)
-    network.eval()
-    return tuple(history), tuple(warnings)
+def _told(
+    confusion: NDArray[np.int64],
+    validation: Examples,
+    tested: NDArray[np.int64] | None,
+    test: Examples | None,
+) -> str:
+    """Say how well it did, and on what."""
+    chosen = _share("validation", confusion, validation)
+    if tested is None or test is None:
+        return f"{chosen} not trained on (the epoch was chosen by them)"
+    return f"{_share('test', tested, test)} never seen; {chosen}"
 
 
-def _step(
-    network: Network[Any],
-    section: TrainingSection,
-    optimiser: torch.optim.Optimizer,
-    learning_rate: float,
-    frames: NDArray[Any],
-    labels: NDArray[np.int64],
-) -> tuple[float, int]:
-    """Take one training step; return its loss and how many recordings were right."""
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate
-    if section.norm_momentum is not None:
-        for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = 1 - (1 - section.norm_momentum) ** (1 / frames.shape[1])
-    target = torch.from_numpy(labels).to(network.device)
-    optimiser.zero_grad()
-    outputs, _ = network(torch.from_numpy(frames))
-    scores = section.logit_scale * network.decide(outputs)
-    loss = nn.functional.cross_entropy(scores, target, label_smoothing=section.label_smoothing)
-    if not loss.isfinite():
-        raise ModelError("the loss is no longer finite; lower training.learning_rate")
-    loss.backward()  # type: ignore[no-untyped-call]
-    if section.clip_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), section.clip_norm)
-    optimiser.step()
-    return loss.item(), int((scores.argmax(1) == target).sum())
+def _share(part: str, confusion: NDArray[np.int64], examples: Examples) -> str:
+    right, total = int(confusion.trace()), int(confusion.sum())
+    groups = len(np.unique(examples.groups))
+    of = f" of {groups} groups (people, recordings)" if groups < total else ""
+    return f"{part}: {right} of {total} right ({right / total:.1%}){of}"

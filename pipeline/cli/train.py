@@ -1,46 +1,124 @@
 """``pipeline train``."""
 
 import os
-from collections.abc import Sequence
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from rich.console import Console
     from rich.table import Table
 
 __all__ = ["train"]
 
+_MOST_COLUMNS = 30
+"""Classes up to which the confusion matrix fits a terminal."""
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's TOML file.")],
-    out: Annotated[Path | None, typer.Option(help="Weights file; out/NAME.safetensors.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Lay [variant.NAME] over the recipe.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Weights file; out/NAME.safetensors. Beside it: out/NAME/.")
+    ] = None,
     data: Annotated[Path, typer.Option(help="Where training data are kept.")] = Path("data"),
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Override a value of the recipe; may be given several times.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Override training.seed: weights, order, augmentation.")
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--fresh",
+            help="Go on with an unfinished run, or start over; by default go on if there is one.",
+        ),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Cores to use.")] = os.cpu_count() or 1,
 ) -> None:
-    """Train a network from a recipe, and test it on people that it has never seen."""
-    import msgspec
+    """Train a network from a recipe, and test it on people that it has never seen.
+
+    A run that was stopped or killed goes on from its last save when it is started again in the same
+    way, and ends with the same weights. Ctrl-C saves and stops.
+    """
     from rich.console import Console
-    from rich.progress import Progress
 
     from pipeline import __version__
-    from pipeline.errors import ConfigError
 
     training = import_module("models.training")
-    console = Console(stderr=True)
-    asked = training.load_recipe(recipe)
-    target = out or Path("out") / f"{recipe.stem}.safetensors"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
-        ) from None
-    with Progress(console=console, transient=True) as progress:
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+    changes = [_change(each) for each in set_ or []]
+    if seed is not None:
+        changes.append({"training": {"seed": seed}})
+    asked = training.load_recipe(recipe, variant, changes)
+    name = recipe.stem if variant is None else f"{recipe.stem}_{variant}"
+    target = out or Path("out") / f"{name}.safetensors"
+    parts = _prepare(asked, data, processes, console)
+    import_module("torch").set_num_threads(processes)
+    trainer = import_module("models.training.trainer")
+    with _stopping() as stop:
+        try:
+            result = trainer.train(
+                asked,
+                parts.train,
+                parts.validation,
+                target,
+                test=parts.test,
+                resume=resume,
+                stop=stop.is_set,
+                progress=console,
+                created_by=f"pipeline {__version__}",
+            )
+        except trainer.Interrupted as stopped:
+            print(f"{stopped}; the same command goes on", file=sys.stderr)
+            sys.exit(130)
+    confusion = result.confusion if result.test is None else result.test
+    if len(result.card.classes) <= _MOST_COLUMNS:
+        console.print(_table(confusion, result.card.classes))
+    console.print(result.card.accuracy, highlight=False)
+    console.print(f"written: {target}, {target.with_suffix('') / 'report'}", highlight=False)
+
+
+def _change(override: str) -> dict[str, Any]:
+    """Turn ``TABLE.KEY=VALUE`` into a table to lay over the recipe."""
+    from pipeline.config import value_of
+    from pipeline.errors import ConfigError
+
+    place, equals, text = override.partition("=")
+    *tables, key = place.strip().split(".")
+    if not equals or not tables or not all((*tables, key)):
+        raise ConfigError(f"--set {override}: must be TABLE.KEY=VALUE, as training.epochs=20")
+    value = value_of(text.strip())
+    if place.strip() == "network.start_from":
+        value = os.path.abspath(value)  # given here, it is relative to here
+    change: dict[str, Any] = {key: value}
+    for table in reversed(tables):
+        change = {table: change}
+    return change
+
+
+def _prepare(recipe: Any, folder: Path, processes: int, console: "Console") -> Any:
+    """Return the recipe's data, and say on the way what is being made."""
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {}
 
         def show(what: str, done: int, of: int) -> None:
@@ -48,27 +126,30 @@ def train(
                 tasks[what] = progress.add_task(what, total=of)
             progress.update(tasks[what], completed=done)
 
-        prepare = import_module("stages.datasets.training_set").prepare
-        parts = prepare(asked, data, processes, show)
-    import_module("torch").set_num_threads(processes)
-    result = training.train(
-        asked,
-        parts.train,
-        parts.validation,
-        target,
-        progress=console,
-        created_by=f"pipeline {__version__}",
-    )
-    network = import_module("models").load(target)
-    confusion = training.evaluate(network, parts.test.frames, parts.test.labels)
-    right, total = int(confusion.trace()), int(confusion.sum())
-    people = len(set(parts.test.groups.tolist()))
-    tested = f"{right} of {total} recordings right ({right / total:.1%}), of {people} unseen people"
-    card = msgspec.structs.replace(result.card, accuracy=f"test: {tested}")
-    import_module("models.weights").save(network, card, target)
-    console.print(_table(confusion, parts.test.classes))
-    console.print(f"test: {tested}; validation: {result.accuracy:.1%}", highlight=False)
-    console.print(f"written: {target}", highlight=False)
+        parts = import_module("stages.datasets.training_set").prepare(
+            recipe, folder, processes, show
+        )
+    for note in parts.notes:
+        console.print(f"note: {note}", style="yellow", highlight=False)
+    return parts
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C ask for a stop, and the second end the program at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            os._exit(130)  # Lightning would take KeyboardInterrupt for its own
+        asked.set()
+        print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _table(confusion: "NDArray[np.int64]", classes: Sequence[str]) -> "Table":

@@ -1,0 +1,181 @@
+"""What happens around the steps of training: counting, validation, saving, showing."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from models.training.course import Epoch
+from models.training.data import Examples
+from models.training.learner import Learner
+from models.training.metrics import accuracy, confusion_matrix, cross_entropy, firing_rates, predict
+from models.training.run_folder import RunFolder
+
+__all__ = ["Recorder", "Saver", "Shower"]
+
+
+class Recorder(pl.Callback):
+    """Counts the steps; after each epoch validates, keeps the best weights, writes the logs.
+
+    Args:
+        validation: Examples to choose the epoch by.
+        folder: Where logs and the best weights go.
+        console: Where a line an epoch is printed.
+    """
+
+    def __init__(self, validation: Examples, folder: RunFolder, console: Console) -> None:
+        self._validation, self._folder, self._console = validation, folder, console
+        self._since = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Open the logs where the run stands."""
+        assert isinstance(learner, Learner)
+        from torch.utils.tensorboard import SummaryWriter
+
+        # Steps that were logged but not saved before a kill are logged again.
+        self._board = SummaryWriter(self._folder.tensorboard, purge_step=learner.course.step)
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Take the time."""
+        self._since = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, learner: pl.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Count the step."""
+        assert isinstance(learner, Learner)
+        loss = float(outputs["loss"])
+        self._board.add_scalar("step/loss", loss, learner.course.step)
+        self._board.add_scalar("step/learning_rate", learner.rate, learner.course.step)
+        learner.course.count(
+            loss, int(outputs["right"]), len(batch.labels), time.monotonic() - self._since
+        )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Validate, unless the epoch was broken off."""
+        assert isinstance(learner, Learner)
+        course, section = learner.course, learner.section
+        if course.step % learner.steps_an_epoch:
+            return
+        since = time.monotonic()
+        with firing_rates(learner.judged) as rates:
+            logits = predict(learner.judged, self._validation, section.batch)
+        confusion = confusion_matrix(logits, self._validation.labels)
+        epoch = Epoch(
+            number=len(course.epochs) + 1,
+            loss=course.loss / learner.steps_an_epoch,
+            training_accuracy=course.right / course.seen,
+            validation_loss=cross_entropy(section.logit_scale * logits, self._validation.labels),
+            accuracy=accuracy(confusion),
+            learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+            seconds=course.seconds + time.monotonic() - since,
+            firing_rates=rates.rates,
+        )
+        if course.end_epoch(epoch):
+            self._folder.save_best(learner.judged.state_dict())
+        self._log(epoch)
+        self._folder.write_metrics(course.epochs)
+        self._show(epoch, section.epochs)
+        for warning in rates.warnings():
+            if course.warn(warning):
+                self._console.print(f"warning: {warning}", style="yellow", highlight=False)
+
+    def teardown(self, trainer: pl.Trainer, learner: pl.LightningModule, stage: str) -> None:
+        """Close the logs."""
+        if hasattr(self, "_board"):
+            self._board.close()
+
+    def _log(self, epoch: Epoch) -> None:
+        for name in ("loss", "training_accuracy", "validation_loss", "accuracy"):
+            self._board.add_scalar(f"epoch/{name}", getattr(epoch, name), epoch.number)
+        for layer, rate in epoch.firing_rates.items():
+            self._board.add_scalar(f"firing_rate/{layer}", rate, epoch.number)
+
+    def _show(self, epoch: Epoch, epochs: int) -> None:
+        if epoch.number == 1:
+            fired = ", ".join(f"{layer} {rate:.1%}" for layer, rate in epoch.firing_rates.items())
+            self._console.print(f"firing rates: {fired}", highlight=False)
+        self._console.print(
+            f"epoch {epoch.number}/{epochs}: loss {epoch.loss:.3f}, training "
+            f"{epoch.training_accuracy:.1%}, validation {epoch.accuracy:.1%}, "
+            f"{epoch.seconds:.0f} s",
+            highlight=False,
+        )
+
+
+class Saver(pl.Callback):
+    """Saves the run's state now and then; ends the run when it is done, or on request.
+
+    Args:
+        folder: Where to save.
+        stop: Says whether the run is to be broken off; it is saved then.
+    """
+
+    def __init__(self, folder: RunFolder, stop: Callable[[], bool]) -> None:
+        self._folder, self._stop = folder, stop
+
+    def on_train_batch_end(self, trainer: pl.Trainer, learner: pl.LightningModule, *_: Any) -> None:
+        """Save every so many steps. The last step of an epoch waits for its validation."""
+        assert isinstance(learner, Learner)
+        step = learner.course.step
+        if step % learner.steps_an_epoch == 0:
+            return
+        if self._stop():
+            trainer.should_stop = True
+        if trainer.should_stop or step % learner.section.save_every_steps == 0:
+            self._folder.save_last(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Save after an epoch's validation."""
+        assert isinstance(learner, Learner)
+        if learner.course.step % learner.steps_an_epoch == 0:
+            self._folder.save_last(trainer)
+        done = len(learner.course.epochs) >= learner.section.epochs
+        trainer.should_stop = trainer.should_stop or done or self._stop()
+
+
+class Shower(pl.Callback):
+    """A progress bar with the time left, where a person is watching.
+
+    Args:
+        console: Where to show it; nothing is shown where it is no terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}%"),
+        )
+        times = (
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._bar = Progress(
+            *columns, *times, console=console, transient=True, disable=not console.is_terminal
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Start at the step where the run stands."""
+        assert isinstance(learner, Learner)
+        total = learner.section.epochs * learner.steps_an_epoch
+        self._task = self._bar.add_task("training", total=total, completed=learner.course.step)
+        self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, learner: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Move on."""
+        assert isinstance(learner, Learner)
+        step, epochs = learner.course.step, learner.section.epochs
+        now = min((step - 1) // learner.steps_an_epoch + 1, epochs)
+        said = f"epoch {now}/{epochs}, loss {float(outputs['loss']):.3f}"
+        self._bar.update(self._task, completed=step, description=said)
+
+    def teardown(self, trainer: pl.Trainer, learner: pl.LightningModule, stage: str) -> None:
+        """Take the bar away."""
+        self._bar.stop()
