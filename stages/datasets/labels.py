@@ -1,16 +1,19 @@
-"""Label files in the layout of the DVS128 Gesture set.
+"""What a recording shows: label files as DVS128 Gesture has them, or the folder that it lies in.
 
 Beside ``NAME.aedat4`` lies ``NAME_labels.csv`` with the columns ``class`` (from 1),
 ``startTime_usec`` and ``endTime_usec``, in the recording's own time. Source: Amir et al., "A Low
 Power, Fully Event-Based Gesture Recognition System", CVPR 2017, and its data set.
+
+Where a set has a folder for each class (N-MNIST: ``Train/7/00001.bin``), the folder says it.
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Label", "LabelError", "labels_path", "read_labels", "write_labels"]
+__all__ = ["Label", "LabelError", "class_of_folder", "labels_path", "read_labels", "write_labels"]
 
 _COLUMNS = ("class", "startTime_usec", "endTime_usec")
 
@@ -69,3 +72,16 @@ def write_labels(path: Path, labels: Sequence[Label]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows([one.class_index + 1, one.start_us, one.end_us] for one in labels)
+
+
+def class_of_folder(recording: Path, classes: Sequence[str]) -> int | None:
+    """Return the class that a recording's folder is named after, None where it is after none.
+
+    Capitals do not matter, nor what stands between words: ``Air_Guitar`` is "air guitar".
+    """
+    folder = _plain(recording.parent.name)
+    return next((k for k, name in enumerate(classes) if _plain(name) == folder), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name.casefold()).strip()

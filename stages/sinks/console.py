@@ -13,7 +13,7 @@ from pipeline.errors import StageError
 from pipeline.messages import Message, Predictions, Start
 from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, Sink, StageConfig
-from stages.datasets.labels import Label, LabelError, labels_path, read_labels
+from stages.datasets.labels import Label, LabelError, class_of_folder, labels_path, read_labels
 from stages.sinks.prediction import Prediction, predictions_in
 
 __all__ = ["Console", "ConsoleConfig", "ConsoleState"]
@@ -26,8 +26,8 @@ class ConsoleConfig(StageConfig):
 
     judge: bool = True
     """Where a label file NAME_labels.csv lies beside the recording (class from 1, startTime_usec,
-    endTime_usec, as DVS128 Gesture has it), say of each prediction whether it is right, and at the
-    end how many were."""
+    endTime_usec, as DVS128 Gesture has it), or the recording lies in a folder that is named after a
+    class, say of each prediction whether it is right, and at the end how many were."""
     every: int = Field(1, ge=1)
     """Print every n-th prediction; all are counted."""
 
@@ -36,9 +36,11 @@ class ConsoleState(NamedTuple):
     """Predictions of this recording."""
 
     labels: tuple[Label, ...]
+    folder: Path | None
+    """What the recording was played from, where its folder may tell what it shows."""
     taken: int
     judged: int
-    """Those made wholly from windows within one label."""
+    """Those made wholly from windows within one label, or all where the folder tells."""
     right: int
     origin_us: int | None
     """Times are printed relative to the first prediction's start."""
@@ -54,9 +56,18 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     def open(self) -> None:
         """Prepare standard output."""
         self._heard = True
+        self._recordings = self._judged = self._right = 0
         if isinstance(sys.stdout, TextIOWrapper):
             # A terminal that lacks a sign shows another; that is no reason to end a run.
             sys.stdout.reconfigure(errors="replace")
+
+    def close(self) -> None:
+        """Say how many predictions of several recordings were right."""
+        if self._recordings > 1:
+            self._print(
+                f"── in {self._recordings} recordings {self._right} of {self._judged} predictions"
+                f" right ({self._right / self._judged:.1%})"
+            )
 
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording and read its labels."""
@@ -65,14 +76,15 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             Label(one.start_us + header.shift_us, one.end_us + header.shift_us, one.class_index)
             for one in self._labels_of(header)
         )
-        return ConsoleState(labels, 0, 0, 0, header.t_first_us)
+        folder = Path(header.source) if self.config.judge and not labels else None
+        return ConsoleState(labels, folder, 0, 0, 0, header.t_first_us)
 
     def write(self, state: ConsoleState, message: Message) -> ConsoleState:
         """Print the predictions of a message."""
         assert isinstance(message.header, Predictions)
         classes = message.header.classes
         for prediction in predictions_in(message):
-            truth = _truth(prediction, state.labels, classes)
+            truth = _truth(prediction, state, classes)
             right = truth == prediction.label
             if state.taken % self.config.every == 0:
                 self._print(self._line(prediction, truth, state.origin_us))
@@ -84,13 +96,17 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
         return state
 
     def end(self, state: ConsoleState) -> ConsoleState:
-        """Say how many predictions were right."""
+        """Say how many predictions were right, where there were several."""
         if state.judged:
+            self._recordings += 1
+            self._judged += state.judged
+            self._right += state.right
+        if state.labels and state.judged:
             self._print(
-                f"── {state.right} of {state.judged} predictions right"
-                f" ({state.right / state.judged:.1%}), of those made within one labelled stretch;"
-                f" {state.taken} in all"
+                f"{_sum(state)}, of those made within one labelled stretch; {state.taken} in all"
             )
+        elif state.judged > 1:
+            self._print(f"{_sum(state)}, by the name of the folder")
         return state
 
     def account(self, state: ConsoleState) -> Account:
@@ -142,14 +158,20 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
         return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{verdict}"
 
 
-def _truth(
-    prediction: Prediction, labels: tuple[Label, ...], classes: tuple[str, ...]
-) -> str | None:
-    """Return the label of the stretch that the prediction's windows lie in."""
-    k = bisect_right(labels, (prediction.t_start_us, sys.maxsize, 0)) - 1
-    if k < 0 or prediction.t_end_us > labels[k].end_us:
+def _truth(prediction: Prediction, state: ConsoleState, classes: tuple[str, ...]) -> str | None:
+    """Return the label of the stretch that the prediction's windows lie in, or of the folder."""
+    if state.folder is not None:
+        found = class_of_folder(state.folder, classes)
+        return None if found is None else classes[found]
+    k = bisect_right(state.labels, (prediction.t_start_us, sys.maxsize, 0)) - 1
+    if k < 0 or prediction.t_end_us > state.labels[k].end_us:
         return None
-    return classes[labels[k].class_index]
+    return classes[state.labels[k].class_index]
+
+
+def _sum(state: ConsoleState) -> str:
+    share = state.right / state.judged
+    return f"── {state.right} of {state.judged} predictions right ({share:.1%})"
 
 
 def _near(source: str) -> str:

@@ -15,7 +15,14 @@ from pipeline.errors import StageError
 from pipeline.messages import EndRecording, Message, Predictions, Span, Start, control, data
 from pipeline.ports import PredictionsPort
 from pipeline.stage import PortError
-from stages.datasets.labels import Label, LabelError, labels_path, read_labels, write_labels
+from stages.datasets.labels import (
+    Label,
+    LabelError,
+    class_of_folder,
+    labels_path,
+    read_labels,
+    write_labels,
+)
 from stages.record_file import RecordFile
 from stages.sinks.console import Console, ConsoleConfig
 from stages.sinks.jsonl import JsonLines, JsonLinesConfig
@@ -101,6 +108,39 @@ def test_the_console_judges_predictions_by_their_labels(
     assert lines[1].endswith("roll ✗ wave")
     assert lines[2].endswith("clap"), "windows across the edge of a label are not judged"
     assert verdict.startswith("── 2 of 3 predictions right (66.7%)")
+
+
+def test_the_console_judges_by_the_folder_that_is_named_after_a_class(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    messages = [
+        *predictions([[0, 1, 0]], "set/Wave/1.bin"),
+        *predictions([[0, 1, 0], [1, 0, 0]], "set/clap/2.bin"),
+        *predictions([[1, 0, 0]], "set/other/3.bin"),
+    ]
+    through([Console("show", ConsoleConfig(), [PORT])], messages)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines if " s  " in line] == ["✓", "clap", "✓", "clap"]
+    assert "wave ✗ clap" in lines[3]
+    assert [line for line in lines if " right " in line] == [
+        "── 1 of 2 predictions right (50.0%), by the name of the folder",
+        "── in 2 recordings 2 of 3 predictions right (66.7%)",
+    ]
+    through([Console("show", ConsoleConfig(judge=False), [PORT])], messages)
+    assert "right" not in capsys.readouterr().out
+
+
+def test_folders_name_classes_whatever_stands_between_words() -> None:
+    classes = ("0", "air guitar", "left-hand wave")
+    for path, index in (
+        ("Train/0/1.bin", 0),
+        ("a/Air_Guitar/1.mp4", 1),
+        ("left hand wave/x", 2),
+        ("00/1.bin", None),
+        ("air guitars/1", None),
+        ("1.bin", None),
+    ):
+        assert class_of_folder(Path(path), classes) == index
 
 
 def test_labels_of_a_recording_that_is_played_again_are_shifted_with_it(
