@@ -21,6 +21,7 @@ BUILT_IN: dict[str, str] = {
     "neuromorphic_camera": "stages.sources.neuromorphic_camera:NeuromorphicCamera",
     "udp": "stages.sources.udp:Udp",
     "text": "stages.sources.text:Text",
+    "video": "stages.sources.video:Video",
     "images": "stages.sources.images:Images",
     "slices": "stages.sources.slices:Slices",
     "roi": "stages.filters.roi:Roi",

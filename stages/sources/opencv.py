@@ -1,5 +1,6 @@
 """OpenCV, which reads pictures and videos: an optional package, imported where it is needed."""
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -36,4 +37,6 @@ def import_opencv(what: str) -> ModuleType:
     except ImportError:
         raise ConfigError(f"{what} {_MISSING}") from None
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # FFmpeg's own log, which goes to the terminal; asked for once, when the first video is opened.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     return cv2
