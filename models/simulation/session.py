@@ -15,6 +15,7 @@ from models.simulation.dvs_pixel import Events, PixelConfig
 from models.simulation.figure import Person, make_person, place
 from models.simulation.gestures import GESTURES, Pose, perform, rest
 from models.simulation.render import LIGHTING, Scene, make_scene, render
+from models.simulation.sampling import concatenate
 
 __all__ = [
     "Events",
@@ -22,6 +23,7 @@ __all__ = [
     "Session",
     "SessionPlan",
     "plan_session",
+    "shapes",
     "simulate_session",
     "stream_events",
 ]
@@ -160,7 +162,7 @@ def simulate_session(
         frame_rate_hz=frame_rate_hz,
         pixel=pixel,
     )
-    events = _concatenate(list(stream_events(plan)))
+    events = concatenate(list(stream_events(plan)))
     return Session(*events, plan.labels, width, height, plan.description)
 
 
@@ -186,15 +188,19 @@ def stream_events(plan: SessionPlan, chunk_s: float = 0.5) -> Iterator[Events]:
                 continue
             state, events = dvs_pixel.step(plan.sensor, state, image, time_us)
             collected.append(events)
-        yield _concatenate(collected)
+        yield concatenate(collected)
+
+
+def shapes(plan: SessionPlan, times_us: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the person's shape at given times, as `models.simulation.figure.place` does."""
+    height, width = plan.scene.background.shape
+    time_s = times_us.astype(np.float64) * 1e-6
+    return place(plan.person, _poses(plan, times_us), time_s, width, height)
 
 
 def _frames(plan: SessionPlan, times_us: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    height, width = plan.scene.background.shape
-    time_s = times_us.astype(np.float64) * 1e-6
-    shapes = place(plan.person, _poses(plan, times_us), time_s, width, height)
-    for capsules, second in zip(shapes, time_s.tolist(), strict=True):
-        yield render(plan.scene, capsules, plan.person.texture, second)
+    for capsules, time_us in zip(shapes(plan, times_us), times_us.tolist(), strict=True):
+        yield render(plan.scene, capsules, plan.person.texture, time_us * 1e-6)
 
 
 def _poses(plan: SessionPlan, times_us: NDArray[np.int64]) -> Pose:
@@ -221,10 +227,3 @@ def _wall_reflectance(person: Person, rng: np.random.Generator) -> float:
         contrasts = np.log(limbs / wall)
         if np.abs(contrasts).min() > 0.5 and (contrasts.min() > 0 or not darker):
             return wall
-
-
-def _concatenate(chunks: list[Events]) -> Events:
-    empty = Events(
-        np.empty(0, np.int64), np.empty(0, np.int16), np.empty(0, np.int16), np.empty(0, np.int8)
-    )
-    return Events(*(np.concatenate(column) for column in zip(empty, *chunks, strict=True)))

@@ -15,6 +15,9 @@ DATA_SETS = {
     "nmnist": "stages.datasets.nmnist:NMnist",
     "simulated_digits": "stages.datasets.simulated.digits:SimulatedDigits",
     "simulated_rgb_gesture": "stages.datasets.simulated.rgb_gesture:SimulatedRgbGesture",
+    "simulated_jester": "stages.datasets.simulated.jester:SimulatedJester",
+    "simulated_reviews": "stages.datasets.simulated.reviews:SimulatedReviews",
+    "simulated_nodules": "stages.datasets.simulated.nodules:SimulatedNodules",
 }
 """Name -> ``module:Class``. Only the set that a recipe names is imported."""
 

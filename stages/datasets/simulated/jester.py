@@ -1,0 +1,95 @@
+"""Simulated Jester: 27 gestures of a hand as folders of JPEG frames, with ``id;label`` lists."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from models.simulation.hand_gestures import HAND_GESTURES
+from pipeline.stage import StageConfig
+from stages.datasets.data_set import DataSet, Item
+from stages.datasets.simulated.pictures import write_picture
+from stages.datasets.simulated.simulated_set import Piece, SimulatedSet
+
+__all__ = ["JesterOptions", "SimulatedJester"]
+
+_IDS_PER_OWNER = 100
+
+
+class JesterOptions(StageConfig):
+    """How many people, and how many of their videos."""
+
+    people: PositiveInt = 40
+    """In the list for training; each makes every gesture ``repeats`` times."""
+    validation_people: PositiveInt = 10
+    """In the list for validation: other people."""
+    repeats: Annotated[int, Field(gt=0, le=3)] = 1
+    """Videos of each gesture by each person."""
+    simulation_seed: NonNegativeInt = 1
+    """Another seed is another set."""
+
+
+class SimulatedJester(SimulatedSet):
+    """Videos of a rendered hand, ``frames/ID/00001.jpg`` on, and ``labels/jester-v1-*.csv``."""
+
+    name = "simulated_jester"
+    about = "a rendered hand makes the 27 gestures of 20BN Jester before a rendered person"
+    Options: ClassVar[type[StageConfig]] = JesterOptions
+
+    @property
+    def real(self) -> DataSet:
+        """Jester."""
+        from stages.datasets.jester import Jester
+
+        return Jester(self.folder)
+
+    def items(self) -> list[Item]:
+        """List the videos; unlike the real set's, ours say by whom they are."""
+        return [
+            item._replace(group=f"person {int(Path(item.key).name) // _IDS_PER_OWNER}")
+            for item in super().items()
+        ]
+
+    def pieces(self) -> Sequence[Piece]:
+        """One folder of frames for each video."""
+        seed = self.options.simulation_seed
+        return [
+            Piece(f"frames/{number}", (number // _IDS_PER_OWNER, seed, gesture, number))
+            for part in ("train", "validation")
+            for number, gesture in self._videos(part)
+        ]
+
+    @staticmethod
+    def write(path: Path, *arguments: Any) -> None:
+        """Film one gesture; real videos are of about three seconds, these too."""
+        from models.simulation.hand_video import film_hand
+
+        owner, seed, gesture, number = arguments
+        frames = int(np.random.default_rng([seed, number]).integers(30, 42))
+        path.mkdir(parents=True)
+        # Each video has its own seed, as a person makes a gesture several times.
+        video = film_hand(owner, 100_000 * seed + number, gesture, frames)
+        for index, frame in enumerate(video, start=1):
+            write_picture(path / f"{index:05d}.jpg", frame, quality=80)
+
+    def finish(self) -> None:
+        """Write the list of classes, and of each part."""
+        labels = self.folder / "labels"
+        labels.mkdir(exist_ok=True)
+        names = "".join(f"{name}\n" for name in HAND_GESTURES)
+        (labels / "jester-v1-labels.csv").write_text(names, "utf-8")
+        for part in ("train", "validation"):
+            lines = [
+                f"{number};{HAND_GESTURES[gesture]}\n" for number, gesture in self._videos(part)
+            ]
+            (labels / f"jester-v1-{part}.csv").write_text("".join(lines), "utf-8")
+
+    def _videos(self, part: str) -> Iterator[tuple[int, int]]:
+        """Yield (id, gesture) of a part's videos; the id tells who it is."""
+        people, others = self.options.people, self.options.validation_people
+        first, count = (1, people) if part == "train" else (people + 1, others)
+        for owner in range(first, first + count):
+            for index in range(len(HAND_GESTURES) * self.options.repeats):
+                yield owner * _IDS_PER_OWNER + index, index % len(HAND_GESTURES)
