@@ -1,13 +1,14 @@
 """NumPy's .npz files that hold events: a ZIP archive of .npy files.
 
 The columns t, x, y and p are members of their own under these or similar names, or one member holds
-all of them as a .npy file may. Members are read as streams, stored or deflated, so that neither a
-long recording nor an archive made to burst comes to memory whole. To resume in a deflated member
-means to inflate what is before. An archive's directory is at its end: one that is cut or was not
-closed cannot be opened, and gives no event.
+all of them as a .npy file may; or there is a member for each polarity (`es_imagenet`). Members are
+read as streams, stored or deflated, so that neither a long recording nor an archive made to burst
+comes to memory whole. To resume in a deflated member means to inflate what is before. An archive's
+directory is at its end: one that is cut or was not closed cannot be opened, and gives no event.
 """
 
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import IO, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import RecordingError
@@ -26,6 +28,12 @@ from stages.formats.tables.columns import (
     events_of_columns,
     sensor_size,
     time_unit,
+)
+from stages.formats.tables.es_imagenet import (
+    MOST_EVENTS,
+    POLARITIES,
+    SIDE_PX,
+    events_of_polarities,
 )
 from stages.formats.tables.npy_header import NpyArray, converter, npy_header_bytes, read_npy_header
 from stages.formats.tables.table import TableReader
@@ -63,6 +71,8 @@ class NpzReader(TableReader):
         columns = columns_of_names(names) if stream is None else None
         if columns is not None:
             self._by_columns(columns)
+        elif stream is None and set(POLARITIES) <= set(names):
+            self._by_polarities()
         else:
             self._by_table(names, stream)
         self.event_count = self._rows
@@ -108,6 +118,20 @@ class NpzReader(TableReader):
         except ValueError as error:
             raise RecordingError(f"{self.path}: its array {stream} {error}") from None
 
+    def _by_polarities(self) -> None:
+        self._members = list(POLARITIES)
+        for name in POLARITIES:
+            array = self._header(name)
+            plain = array.dtype.kind in "iu" and len(array.shape) == 2 and array.shape[1] == 3
+            if not plain or array.fortran or array.shape[0] > MOST_EVENTS:
+                sides = "×".join(map(str, array.shape)) or "single"
+                raise RecordingError(
+                    f"{self.path}: its array {name} holds {sides} values of {array.dtype}; those of a"
+                    f" polarity are n×3 whole numbers (row, column, step), n at most {MOST_EVENTS}"
+                )
+        self._rows = sum(self._header(name).shape[0] for name in POLARITIES)
+        self.declared_size = (SIDE_PX, SIDE_PX)
+
     def _sample(self, name: str, array: NpyArray) -> NDArray[Any]:
         try:
             with self._archive.open(f"{name}.npy") as member:
@@ -126,6 +150,28 @@ class NpzReader(TableReader):
             return False
 
     def _decode_from(self, row: int) -> Iterator[Decoded]:
+        polarities = self._members == list(POLARITIES)
+        yield from self._decode_polarities(row) if polarities else self._decode_columns(row)
+
+    def _decode_polarities(self, row: int) -> Iterator[Decoded]:
+        """Read both arrays whole, which are small, as they must be sorted by time."""
+        try:
+            arrays = []
+            for name in POLARITIES:
+                with self._archive.open(f"{name}.npy") as member:
+                    array = self._header(name)
+                    member.seek(array.begin)
+                    part = member.read(math.prod(array.shape) * array.dtype.itemsize)
+                    arrays.append(np.frombuffer(part, array.dtype).reshape(array.shape))
+        except _DAMAGE as error:
+            self._broken(error)
+            return
+        events = events_of_polarities(*arrays)
+        for begin in range(row, self._rows, self.slice_rows):
+            end = min(begin + self.slice_rows, self._rows)
+            yield Decoded(events[begin:end], (end,))
+
+    def _decode_columns(self, row: int) -> Iterator[Decoded]:
         with ExitStack() as stack:
             try:
                 members = [
