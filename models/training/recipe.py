@@ -196,13 +196,13 @@ class Recipe(_Section):
 
 
 def load_recipe(
-    path: str | Path, variant: str | None = None, changes: Sequence[Mapping[str, Any]] = ()
+    path: str | Path, variants: Sequence[str] = (), changes: Sequence[Mapping[str, Any]] = ()
 ) -> Recipe:
     """Read and check a recipe.
 
     Args:
         path: The TOML file.
-        variant: Which ``[variant.NAME]`` is laid over it; None: none.
+        variants: Which ``[variant.NAME]`` are laid over it, in order.
         changes: Further tables laid over that, in order.
 
     Raises:
@@ -210,12 +210,12 @@ def load_recipe(
             missing or wrong; the message names every such key by its path.
     """
     path = Path(path)
-    table, variants = _read(path)
-    if variant is not None:
-        if variant not in variants:
-            known = offer(variant, variants) if variants else "it has none"
-            raise ModelError(f"{path}: there is no [variant.{variant}]; {known}")
-        table = _merge(table, variants[variant])
+    table, known = _read(path)
+    for variant in variants:
+        if variant not in known:
+            remedy = offer(variant, known) if known else "it has none"
+            raise ModelError(f"{path}: there is no [variant.{variant}]; {remedy}")
+        table = _merge(table, known[variant])
     for change in changes:
         table = _merge(table, change)
     recipe = read_recipe(table, str(path))

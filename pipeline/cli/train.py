@@ -27,7 +27,8 @@ _MOST_COLUMNS = 30
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's TOML file.")],
     variant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Lay [variant.NAME] over the recipe.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Lay [variant.NAME] over the recipe; may be repeated."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Weights file; out/NAME.safetensors. Beside it: out/NAME/.")
@@ -67,8 +68,8 @@ def train(
     changes = [_change(each) for each in set_ or []]
     if seed is not None:
         changes.append({"training": {"seed": seed}})
-    asked = training.load_recipe(recipe, variant, changes)
-    name = recipe.stem if variant is None else f"{recipe.stem}_{variant}"
+    asked = training.load_recipe(recipe, variant or [], changes)
+    name = "_".join([recipe.stem, *(variant or [])])
     target = out or Path("out") / f"{name}.safetensors"
     parts = _prepare(asked, data, processes, console)
     import_module("torch").set_num_threads(processes)
