@@ -126,8 +126,8 @@ class NpzReader(TableReader):
             if not plain or array.fortran or array.shape[0] > MOST_EVENTS:
                 sides = "×".join(map(str, array.shape)) or "single"
                 raise RecordingError(
-                    f"{self.path}: its array {name} holds {sides} values of {array.dtype}; those of a"
-                    f" polarity are n×3 whole numbers (row, column, step), n at most {MOST_EVENTS}"
+                    f"{self.path}: its array {name} holds {sides} values of {array.dtype}; those of"
+                    f" a polarity are n×3 whole numbers (row, column, step), n up to {MOST_EVENTS}"
                 )
         self._rows = sum(self._header(name).shape[0] for name in POLARITIES)
         self.declared_size = (SIDE_PX, SIDE_PX)
