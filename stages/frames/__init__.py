@@ -1,0 +1,1 @@
+"""Stages that take frames and give frames."""

@@ -1,0 +1,114 @@
+"""Resize: frames made larger or smaller, of events as well as of light.
+
+Frames of light (``grey``, ``bgr``, ``rgb``) stay uint8, rounded; what frames of events hold becomes
+float32. With ``nearest`` every frame keeps its dtype.
+"""
+
+from collections.abc import Generator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import SensorSize
+from pipeline.errors import StageError
+from pipeline.messages import Frames, Message, Start, data
+from pipeline.ports import FramesPort
+from pipeline.stage import Account, PortError, StageConfig, Transform
+from stages.frames.scaling import Method, scale
+
+__all__ = ["Resize", "ResizeConfig", "ResizeState"]
+
+_LIGHT = ("grey", "bgr", "rgb")
+_MAX_FRAME_BYTES = 256 << 20
+
+
+class ResizeConfig(StageConfig):
+    """Options of `resize`."""
+
+    size: SensorSize
+    """(height, width) of the new frames, in pixels."""
+    method: Method = "area"
+    """``area``: the mean over what a new pixel covers; ``bilinear``: between the nearest pixels, as
+    OpenCV does it, which leaves pixels out where frames are made less than half as large;
+    ``nearest``: one pixel."""
+    fit: Literal["stretch", "crop"] = "stretch"
+    """Where a frame has another shape than ``size``: ``stretch`` it, or ``crop`` it to its
+    middle."""
+
+
+class ResizeState(NamedTuple):
+    """The number of frames of this recording."""
+
+    stream: str
+    epoch: int
+    frames: int
+
+
+class Resize(Transform[ResizeConfig, ResizeState]):
+    """Scale frames to a size."""
+
+    Config = ResizeConfig
+    takes = (FramesPort,)
+
+    def port(self) -> FramesPort:
+        """Return the input's port with the new size."""
+        (frames,) = self.inputs
+        assert isinstance(frames, FramesPort)
+        if frames.frame == "tokens":
+            raise PortError("from", "takes frames of pixels, its input gives tokens")
+        height, width = self.config.size
+        if frames.channels * height * width * 4 > _MAX_FRAME_BYTES:
+            raise PortError("size", f"must be smaller: a frame of {height}×{width} is too large")
+        return FramesPort(
+            frames.channels, height, width, frames.window_us, frames.step_us, frames.frame
+        )
+
+    def start(self, header: Start) -> ResizeState:
+        """Return the state in front of a recording's first frame."""
+        return ResizeState(header.stream, header.epoch, 0)
+
+    def process(
+        self, state: ResizeState, message: Message
+    ) -> Generator[Message, None, ResizeState]:
+        """Yield the frames of a message, scaled one by one."""
+        header, frames = message.header, message.array
+        assert isinstance(header, Frames)
+        if not len(frames):
+            return state
+        if not all(frames.shape[1:]):
+            raise StageError(f"stage '{self.name}': got frames without a pixel: {frames.shape}")
+        yield data(
+            Frames,
+            np.stack([self._scaled(frame) for frame in frames]),
+            stream=state.stream,
+            epoch=state.epoch,
+            t_first_us=header.t_first_us,
+            t_last_us=header.t_last_us,
+            windows=header.windows,
+        )
+        return state._replace(frames=state.frames + len(frames))
+
+    def account(self, state: ResizeState) -> Account:
+        """Return frames scaled."""
+        return Account.one_to_one(state.frames, "windows", "windows")
+
+    def _scaled(self, frame: NDArray[Any]) -> NDArray[Any]:
+        (given,) = self.inputs
+        assert isinstance(given, FramesPort)
+        size, method = self.config.size, self.config.method
+        cropped = _middle(frame, size) if self.config.fit == "crop" else frame
+        scaled = scale(cropped, size, method)
+        if given.frame in _LIGHT and frame.dtype == np.uint8 and method != "nearest":
+            rounded: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+            return rounded
+        return scaled
+
+
+def _middle(frame: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return the largest middle part of a frame (channels, height, width) of the shape of size."""
+    height, width = frame.shape[1:]
+    rows = max(1, min(height, round(width * size[0] / size[1])))
+    columns = max(1, min(width, round(height * size[1] / size[0])))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return frame[:, top : top + rows, left : left + columns]
