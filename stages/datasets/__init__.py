@@ -13,6 +13,17 @@ __all__ = ["DATA_SETS", "load_data_set"]
 
 DATA_SETS = {
     "nmnist": "stages.datasets.nmnist:NMnist",
+    "dvs_gesture": "stages.datasets.dvs_gesture:DvsGesture",
+    "mnist_dvs": "stages.datasets.mnist_dvs:MnistDvs",
+    "cifar10_dvs": "stages.datasets.cifar10_dvs:Cifar10Dvs",
+    "rgb_gesture": "stages.datasets.rgb_gesture:RgbGesture",
+    "jester": "stages.datasets.jester:Jester",
+    "imdb": "stages.datasets.imdb:Imdb",
+    "luna16cls": "stages.datasets.luna16cls:Luna16Cls",
+    "es_imagenet": "stages.datasets.es_imagenet:EsImageNet",
+    "image_folder": "stages.datasets.image_folder:ImageFolder",
+    "recordings": "stages.datasets.recordings:Recordings",
+    "sentences": "stages.datasets.sentences:Sentences",
     "simulated_digits": "stages.datasets.simulated.digits:SimulatedDigits",
     "simulated_rgb_gesture": "stages.datasets.simulated.rgb_gesture:SimulatedRgbGesture",
     "simulated_jester": "stages.datasets.simulated.jester:SimulatedJester",

@@ -12,7 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 from pipeline.errors import ConfigError
 from pipeline.stage import StageConfig
 
-__all__ = ["DataSet", "Item", "NoOptions", "Origin", "Part", "Progress"]
+__all__ = ["STEPS", "DataSet", "Item", "NoOptions", "Origin", "Part", "Progress"]
+
+STEPS = "network.options.steps"
+"""As a value in the table of an item's source: as many as the network takes."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and of how many."""
@@ -80,7 +83,7 @@ class DataSet(ABC):
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
+        """Names of the classes; a class attribute will do."""
 
     @abstractmethod
     def items(self) -> list[Item]:

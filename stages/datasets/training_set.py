@@ -14,7 +14,7 @@ from pipeline.config import validate
 from pipeline.errors import ConfigError, RecordingError
 from stages.datasets import load_data_set
 from stages.datasets.cache import digest, ensure, fingerprint
-from stages.datasets.data_set import DataSet, Item, Progress
+from stages.datasets.data_set import STEPS, DataSet, Item, Progress
 from stages.datasets.examples import (
     CachedExamples,
     EventExamples,
@@ -83,7 +83,7 @@ def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) ->
     record = cache / f"{data_set.name}-split-{digest(_split_request(recipe, items))}"
     _write_parts(record / "parts.json", recipe, items, parts)
     learnt = data_set.learn([items[index] for index in parts["train"]], record)
-    items = [item._replace(source={**item.source, **learnt}) for item in items]
+    items = [item._replace(source=_source(item.source | learnt, steps)) for item in items]
 
     changes, tables = recipe.augment.events, recipe.input.stage
     as_events = any(changes.model_dump().values())
@@ -116,6 +116,10 @@ def _data_set(recipe: Recipe, folder: Path) -> DataSet:
     kind = load_data_set(recipe.data.set)
     options = validate(kind.Options, recipe.data.model_extra or {}, "data", None)
     return kind(folder / (recipe.data.path or recipe.data.set), options)
+
+
+def _source(table: dict[str, Any], steps: int) -> dict[str, Any]:
+    return {key: steps if value == STEPS else value for key, value in table.items()}
 
 
 def _split_request(recipe: Recipe, items: Sequence[Item]) -> list[Any]:

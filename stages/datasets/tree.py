@@ -1,12 +1,31 @@
-"""Folders of a data set: one a class, with the files in it, always in the same order."""
+"""Folders of a data set: its parts, a folder a class, the files in it; always in the same order."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import ConfigError
+from stages.datasets.data_set import Part
 
-__all__ = ["files_in", "folders_in", "natural"]
+__all__ = ["Labelled", "files_in", "folders_in", "labelled_files", "natural", "parted"]
+
+_PARTS: dict[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+class Labelled(NamedTuple):
+    """A file in the folder of its class."""
+
+    path: Path
+    label: int
+    part: Part | None
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -15,24 +34,46 @@ def natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def folders_in(folder: Path, names: Collection[str] | None = None) -> list[Path]:
-    """Return the folders in a folder, by name; hidden ones are passed over.
+def parted(folder: Path) -> list[tuple[Path, Part | None]]:
+    """Return the folders of a set's parts, each with its part; the folder itself if it has none."""
+    found = [(one, _PARTS.get(one.name.lower())) for one in folders_in(folder)]
+    named: list[tuple[Path, Part | None]] = [(one, part) for one, part in found if part]
+    return named or [(folder, None)]
+
+
+def labelled_files(
+    folder: Path, classes: Sequence[str], endings: Collection[str]
+) -> Iterator[Labelled]:
+    """Yield the files in the class folders of every part.
 
     Args:
-        folder: where to look; one that is not there has none.
-        names: what they may be called; None: anything.
+        folder: of the set.
+        classes: names of the classes; a folder's may differ in case, and in ``_`` for a space.
+        endings: how the names of the files end, in lower case.
 
     Raises:
-        ConfigError: one of them is called otherwise.
+        ConfigError: a folder is that of no class, or holds none of these files.
+    """
+    labels = {_plain(name): label for label, name in enumerate(classes)}
+    for place, part in parted(folder):
+        for one in folders_in(place):
+            if _plain(one.name) not in labels:
+                raise ConfigError(
+                    f"data.path: {one} is no class; folders here must be called"
+                    f" {', '.join(classes)}"
+                )
+            for path in files_in(one, endings):
+                yield Labelled(path, labels[_plain(one.name)], part)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder, by name; hidden ones are passed over.
+
+    One that is not there has none.
     """
     if not folder.is_dir():
         return []
     found = [one for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")]
-    for one in found:
-        if names is not None and one.name not in names:
-            raise ConfigError(
-                f"data.path: {one} is no class; folders here must be called {', '.join(names)}"
-            )
     return sorted(found, key=natural)
 
 
@@ -53,3 +94,7 @@ def files_in(folder: Path, endings: Collection[str]) -> list[Path]:
             " was the archive unpacked wholly?"
         )
     return sorted(found, key=natural)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ")
