@@ -36,6 +36,7 @@ BUILT_IN: dict[str, str] = {
     "undistort": "stages.filters.undistort:Undistort",
     "time_bin": "stages.binning.time_bin:TimeBin",
     "count_bin": "stages.binning.count_bin:CountBin",
+    "slice_bin": "stages.binning.slice_bin:SliceBin",
     "resize": "stages.frames.resize:Resize",
     "frame_difference": "stages.frames.frame_difference:FrameDifference",
     "snn": "stages.inference.snn:Snn",
