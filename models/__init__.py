@@ -91,14 +91,9 @@ def from_reference(name: str, state_dict: "Mapping[str, Any]", **options: Any) -
     Raises:
         ModelError: The name, an option or a parameter is unknown or does not fit.
     """
-    from models.weights import restore, unwrap
+    from models.weights import from_checkpoint
 
-    tensors = unwrap(state_dict, "the checkpoint")
-    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
-    if len(dtypes) != 1:
-        found = ", ".join(sorted(map(str, dtypes))) or "none"
-        raise ModelError(f"{name}: a checkpoint must have one floating dtype, got {found}")
-    return restore(name, tensors, "the checkpoint", dtypes.pop(), options)
+    return from_checkpoint(name, state_dict, "the checkpoint", options)
 
 
 def load(

@@ -32,11 +32,14 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         network: Name in the registry of `models`.
         options: Keyword arguments of the network: JSON values, finite numbers.
         classes: Class names, in output order.
-        sensor_size: (height, width) of the sensor that the frames came from, pixels.
+        sensor_size: (height, width) of the sensor that the frames came from, pixels; that of a
+            frame where nobody knows it.
         input_size: (height, width) of a frame, pixels.
-        window_us: Length of one time step, microseconds; None where a step has no length in time.
-        frame: What a frame holds, as the stages that make it call it: ``counts`` of events.
-        steps: Steps that one prediction is the mean of.
+        window_us: Length of one time step, microseconds; None where a step has no length in time,
+            or nobody knows it.
+        frame: What a frame holds, as the stages that make it call it: ``counts`` of events,
+            ``bgr`` pictures, ``tokens``.
+        steps: Steps that one prediction is made of.
         data: What it was trained on; says so when the data are simulated.
         accuracy: What share was right, and of which recordings.
         licence: Licence of the weights.

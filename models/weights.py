@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from models.errors import ModelError
 from models.network import Network
 from models.neurons import Constants
 
-__all__ = ["load", "read_checkpoint", "restore", "save", "unwrap"]
+__all__ = ["from_checkpoint", "load", "read_checkpoint", "restore", "save", "unwrap"]
 
 _NESTS = ("state_dict", "model")
 """Where training programs keep the parameters in a checkpoint."""
@@ -115,13 +114,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             begin = file.read(9)
-        if begin[8:] == b"{":
-            return unwrap(load_file(path), str(path))
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except pickle.UnpicklingError as error:
+    try:
+        if begin[8:] == b"{":
+            checkpoint = load_file(path)
+        else:
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged file raises is anybody's guess
         needed = re.search(r"GLOBAL ([\w.]+)", str(error))
         if needed is None:
             raise _no_checkpoint(path, "it is damaged, or of another kind") from error
@@ -129,9 +130,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             f"{path}: must hold only tensors, numbers and texts, but it needs {needed[1]}: reading "
             "it could run any program; where it was made, save its state_dict() alone"
         ) from error
-    except Exception as error:  # what a damaged pickle raises is anybody's guess
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        raise _no_checkpoint(path, reason) from error
     if not isinstance(checkpoint, Mapping):
         raise _no_checkpoint(path, f"it holds a {type(checkpoint).__name__}")
     return unwrap(checkpoint, str(path))
@@ -142,6 +140,28 @@ def _no_checkpoint(path: Path, reason: str) -> ModelError:
         f"{path}: must be a checkpoint of torch or a safetensors file, but {reason}; "
         "copy it again, or name the file that training wrote"
     )
+
+
+def from_checkpoint(
+    name: str, checkpoint: Mapping[str, Any], origin: str, options: Mapping[str, Any]
+) -> Network[Any]:
+    """Build a network and fill it from a training checkpoint; see `models.from_reference`.
+
+    Args:
+        name: A key of `models.NETWORKS`.
+        checkpoint: What `read_checkpoint` gives, or any mapping that `unwrap` takes.
+        origin: Where it comes from, for the message.
+        options: The network's options.
+
+    Raises:
+        ModelError: The name, an option or a parameter is unknown or does not fit.
+    """
+    tensors = unwrap(checkpoint, origin)
+    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
+    if len(dtypes) != 1:
+        found = ", ".join(sorted(map(str, dtypes))) or "none"
+        raise ModelError(f"{origin}: a checkpoint must have one floating dtype, got {found}")
+    return restore(name, tensors, origin, dtypes.pop(), options)
 
 
 def restore(
@@ -168,10 +188,11 @@ def restore(
         ModelError: The name or an option is wrong, or a tensor is missing, unknown or of another
             shape.
     """
-    from models import build
+    from models import build, network_class
 
+    told = network_class(name).told_by(tensors)
     with torch.random.fork_rng():  # the weights drawn here are overwritten: draw in private
-        network = build(name, **options).to(dtype)
+        network = build(name, **{**told, **options}).to(dtype)
     _fill(network, network.translate(tensors, origin), origin)
     return network.eval().requires_grad_(False)
 

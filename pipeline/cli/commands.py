@@ -11,6 +11,7 @@ from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
 from pipeline.cli.info import info
+from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.run import run
 from pipeline.cli.simulate import simulate
@@ -35,6 +36,9 @@ def _help(text: str) -> str:
 
 for command in (run, check, stages, cameras, info, convert, record, simulate, train):
     app.command(help=_help(command.__doc__ or ""))(command)
+for entry in models.registered_commands:
+    entry.help = _help(getattr(entry.callback, "__doc__", "") or "")
+app.add_typer(models, name="models")
 
 
 def _print_version(wanted: bool) -> None:

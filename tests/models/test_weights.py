@@ -1,11 +1,14 @@
 """Weights files: round trip, and every way in which they can be broken."""
 
+import argparse
 import json
+import os
 import struct
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +18,7 @@ from safetensors.torch import save_file
 import models
 from models import ModelCard, ModelError, read_card
 from models.network import Network
-from models.weights import save
+from models.weights import read_checkpoint, save
 
 CARD = ModelCard(
     network="dvs_gesture",
@@ -65,6 +68,57 @@ def test_weights_round_trip(weights: Path, tmp_path: Path) -> None:
     # A second trip changes nothing, because everything is representable in float16 already.
     save(network, CARD, tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_trained_constants_are_not_rounded(tmp_path: Path) -> None:
+    options = {"size": [4, 4], "lif": {"learnable": True}}
+    network = models.build("dvs_gesture", **options)
+    with torch.no_grad():
+        network.get_parameter("conv1.alpha").fill_(0.31)
+    save(network, msgspec.structs.replace(CARD, options=options), tmp_path / "w.safetensors")
+    loaded = models.load(tmp_path / "w.safetensors")
+    assert loaded.get_parameter("conv1.alpha").item() == torch.tensor(0.31).item()
+
+
+def test_a_checkpoint_is_read_from_a_pickle_or_from_safetensors(tmp_path: Path) -> None:
+    plain = {"norm.weight": torch.tensor([0.1, 0.2])}
+    beside = {"epoch": 3, "args": argparse.Namespace(model="x", lr=0.1)}
+    torch.save({"model": {f"module.{k}": v for k, v in plain.items()}, **beside}, tmp_path / "a")
+    save_file(plain, tmp_path / "b")
+    for name in ("a", "b"):
+        found = read_checkpoint(tmp_path / name)
+        assert list(found) == ["norm.weight"]
+        assert torch.equal(found["norm.weight"], plain["norm.weight"])
+
+
+class Touches:
+    """What a hostile pickle holds: reading it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "hook": Touches(tmp_path / "made")}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"only tensors, .* it needs posix.mkdir: .* state_dict"):
+        read_checkpoint(tmp_path / "w.pth")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"junk" * 40, struct.pack("<Q", 4) + b"{}xx"])
+def test_what_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"w.pth: must be a checkpoint .* damaged, or of another"):
+        read_checkpoint(path)
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(ModelError, match="it holds a list"):
+        read_checkpoint(path)
+    with pytest.raises(ModelError, match=r"none: cannot be read \(No such file"):
+        read_checkpoint(tmp_path / "none")
 
 
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:

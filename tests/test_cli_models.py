@@ -1,0 +1,137 @@
+"""``pipeline models``: the list, a card, an import, untrained weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import CommandLine
+from weights import random_weights
+
+import models
+from tests.golden_draw import tensors
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A checkpoint as BIDL's training writes it."""
+    path = tmp_path / "best.pth"
+    wrapped = {f"module.{name}": t.float() for name, t in tensors("mnist_dvs_spike").items()}
+    torch.save({"state_dict": wrapped, "epoch": 19, "seed": None}, path)
+    return path
+
+
+def test_the_list_has_every_network(command_line: CommandLine) -> None:
+    code, out, err = command_line("models", "list")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    names = [line.split()[0] for line in lines[:-1] if not line.startswith(" ")]
+    assert names == list(models.NETWORKS)
+    facts = "dvs_gesture 2.01 M 2×40×40 counts 60 steps 11 classes spike"
+    assert " ".join(lines[0].split()) == facts
+    assert lines[1].split()[0] == "recipes"
+    assert max(map(len, lines[:-1])) <= 80
+
+
+def test_the_list_as_json_names_files_that_exist(command_line: CommandLine) -> None:
+    rows = {row["network"]: row for row in json.loads(command_line("models", "list", "--json").out)}
+    assert rows["imdb"]["parameters"] == 21_137
+    assert rows["imdb"]["input_shape"] == [1, 1, 1]
+    recipes = rows["dvs_gesture"]["recipes"]
+    assert [Path(path).name for path in recipes] == ["dvs_gesture.toml"]
+    files = [path for row in rows.values() for path in row["recipes"] + row["pipelines"]]
+    assert all(Path(path).is_file() for path in files)
+
+
+def test_a_card_is_shown(command_line: CommandLine, tmp_path: Path) -> None:
+    path = random_weights(tmp_path / "w.safetensors")
+    code, out, _ = command_line("models", "show", path)
+    assert code == 0
+    rows = [line.split(maxsplit=1) for line in out.splitlines()[1:]]
+    assert ["network", "dvs_gesture"] in rows
+    assert ["window_us", "25000 µs"] in rows
+    assert ["sensor_size", "[128, 128] (height, width), px"] in rows
+    assert ["mode", "spike"] in rows
+    assert "  classes       11: gesture 0, gesture 1, " in out
+    shown = json.loads(command_line("models", "show", path, "--json").out)
+    assert shown["options"] == models.read_card(path).options
+    assert shown["bytes"] == path.stat().st_size
+
+
+def test_a_checkpoint_is_imported(command_line: CommandLine, checkpoint: Path) -> None:
+    names = checkpoint.with_name("names.txt")
+    names.write_text("zero\none\ntwo\nthree\nfour\n five\n\nsix\nseven\neight\nnine\n")
+    code, out, err = command_line(
+        *("models", "import", checkpoint, "--as", "mnist_dvs"),
+        *("--option", "mode=spike", "--option", "head=per_step", "--classes", names),
+        *("--window-us", "15000", "--size", "34x34", "--licence", "Apache-2.0"),
+    )
+    target = checkpoint.with_suffix(".safetensors")
+    assert (code, out, err) == (0, f"written: {target}\n", "")
+    card = models.read_card(target)
+    assert (card.options["mode"], card.options["head"]) == ("spike", "per_step")
+    assert (card.classes[3], card.window_us, card.sensor_size) == ("three", 15_000, (34, 34))
+    assert (card.data, card.accuracy, card.licence) == ("unknown", "unknown", "Apache-2.0")
+    theirs = models.from_reference("mnist_dvs", tensors("mnist_dvs_spike")).state_dict()
+    for name, tensor in models.load(target).state_dict().items():  # float32, as it came
+        assert torch.equal(tensor, theirs[name].to(tensor.dtype))
+
+
+def test_an_old_file_is_left_alone(command_line: CommandLine, checkpoint: Path) -> None:
+    target = checkpoint.with_suffix(".safetensors")
+    target.write_text("mine")
+    asked = ("models", "import", checkpoint, "--as", "mnist_dvs")
+    assert command_line(*asked) == (
+        2,
+        "",
+        f"error: {target}: exists already; remove it or give --replace\n",
+    )
+    assert target.read_text() == "mine"
+    assert command_line(*asked, "--replace").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--as", "mnist"), "unknown network 'mnist'; did you mean 'mnist_dvs'?"),
+        (("--as", "imdb"), "best.pth: must fit imdb, but embedding.weight is missing"),
+        (("--as", "mnist_dvs", "--option", "mode"), "--option mode: must be KEY=VALUE"),
+        (("--as", "mnist_dvs", "--option", "mood=1"), "unknown option 'mood'; did you mean 'mode'"),
+        (("--as", "mnist_dvs", "--classes", "none.txt"), "--classes: none.txt cannot be read"),
+        (("--as", "mnist_dvs", "--size", "34"), "--size: must be WIDTHxHEIGHT"),
+    ],
+)
+def test_a_wrong_request_is_one_line(
+    command_line: CommandLine, checkpoint: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = command_line("models", "import", checkpoint, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not checkpoint.with_suffix(".safetensors").exists()
+
+
+def test_too_few_names_of_classes_are_refused(
+    command_line: CommandLine, checkpoint: Path, tmp_path: Path
+) -> None:
+    names = tmp_path / "names.txt"
+    asked = ("models", "import", checkpoint, "--as", "mnist_dvs", "--classes", names)
+    names.write_text("one\ntwo\n")
+    code, _, err = command_line(*asked, "--option", "classes=10")
+    assert (code, err) == (2, "error: --classes: must name the network's 10 classes, got 2\n")
+    names.write_text("\n")
+    assert "must have a name a line, it is empty" in command_line(*asked).err
+
+
+def test_untrained_weights_say_so(command_line: CommandLine, tmp_path: Path) -> None:
+    first, again, other = (tmp_path / f"{name}.safetensors" for name in ("a", "b", "c"))
+    asked = ("models", "new", "luna16cls", "--option", "size=[16, 16]", "--out")
+    code, out, _ = command_line(*asked, first)
+    assert (code, out) == (0, f"written: {first}; these weights are untrained\n")
+    card = models.read_card(first)
+    assert card.accuracy == "none: untrained weights, drawn with seed 0"
+    assert (card.frame, card.window_us, card.input_size) == ("slices", None, (16, 16))
+    assert models.load(first).input_shape == (1, 16, 16)
+    assert command_line(*asked, again).code == command_line(*asked, other, "--seed", 1).code == 0
+    assert again.read_bytes() == first.read_bytes() != other.read_bytes()
