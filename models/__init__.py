@@ -26,6 +26,7 @@ __all__ = [
     "build",
     "from_reference",
     "load",
+    "network_class",
     "read_card",
 ]
 
@@ -38,11 +39,27 @@ NETWORKS = {
     "imdb": "models.imdb:Imdb",
     "luna16cls": "models.luna16cls:Luna16Cls",
     "es_imagenet": "models.es_imagenet:EsImageNet",
+    "meta_spikeformer_8_384": "models.meta_spikeformer:MetaSpikeformer384",
+    "meta_spikeformer_8_512": "models.meta_spikeformer:MetaSpikeformer512",
+    "meta_spikeformer_8_768": "models.meta_spikeformer:MetaSpikeformer768",
 }
 """Name -> ``module:Class``; the only place that knows a network's file."""
 
 SCORES_ALREADY = frozenset({"dvs_gesture", "rgb_gesture"})
 """Networks whose outputs' mean are the class scores: `Network.readout` has nothing to do."""
+
+
+def network_class(name: str) -> "type[Network[Any]]":
+    """Return the class of a network.
+
+    Raises:
+        ModelError: The name is unknown.
+    """
+    if name not in NETWORKS:
+        raise ModelError(f"unknown network {name!r}; {offer(name, NETWORKS)}")
+    module, _, attribute = NETWORKS[name].partition(":")
+    found: type[Network[Any]] = getattr(import_module(module), attribute)
+    return found
 
 
 def build(name: str, **options: Any) -> "Network[Any]":
@@ -55,18 +72,15 @@ def build(name: str, **options: Any) -> "Network[Any]":
     Raises:
         ModelError: The name or an option is unknown, or an option has a wrong value.
     """
-    if name not in NETWORKS:
-        raise ModelError(f"unknown network {name!r}; {offer(name, NETWORKS)}")
     from inspect import signature
 
-    module, _, attribute = NETWORKS[name].partition(":")
-    network_class = getattr(import_module(module), attribute)
-    known = signature(network_class).parameters
+    chosen = network_class(name)
+    known = signature(chosen).parameters
     for option in options:
         if option not in known:
             raise ModelError(f"{name}: unknown option {option!r}; {offer(option, known)}")
     try:
-        network: Network[Any] = network_class(**options)
+        network: Network[Any] = chosen(**options)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{name}: options {options} cannot be used: {error}") from error
     return network

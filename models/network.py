@@ -137,6 +137,15 @@ class Network(nn.Module, ABC, Generic[State]):
         """
 
     @classmethod
+    def told_by(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the options that a checkpoint's tensors tell by themselves; none by default.
+
+        Args:
+            tensors: Name -> tensor, in the published names (without prefixes) or in these.
+        """
+        return {}
+
+    @classmethod
     def translate(cls, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
         """Give a published checkpoint's tensors the names they have here; other names are kept.
 
