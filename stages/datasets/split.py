@@ -44,13 +44,12 @@ def split(
     counts = np.bincount(labels[parts == "train"], minlength=labels.max() + 1)
     for part, share in (("test", test), ("validation", validation)):
         named = bool((parts == part).any())
-        if share is None:
-            if part == "validation" and not named:
-                raise ConfigError(
-                    "data.validation: must be given, the set names no part for validation; 0.1"
-                    " holds out a tenth"
-                )
-        elif share and named:
+        if part == "validation" and not (named or share):
+            raise ConfigError(
+                "data.validation: must be given, the set names no part for validation; 0.1 holds"
+                " out a tenth"
+            )
+        if share and named:
             raise ConfigError(
                 f"data.{part}: the set names its {part} items itself, got {share}; leave it out"
             )

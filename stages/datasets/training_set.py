@@ -41,6 +41,9 @@ class TrainingSet(NamedTuple):
     """None where nothing is held out for it."""
     parts: Path
     """A JSON file that says which item is in which part."""
+    learnt: dict[str, Any]
+    """Options of the source that the training part gave: a stream needs them too. For texts it is
+    the path of the ``vocabulary``."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -109,7 +112,7 @@ def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) ->
         return FrameExamples(*shared, *facts)
 
     test = part("test") if parts["test"] else None
-    return TrainingSet(part("train"), part("validation"), test, record / "parts.json")
+    return TrainingSet(part("train"), part("validation"), test, record / "parts.json", learnt)
 
 
 def _data_set(recipe: Recipe, folder: Path) -> DataSet:
@@ -132,12 +135,13 @@ def _write_parts(
     path: Path, recipe: Recipe, items: Sequence[Item], parts: dict[str, list[int]]
 ) -> None:
     data = recipe.data
-    asked = {"set": data.set, "seed": data.seed, "validation": data.validation, "test": data.test}
+    shares = {"validation": data.validation, "test": data.test}
     dealt = {name: [items[index].key for index in parts[name]] for name in PARTS}
+    told = {"set": data.set, "seed": data.seed, "shares": shares, "parts": dealt}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps({**asked, **dealt}, indent=1) + "\n", "utf-8")
+        draft.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
         draft.replace(path)
     except OSError as error:
         raise RecordingError(
