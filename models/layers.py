@@ -8,29 +8,102 @@ BatchNorm in training takes the statistics of each step by itself, in order, as 
 whose networks see one step at a time.
 """
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from models.errors import ModelError
 from models.neurons import Constants, Lif, lif_step
 
-__all__ = ["Conv2dLif", "FcLif", "Lif2d", "LifLayer", "Normalise", "StepNorm2d", "each_step"]
+__all__ = [
+    "Conv2dLif",
+    "FcLif",
+    "Lif2d",
+    "LifLayer",
+    "Normalise",
+    "StepNorm2d",
+    "each_step",
+    "follow",
+]
 
 
-def each_step(module: nn.Module, x: Tensor) -> Tensor:
-    """Apply a module without memory to every step of x (batch, time, ...)."""
-    y: Tensor = module(x.flatten(0, 1))
-    return y.view(*x.shape[:2], *y.shape[1:])
+def each_step(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a module without memory to every step of x (batch, time, ...).
+
+    Steps are folded into the batch in the order that they have in memory: nothing is copied.
+    """
+    first, second = (1, 0) if _time_first(x) else (0, 1)
+    y = module(x.transpose(0, first).flatten(0, 1))
+    return y.view(x.shape[first], x.shape[second], *y.shape[1:]).transpose(0, first)
 
 
 class StepNorm2d(nn.BatchNorm2d):
     """BatchNorm2d over (batch, time, channels, height, width), each step by its own statistics."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise every step; in training the running statistics take the steps in order."""
+        """Normalise every step; in training the running statistics take the steps in order.
+
+        Raises:
+            ModelError: In training a channel has one value alone in a step.
+        """
         if not self.training:
-            y: Tensor = super().forward(input.flatten(0, 1))
-            return y.view(input.shape)
-        return torch.stack([super(StepNorm2d, self).forward(now) for now in input.unbind(1)], 1)
+            return each_step(super().forward, input)
+        batch, steps, channels, *place = input.shape
+        _refuse_lone_value(batch * math.prod(place), place)
+        if input.device.type == "cpu" and _time_first(input):
+            # Neurons that forget at once and put their membrane out: a norm and nothing else.
+            from models.recurrence import through_time
+
+            rest = input.new_zeros(batch, channels, *place)
+            y, _, statistics = through_time(input, rest, _FORGETFUL, None, self)
+            follow(self, *statistics)
+            return y
+        # Every channel of every step is a channel of its own; momentum 1 gives its statistics.
+        mean, var = input.new_zeros(2, steps * channels).unbind()
+        scale, shift = self.weight.repeat(steps), self.bias.repeat(steps)
+        y = nn.functional.batch_norm(
+            input.flatten(1, 2), mean, var, scale, shift, True, 1.0, self.eps
+        )
+        follow(self, mean.view(steps, channels), var.view(steps, channels))
+        return y.view(input.shape)
+
+
+_FORGETFUL = Lif("analog", alpha=0.0, beta=0.0, emit="membrane", activation="none")
+
+
+def _time_first(x: Tensor) -> bool:
+    """Tell whether the steps of x (batch, time, ...) lie one after the other in memory."""
+    return x.stride(1) > x.stride(0)
+
+
+def _refuse_lone_value(count: int, place: "list[int]") -> None:
+    if count == 1:
+        raise ModelError(
+            "training needs more than one value a channel in each step, to tell their spread, got "
+            f"a batch of 1 of size {place}; train in larger batches"
+        )
+
+
+def follow(norm: nn.BatchNorm1d | nn.BatchNorm2d, mean: Tensor, var: Tensor) -> None:
+    """Bring the running statistics of a norm up to date with those of some steps, in their order.
+
+    Args:
+        norm: Tracks running statistics; with momentum None it takes the mean of all it ever saw.
+        mean: Mean of each step, (steps, channels).
+        var: Unbiased variance likewise.
+    """
+    running_mean, running_var, count = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    assert running_mean is not None
+    assert running_var is not None
+    assert count is not None
+    with torch.no_grad():
+        for now_mean, now_var in zip(mean, var, strict=True):
+            count += 1
+            share = 1 / int(count) if norm.momentum is None else norm.momentum
+            running_mean.lerp_(now_mean, share)
+            running_var.lerp_(now_var, share)
 
 
 class Normalise(nn.Module):
@@ -94,12 +167,16 @@ class LifLayer(nn.Module):
             return self.lif.constants
         return Constants(self.alpha, self.beta, self.theta, self.v_0)
 
-    def current(self, x: Tensor) -> Tensor:
-        """Return the input current of all steps of x (batch, time, ...)."""
-        return x
+    @property
+    def product(self) -> nn.Module | None:
+        """What turns a step's input into current; None where the input is the current."""
+        return None
 
     def forward(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Advance over x (batch, time, ...), at least one step.
+
+        Training over many steps is one operation that keeps little (`models.recurrence`), where it
+        can be: on the processor, without noise, with constants that are not learned.
 
         Args:
             x: Input of the steps.
@@ -107,12 +184,61 @@ class LifLayer(nn.Module):
 
         Returns:
             The outputs (batch, time, ...) and the membrane after the last step.
+
+        Raises:
+            ModelError: In training a channel has one value alone, which has no spread.
         """
+        if self._fits(x, v):
+            return self._through_time(x, v)
+        return self.loop(x, v)
+
+    def loop(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Do what `forward` does, step by step: its plain twin."""
+        product = self.product
         outputs = []
-        for now in self.current(x).unbind(1):
+        for now in (x if product is None else each_step(product, x)).unbind(1):
             y, v = lif_step(now, v, self.lif, self.constants, self.norm, self.training)
             outputs.append(y)
         return torch.stack(outputs, 1), v
+
+    def _fits(self, x: Tensor, v: Tensor) -> bool:
+        """Tell whether `models.recurrence` has all that this layer needs."""
+        norm, product = self.norm, self.product
+        plain_product = (
+            product is None
+            or type(product) is nn.Linear
+            or (type(product) is nn.Conv2d and product.padding_mode == "zeros")
+        )
+        plain_norm = norm is None or (
+            isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+            and norm.training
+            and norm.affine
+            and norm.track_running_stats
+        )
+        plain_neurons = not self.lif.learnable and self.lif.noise == 0
+        plain_numbers = v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
+        return (
+            self.training
+            and x.shape[1] > 1
+            and plain_product
+            and plain_norm
+            and plain_neurons
+            and plain_numbers
+        )
+
+    def _through_time(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        from models.recurrence import through_time  # Numba, which inference does without
+
+        norm, product = self.norm, self.product
+        assert norm is None or isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+        assert product is None or isinstance(product, nn.Conv2d | nn.Linear)
+        if norm is not None:
+            batch, _, *place = v.shape
+            _refuse_lone_value(batch * math.prod(place), place)
+        y, v, statistics = through_time(x, v, self.lif, product, norm)
+        if norm is not None:
+            follow(norm, *statistics)
+        return y, v
 
 
 class Lif2d(LifLayer):
@@ -158,9 +284,10 @@ class Conv2dLif(LifLayer):
         self.norm = nn.BatchNorm2d(outputs)
         self._kernel, self._stride, self._padding = kernel, stride, padding
 
-    def current(self, x: Tensor) -> Tensor:
-        """Convolve (batch, time, inputs, height, width)."""
-        return each_step(self.conv, x)
+    @property
+    def product(self) -> nn.Module:
+        """The convolution of (batch, inputs, height, width)."""
+        return self.conv
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) that an input of this size gives, pixels."""
@@ -188,10 +315,10 @@ class FcLif(LifLayer):
         self.fc = nn.Linear(inputs, outputs)
         self.norm = nn.BatchNorm1d(outputs)
 
-    def current(self, x: Tensor) -> Tensor:
-        """Map (batch, time, inputs) to (batch, time, outputs)."""
-        current: Tensor = self.fc(x)
-        return current
+    @property
+    def product(self) -> nn.Module:
+        """The linear map of (batch, inputs)."""
+        return self.fc
 
     def initial_state(self, batch: int) -> Tensor:
         """Return a resting membrane: zeros (batch, outputs), like the weights."""
