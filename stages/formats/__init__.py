@@ -201,14 +201,13 @@ def _by_number(path: Path) -> tuple[list[str | int], str]:
 
 def _is_meant(path: Path) -> bool:
     """Return whether a file is a recording by its content, or is to be one by its name."""
-    if path.is_dir():
+    ending = path.suffix.lower()
+    named = ending in _READ_ONLY_ENDINGS or ending in writable_endings()
+    if path.is_dir() or (named and ending not in FORMATS["CSV"].endings):
         return True
     with path.open("rb") as file:
         begin, file_bytes = file.read(LOOKED_AT_BYTES), path.stat().st_size
-    ending = path.suffix.lower()
-    named = ending in _READ_ONLY_ENDINGS or ending in writable_endings()
-    # Text may be anything.
-    if named and (not begin or ending not in FORMATS["CSV"].endings):
+    if named and not begin:  # other text may be anything
         return True
     return recognise(begin, file_bytes) is not None
 
