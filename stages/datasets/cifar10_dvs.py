@@ -19,6 +19,7 @@ class Cifar10Dvs(ClassFolders):
 
     name = "cifar10_dvs"
     endings = (".aedat", ".aedat4")
+    first = "airplane"
     inner = "CIFAR10DVS"
     classes = (
         "airplane",

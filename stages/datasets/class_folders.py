@@ -15,8 +15,10 @@ class ClassFolders(DataSet):
 
     endings: ClassVar[tuple[str, ...]]
     """How the names of its files end."""
-    inner: ClassVar[str | None] = None
+    inner: ClassVar[str] = ""
     """A folder in which tonic keeps the tree."""
+    first: ClassVar[str]
+    """A folder that must be there."""
 
     @abstractmethod
     def source(self, path: Path) -> dict[str, Any]:
@@ -29,7 +31,7 @@ class ClassFolders(DataSet):
     @property
     def root(self) -> Path:
         """Where the tree begins."""
-        inner = self.folder / (self.inner or "")
+        inner = self.folder / self.inner
         return inner if inner.is_dir() else self.folder
 
     def items(self) -> list[Item]:
@@ -39,7 +41,7 @@ class ClassFolders(DataSet):
             ConfigError: the set is not there, or a folder is not what it should be.
         """
         if not any(folders_in(place) for place, _ in parted(self.root)):
-            raise self.missing(self.root / self.classes[0] if self.classes else self.root)
+            raise self.missing(self.root / self.first)
         return [
             Item(
                 key=str(path.relative_to(self.root)),

@@ -17,6 +17,7 @@ class ImageFolder(ClassFolders):
 
     name = "image_folder"
     endings = _PICTURES
+    first = "*"
     origin: ClassVar[Origin] = Origin(
         title="ImageNet-1K (ILSVRC 2012), or pictures of your own",
         publisher="image-net.org, where one has to register",

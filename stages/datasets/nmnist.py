@@ -19,6 +19,7 @@ class NMnist(ClassFolders):
 
     name = "nmnist"
     endings = (".bin",)
+    first = "Train"
     inner = "NMNIST"
     classes = tuple("0123456789")
     origin: ClassVar[Origin] = Origin(

@@ -21,6 +21,7 @@ class RgbGesture(ClassFolders):
 
     name = "rgb_gesture"
     endings = _VIDEOS
+    first = "hand clapping"
     classes = GESTURES
     origin: ClassVar[Origin] = Origin(
         title="RGB-gesture",
