@@ -63,12 +63,12 @@ class Owner(NamedTuple):
 def make_owner(seed: int) -> Owner:
     """Draw somebody."""
     rng = np.random.default_rng([seed, 0x0A4D])
-    left_handed = bool(rng.random() < 0.3)
+    left_handed = bool(rng.random() < 0.15)
     side = 1.0 if left_handed else -1.0
-    head_x = rng.uniform(-0.25, 0.25)
+    head_x = rng.uniform(-0.15, 0.15)
     skin = np.array([1.25, 0.95, 0.75]) * rng.uniform(0.95, 1.05, 3)
     return Owner(
-        palm=rng.uniform(0.095, 0.125),
+        palm=rng.uniform(0.105, 0.135),
         left_handed=left_handed,
         skin=rng.uniform(0.25, 0.75),
         shirt=float(np.exp(rng.uniform(np.log(0.05), np.log(0.8)))),
@@ -78,7 +78,7 @@ def make_owner(seed: int) -> Owner:
         wall_tint=rng.uniform(0.8, 1.2, 3).astype(np.float32),
         head=(head_x, rng.uniform(-0.25, -0.12), rng.uniform(0.15, 0.2)),
         rest=(head_x + side * rng.uniform(0.2, 0.4), 0.9),
-        home=(head_x + side * rng.uniform(0.12, 0.35), rng.uniform(0.0, 0.15)),
+        home=(head_x + side * rng.uniform(0.15, 0.3), rng.uniform(0.0, 0.12)),
         tempo=rng.uniform(0.8, 1.25),
         amplitude=rng.uniform(0.75, 1.2),
     )

@@ -16,6 +16,7 @@ from stages.datasets.simulated.simulated_set import Piece, SimulatedSet
 __all__ = ["JesterOptions", "SimulatedJester"]
 
 _IDS_PER_OWNER = 100
+_PARTS = ("train", "validation", "test")
 
 
 class JesterOptions(StageConfig):
@@ -25,6 +26,8 @@ class JesterOptions(StageConfig):
     """In the list for training; each makes every gesture ``repeats`` times."""
     validation_people: PositiveInt = 10
     """In the list for validation: other people."""
+    test_people: PositiveInt = 10
+    """In the list for the test, which has labels here: others again."""
     repeats: Annotated[int, Field(gt=0, le=3)] = 1
     """Videos of each gesture by each person."""
     simulation_seed: NonNegativeInt = 1
@@ -57,17 +60,17 @@ class SimulatedJester(SimulatedSet):
         seed = self.options.simulation_seed
         return [
             Piece(f"frames/{number}", (number // _IDS_PER_OWNER, seed, gesture, number))
-            for part in ("train", "validation")
+            for part in _PARTS
             for number, gesture in self._videos(part)
         ]
 
     @staticmethod
     def write(path: Path, *arguments: Any) -> None:
-        """Film one gesture; real videos are of about three seconds, these too."""
+        """Film one gesture; real videos take three seconds, these two."""
         from models.simulation.hand_video import film_hand
 
         owner, seed, gesture, number = arguments
-        frames = int(np.random.default_rng([seed, number]).integers(30, 42))
+        frames = int(np.random.default_rng([seed, number]).integers(22, 32))
         path.mkdir(parents=True)
         # Each video has its own seed, as a person makes a gesture several times.
         video = film_hand(owner, 100_000 * seed + number, gesture, frames)
@@ -80,7 +83,7 @@ class SimulatedJester(SimulatedSet):
         labels.mkdir(exist_ok=True)
         names = "".join(f"{name}\n" for name in HAND_GESTURES)
         (labels / "jester-v1-labels.csv").write_text(names, "utf-8")
-        for part in ("train", "validation"):
+        for part in _PARTS:
             lines = [
                 f"{number};{HAND_GESTURES[gesture]}\n" for number, gesture in self._videos(part)
             ]
@@ -88,8 +91,15 @@ class SimulatedJester(SimulatedSet):
 
     def _videos(self, part: str) -> Iterator[tuple[int, int]]:
         """Yield (id, gesture) of a part's videos; the id tells who it is."""
-        people, others = self.options.people, self.options.validation_people
-        first, count = (1, people) if part == "train" else (people + 1, others)
-        for owner in range(first, first + count):
+        options = self.options
+        counts = dict(
+            zip(
+                _PARTS,
+                (options.people, options.validation_people, options.test_people),
+                strict=True,
+            )
+        )
+        first = 1 + sum(counts[one] for one in _PARTS[: _PARTS.index(part)])
+        for owner in range(first, first + counts[part]):
             for index in range(len(HAND_GESTURES) * self.options.repeats):
                 yield owner * _IDS_PER_OWNER + index, index % len(HAND_GESTURES)
