@@ -39,6 +39,7 @@ BUILT_IN: dict[str, str] = {
     "slice_bin": "stages.binning.slice_bin:SliceBin",
     "resize": "stages.frames.resize:Resize",
     "frame_difference": "stages.frames.frame_difference:FrameDifference",
+    "steps": "stages.frames.steps:Steps",
     "snn": "stages.inference.snn:Snn",
     "aggregate": "stages.aggregation.aggregate:Aggregate",
     "console": "stages.sinks.console:Console",

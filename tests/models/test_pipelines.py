@@ -31,22 +31,26 @@ class Case(NamedTuple):
     frame: str
     settings: tuple[str, ...] = ()
     """What makes it quick, and what training would have left."""
-    steps: int | None = None
+    each: int | None = None
     """Windows to a prediction; None: each recording makes one."""
 
 
 CASES = {
     "dvs_gesture": Case(
-        "dvs_gesture", 25_000, (40, 40), "counts", ("camera.stop_us=3_100_000",), steps=60
+        "dvs_gesture", 25_000, (40, 40), "counts", ("camera.stop_us=3_100_000",), each=60
     ),
-    "rgb_gesture": Case("rgb_gesture", 40_000, (40, 40), "binary", steps=60),
+    "rgb_gesture": Case("rgb_gesture", 40_000, (40, 40), "binary", each=60),
     "nmnist": Case("mnist_dvs", 16_000, (34, 34), "counts", ("camera.speed=0",)),
     "mnist_dvs": Case("mnist_dvs", 50_000, (40, 40), "counts"),
-    "cifar10_dvs": Case("cifar10_dvs", 5000, (64, 64), "counts", ("bins.size=[64, 64]",), steps=10),
+    "cifar10_dvs": Case("cifar10_dvs", 5000, (64, 64), "counts", ("bins.size=[64, 64]",), each=10),
     "es_imagenet": Case("es_imagenet", 1000, (32, 32), "counts", ("bins.size=[32, 32]",)),
-    "jester": Case("jester", 83_333, (32, 32), "bgr", ("size.size=[32, 32]",), steps=16),
+    "jester": Case("jester", 83_333, (32, 32), "bgr", ("size.size=[32, 32]",)),
     "imdb": Case(
-        "imdb", None, (1, 1), "tokens", ("reviews.vocabulary={folder}/vocabulary.txt",), steps=500
+        "imdb",
+        None,
+        (1, 1),
+        "tokens",
+        ("reviews.vocabulary={folder}/vocabulary.txt",),
     ),
 }
 
@@ -106,13 +110,13 @@ def test_every_pipeline_has_its_case() -> None:
 def test_a_pipeline_runs_over_its_samples_to_the_end(
     name: str, settings: dict[str, list[str]]
 ) -> None:
-    graph, steps = graph_of(name, settings), CASES[name].steps
+    graph, each = graph_of(name, settings), CASES[name].each
     (port,) = (node.port for node in graph.nodes if isinstance(node.port, PredictionsPort))
     messages = run(graph)
     recordings = sum(isinstance(m.header, Start) for m in messages)
     outputs, made = units(messages, Outputs), units(messages, Predictions)
     assert len(outputs) == recordings > 0
-    expected = {epoch: 1 if steps is None else n // steps for epoch, n in outputs.items()}
+    expected = {epoch: 1 if each is None else n // each for epoch, n in outputs.items()}
     assert made == Counter(expected)
     assert made.total() > 0
     scores = np.concatenate([m.array for m in messages if isinstance(m.header, Predictions)])
