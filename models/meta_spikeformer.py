@@ -133,6 +133,7 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
         ModelError: An option is out of range.
     """
 
+    frame = "rgb"
     widths: ClassVar[tuple[int, int, int, int, int]]
     reference_names: ClassVar[Mapping[str, str]] = {
         "head": "fc",
