@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from models.errors import ModelError
 from models.training.course import Epoch
 from models.training.data import Examples
 from models.training.learner import Learner
@@ -55,11 +56,22 @@ class Recorder(pl.Callback):
         )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
-        """Validate, unless the epoch was broken off."""
+        """Validate, unless the epoch was broken off.
+
+        Raises:
+            ModelError: A weight is no longer finite.
+        """
         assert isinstance(learner, Learner)
         course, section = learner.course, learner.section
         if course.step % learner.steps_an_epoch:
             return
+        for name, weight in learner.network.named_parameters():
+            # Neurons hide it from the loss: a membrane that is no number does not fire.
+            if not weight.isfinite().all():
+                raise ModelError(
+                    f"{name} is no longer finite in epoch {len(course.epochs) + 1}; "
+                    "lower training.learning_rate, or set training.clip_norm"
+                )
         since = time.monotonic()
         with firing_rates(learner.judged) as rates:
             logits = predict(learner.judged, self._validation, section.batch)

@@ -116,6 +116,11 @@ def train(
         Interrupted: `stop` said so.
     """
     _need("lightning", "tensorboard", "matplotlib")
+    if not out.suffix:
+        raise ModelError(
+            f"{out}: a weights file must have an ending, such as {out}.safetensors; the folder "
+            "without it is where the run is kept"
+        )
     console = progress or Console(quiet=True)
     others = [validation] if test is None else [validation, test]
     with torch.random.fork_rng():  # the caller's generator is left as it was

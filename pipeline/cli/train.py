@@ -1,6 +1,7 @@
 """``pipeline train``."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -90,11 +91,18 @@ def train(
         except trainer.Interrupted as stopped:
             print(f"{stopped}; the same command goes on", file=sys.stderr)
             sys.exit(130)
+    report = target.with_suffix("") / "report"
+    shutil.copyfile(parts.parts, report / "parts.json")
+    written = [str(target), str(report)]
+    for name, path in parts.learnt.items():
+        kept = target.with_suffix(f".{name}{Path(path).suffix}")
+        shutil.copyfile(path, kept)
+        written.append(str(kept))
     confusion = result.confusion if result.test is None else result.test
     if len(result.card.classes) <= _MOST_COLUMNS:
         console.print(_table(confusion, result.card.classes))
     console.print(result.card.accuracy, highlight=False)
-    console.print(f"written: {target}, {target.with_suffix('') / 'report'}", highlight=False)
+    console.print(f"written: {', '.join(written)}", highlight=False)
 
 
 def _change(override: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Recipes: the shipped ones are read, variants are laid over, and a wrong key is named by its path."""
+"""Recipes: the shipped ones are read, variants laid over, a wrong key is named by its path."""
 
 import tomllib
 from pathlib import Path
@@ -109,7 +109,11 @@ def test_weights_to_start_from_lie_beside_the_recipe(path: Path) -> None:
         ("epochs = 1", 'epochs = "1"', "training.epochs: input should be a valid integer"),
         ("epochs = 1", "epochs = true", "training.epochs: input should be a valid integer"),
         ("epochs = 1", "epochs = ", "must be TOML: Invalid value"),
-        ("[variant.long.training]\nepochs = 9", "[variant]\nlong = 9", "variant: must be [variant.NAME.TABLE]"),
+        (
+            "[variant.long.training]\nepochs = 9",
+            "[variant]\nlong = 9",
+            "variant: must be [variant.NAME.TABLE]",
+        ),
     ],
 )
 def test_a_wrong_key_is_named(old: str, new: str, message: str, path: Path) -> None:
@@ -126,5 +130,5 @@ def test_a_missing_recipe(tmp_path: Path) -> None:
 
 
 def test_a_table_is_checked_alike() -> None:
-    with pytest.raises(ModelError, match="^here: data: must be given"):
+    with pytest.raises(ModelError, match=r"^here: data: must be given"):
         read_recipe({}, "here")

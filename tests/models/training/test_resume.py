@@ -99,7 +99,7 @@ def test_another_recipe_does_not_go_on(tmp_path: Path) -> None:
     other = recipe(**TABLES | {"training": TABLES["training"] | {"learning_rate": 0.5}})
     with pytest.raises(ModelError, match=r"training.learning_rate was 0.002, is 0.5\); .*--fresh"):
         train(other, TRAIN, VALIDATION, out)
-    with pytest.raises(ModelError, match="unfinished run of another .* \\(data was"):
+    with pytest.raises(ModelError, match=r"unfinished run of another .* \(data was"):
         train(recipe(**TABLES), moving_bars(48, 0, 3, 16), VALIDATION, out)
     with pytest.raises(Interrupted) as stopped:
         train(other, TRAIN, VALIDATION, out, resume=False, stop=interrupted_after(1))

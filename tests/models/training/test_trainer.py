@@ -2,58 +2,22 @@
 
 import dataclasses
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
+from training_runs import moving_bars, recipe
 
 import models
 from models import ModelError, read_card
-from models.layers import FcLif
-from models.network import Network
-from models.training import LabelledFrames, Recipe, TrainingResult, evaluate, train
-from models.training.metrics import accuracy, firing_rates, recall
+from models.training.metrics import evaluate
+from models.training.trainer import TrainingResult, train
 
-
-def moving_bars(count: int, person: int, seed: int) -> LabelledFrames:
-    """Draw a bar that wraps round, going left or right from anywhere; polarity says nothing."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 2
-    start = rng.integers(0, 8, count)
-    column = (start[:, None] + (2 * labels - 1)[:, None] * np.arange(8)) % 8  # (count, steps)
-    frames = rng.poisson(0.02, (count, 8, 2, 8, 8))
-    frames += 2 * (column[:, :, None, None, None] == np.arange(8))
-    classes = ("left", "right")
-    groups = np.full(count, person)
-    return LabelledFrames(frames.astype(np.uint8), labels, groups, classes, (8, 8), 1000)
-
-
-def recipe(**training: Any) -> Recipe:
-    section: dict[str, Any] = {
-        "epochs": 4,
-        "learning_rate": 2e-3,
-        "logit_scale": 10,
-        "norm_momentum": 0.2,
-    }
-    return Recipe.model_validate(
-        {
-            "data": {"set": "bars", "people": 1, "validation_people": 1, "test_people": 1},
-            "input": {},
-            "network": {
-                "name": "dvs_gesture",
-                "options": {"classes": 2, "size": [8, 8], "steps": 8},
-            },
-            "training": section | training,
-            "card": {"data": "simulated bars", "licence": "Apache-2.0"},
-        }
-    )
-
-
-TRAIN, VALIDATION = moving_bars(64, 0, 1), moving_bars(40, 1, 2)
+TRAIN, VALIDATION, TEST = moving_bars(64, 0, 1), moving_bars(40, 1, 2), moving_bars(20, 2, 3)
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +29,25 @@ def shown() -> io.StringIO:
 def result(tmp_path_factory: pytest.TempPathFactory, shown: io.StringIO) -> TrainingResult:
     out = tmp_path_factory.mktemp("trained") / "bars.safetensors"
     before = torch.random.get_rng_state()
-    result = train(recipe(), TRAIN, VALIDATION, out, Console(file=shown, width=120), "tests 1")
+    console = Console(file=shown, width=120)
+    made = train(
+        recipe(), TRAIN, VALIDATION, out, test=TEST, progress=console, created_by="tests 1"
+    )
     assert torch.equal(before, torch.random.get_rng_state())
-    return result
+    return made
 
 
 def test_it_learns(result: TrainingResult) -> None:
     assert result.accuracy >= 0.85
     assert result.confusion.sum() == 40
+    assert result.test is not None
+    assert result.test.sum() == 20
     assert not result.warnings
 
 
 def test_the_best_epoch_is_what_the_file_holds(result: TrainingResult) -> None:
     network = models.load(result.path)
-    confusion = evaluate(network, VALIDATION.frames, VALIDATION.labels, batch=7)
-    np.testing.assert_array_equal(confusion, result.confusion)
+    np.testing.assert_array_equal(evaluate(network, VALIDATION, batch=7), result.confusion)
     assert result.accuracy == pytest.approx(max(e.accuracy for e in result.history), abs=0.1)
 
 
@@ -89,120 +57,142 @@ def test_the_card_says_what_it_is(result: TrainingResult) -> None:
     assert (card.network, card.classes, card.steps) == ("dvs_gesture", ("left", "right"), 8)
     assert (card.input_size, card.sensor_size, card.window_us) == ((8, 8), (8, 8), 1000)
     assert (card.data, card.created_by) == ("simulated bars", "tests 1")
-    assert f"{result.accuracy:.1%} of 40 validation recordings of 1 people" in card.accuracy
+    assert result.test is not None
+    tested = f"test: {result.test.trace()} of 20 right ({result.test.trace() / 20:.1%})"
+    chosen = f"validation: {result.confusion.trace()} of 40 right ({result.accuracy:.1%})"
+    groups = "of 1 groups (people, recordings)"
+    assert card.accuracy == f"{tested} {groups} never seen; {chosen} {groups}"
 
 
-def test_every_epoch_is_shown(result: TrainingResult, shown: io.StringIO) -> None:
+def test_every_epoch_is_shown_and_logged(result: TrainingResult, shown: io.StringIO) -> None:
     text = shown.getvalue()
     assert "epoch 1/4: loss" in text
     assert "epoch 4/4: loss" in text
     assert "firing rates: conv1" in text
     assert len(result.history) == 4
+    folder = result.path.with_suffix("")
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 5
+    assert list((folder / "tensorboard").iterdir())
+    assert not list(folder.glob("lightning*"))
 
 
-def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
-    options = {"epochs": 1, "crop_steps": 3, "shift_px": 1, "drop_probability": 0.2}
+def test_the_report_says_how_to_do_it_again(result: TrainingResult) -> None:
+    folder = result.path.with_suffix("") / "report"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["recipe"] == recipe().model_dump(mode="json")
+    assert summary["parts"]["train"] == {"examples": 64, "groups": 1, "of_class": [32, 32]}
+    assert summary["accuracy"]["validation"] == result.accuracy
+    assert len(summary["epochs"]) == 4
+    assert set(summary["firing_rates"]) == {"conv1", "conv2", "conv3", "fc1", "fc2"}
+    for name in ("curves", "confusion", "firing_rates"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_run_is_not_gone_on_with(result: TrainingResult) -> None:
+    with pytest.raises(ModelError, match="there is no unfinished run to resume"):
+        train(recipe(), TRAIN, VALIDATION, result.path, test=TEST, resume=True)
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
     files = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        train(recipe(**options, seed=seed), TRAIN, VALIDATION, tmp_path / name)
-        files.append(models.load(tmp_path / name).state_dict())
+        asked = recipe(training={"epochs": 1, "seed": seed}, augment={"shift_px": 1})
+        train(asked, moving_bars(16, 0, 1), moving_bars(2, 1, 2), tmp_path / f"{name}.st")
+        files.append(models.load(tmp_path / f"{name}.st").state_dict())
     assert all(torch.equal(files[0][key], files[1][key]) for key in files[0])
     assert not all(torch.equal(files[0][key], files[2][key]) for key in files[0])
 
 
-def test_the_other_options_run(tmp_path: Path) -> None:
-    options = {"clip_norm": 0.1, "label_smoothing": 0.1, "warm_up_steps": 2, "norm_momentum": None}
-    result = train(recipe(epochs=1, **options), TRAIN, VALIDATION, tmp_path / "w")
-    assert np.isfinite(result.history[0].loss)
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"optimiser": "sgd", "nesterov": True, "schedule": "cosine", "clip_norm": 0.1},
+        {"optimiser": "adamw", "label_smoothing": 0.1, "norm_momentum": None, "select": "last"},
+        {"precision": "bf16-mixed", "average": 0.5, "schedule": "constant"},
+    ],
+    ids=lambda training: next(iter(training.values())),
+)
+def test_the_other_options_run(training: dict[str, Any], tmp_path: Path) -> None:
+    asked = recipe(training={"epochs": 1} | training)
+    made = train(asked, moving_bars(32, 0, 1), moving_bars(4, 1, 2), tmp_path / "w.st")
+    assert np.isfinite(made.history[0].loss)
+
+
+def test_half_precision_needs_a_gpu(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(ModelError, match='"16-mixed" needs a GPU; use "bf16-mixed"'):
+        train(recipe(training={"precision": "16-mixed"}), TRAIN, VALIDATION, tmp_path / "w.st")
+
+
+def test_weights_that_are_not_finite_end_it(tmp_path: Path) -> None:
+    wild = recipe(training={"learning_rate": 1e38, "optimiser": "sgd"})
+    with pytest.raises(ModelError, match=r"no longer finite in epoch 1; lower training.l"):
+        train(wild, TRAIN, VALIDATION, tmp_path / "w.st")
+
+
+def test_a_loss_that_is_not_finite_ends_it(tmp_path: Path) -> None:
+    frames = TRAIN.frames.astype(np.float32)
+    frames[1:3] = np.nan  # not among those that are looked at first
+    broken = dataclasses.replace(TRAIN, frames=frames)
+    network = {"name": "mnist_dvs", "options": {"steps": 8, "size": [8, 8], "classes": 2}}
+    with pytest.raises(ModelError, match=r"loss is no longer finite at step .* training.lea"):
+        train(recipe(network=network), broken, VALIDATION, tmp_path / "w.st")
+
+
+def test_a_file_without_an_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"w: a weights file must have an ending, such as .*w\.saf"
+    ):
+        train(recipe(), TRAIN, VALIDATION, tmp_path / "w")
 
 
 def test_dead_layers_are_warned_of(tmp_path: Path) -> None:
-    few = moving_bars(4, 0, 1)
-    dark = dataclasses.replace(few, frames=np.zeros_like(few.frames))
-    options = {"classes": 2, "size": [8, 8], "lif": {"theta": 50.0}}
-    plain = recipe(epochs=1)
-    dead = plain.model_copy(
-        update={"network": plain.network.model_copy(update={"options": options})}
-    )
-    result = train(dead, dark, moving_bars(4, 1, 2), tmp_path / "w")
-    assert any(warning.startswith("layer conv1 is dead: 0.00%") for warning in result.warnings)
+    options = {"classes": 2, "size": [8, 8], "steps": 8, "lif": {"theta": 50.0}}
+    asked = recipe(training={"epochs": 1}, network={"options": options})
+    made = train(asked, moving_bars(4, 0, 1), moving_bars(4, 1, 2), tmp_path / "w.st")
+    assert any(warning.startswith("layer conv1 is dead: 0.00%") for warning in made.warnings)
+
+
+def test_training_goes_on_from_other_weights(result: TrainingResult, tmp_path: Path) -> None:
+    network = {"start_from": str(result.path), "start_without": ["fc2"]}
+    asked = recipe(training={"epochs": 1, "learning_rate": 1e-9}, network=network)
+    train(asked, TRAIN, VALIDATION, tmp_path / "w.st")
+    before, after = (models.load(path).state_dict() for path in (result.path, tmp_path / "w.st"))
+    assert torch.allclose(before["conv1.conv.weight"], after["conv1.conv.weight"], atol=1e-4)
+    assert not torch.allclose(before["fc2.fc.weight"], after["fc2.fc.weight"], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"start_without": ["fc9"]}, "no module 'fc9'; did you mean 'fc2'"),
+        (
+            {"options": {"classes": 2, "size": [16, 16], "steps": 8}},
+            r"fc1.fc.weight must be \(256, 1024\), got \(256, 256\); .*start_without = \[\"fc1\"\]",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(
+    network: dict[str, Any], message: str, result: TrainingResult, tmp_path: Path
+) -> None:
+    asked = recipe(network={"start_from": str(result.path)} | network)
+    with pytest.raises(ModelError, match=message):
+        train(asked, TRAIN, VALIDATION, tmp_path / "w.st")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"groups": TRAIN.groups}, r"nobody may be in both .* got groups \[0\]"),
+        ({"groups": TRAIN.groups}, r"may be in two parts, got groups \[0\]"),
         ({"window_us": 5}, "window_us must be the same .* got 1000 and 5"),
         ({"classes": ("a", "b", "c")}, "classes must be the same"),
     ],
 )
-def test_splits_that_do_not_fit_are_refused(
+def test_parts_that_do_not_fit_are_refused(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     other = dataclasses.replace(moving_bars(64, 1, 1), **changes)
     with pytest.raises(ModelError, match=message):
-        train(recipe(), TRAIN, other, tmp_path / "w")
+        train(recipe(), TRAIN, other, tmp_path / "w.st")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_number_of_classes_must_be_the_datas(tmp_path: Path) -> None:
-    three = ("a", "b", "c")
-    with pytest.raises(ModelError, match=r"network.options.classes must be 3, .* got 2"):
-        train(
-            recipe(),
-            dataclasses.replace(TRAIN, classes=three),
-            dataclasses.replace(VALIDATION, classes=three),
-            tmp_path / "w",
-        )
-
-
-class Brightest(Network[tuple[torch.Tensor, ...]]):
-    """Answers with the brightest column."""
-
-    name = "brightest"
-
-    def __init__(self) -> None:
-        super().__init__(
-            classes=3,
-            steps=2,
-            input_channels=1,
-            size=(1, 3),
-            mode="spike",
-            head="after_mean",
-            sharing="all",
-            lif=None,
-        )
-        self.scale = torch.nn.Parameter(torch.ones(()))
-
-    def initial_state(self, batch: int) -> tuple[torch.Tensor, ...]:
-        return ()
-
-    def run(
-        self, x: torch.Tensor, state: tuple[torch.Tensor, ...]
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        return x.flatten(2) * self.scale, state
-
-
-def test_rows_are_true_and_columns_are_predicted() -> None:
-    frames: NDArray[np.uint8] = np.zeros((4, 2, 1, 1, 3), np.uint8)
-    frames[range(4), :, 0, 0, [0, 1, 1, 1]] = 1
-    network = Brightest().train()
-    confusion = evaluate(network, frames, np.array([0, 0, 1, 1]), batch=3)
-    assert confusion.tolist() == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
-    assert network.training
-    assert accuracy(confusion) == 0.75
-    np.testing.assert_array_equal(recall(confusion), [0.5, 1.0, np.nan])
-
-
-def test_firing_rates_see_steps_and_let_go() -> None:
-    layer = torch.nn.ModuleDict({"only": FcLif(1, 4).eval()})
-    only = layer["only"]
-    assert isinstance(only, FcLif)
-    with torch.no_grad():
-        only.fc.weight.zero_()
-        only.fc.bias.copy_(torch.tensor([1.0, 1, 1, 0]))
-        with firing_rates(layer) as rates:
-            only(torch.zeros(1, 1, 1), only.initial_state(1))
-        only(torch.zeros(1, 1, 1), only.initial_state(1))
-    assert rates.rates == {"only": 0.75}
-    assert not only._forward_hooks
