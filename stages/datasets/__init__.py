@@ -24,6 +24,7 @@ DATA_SETS = {
     "image_folder": "stages.datasets.image_folder:ImageFolder",
     "recordings": "stages.datasets.recordings:Recordings",
     "sentences": "stages.datasets.sentences:Sentences",
+    "simulated_gestures": "stages.datasets.simulated.gestures:SimulatedGestures",
     "simulated_digits": "stages.datasets.simulated.digits:SimulatedDigits",
     "simulated_mnist_dvs": "stages.datasets.simulated.mnist_dvs:SimulatedMnistDvs",
     "simulated_cifar10_dvs": "stages.datasets.simulated.cifar10_dvs:SimulatedCifar10Dvs",

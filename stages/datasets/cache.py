@@ -21,7 +21,7 @@ __all__ = ["COMPRESSION", "digest", "ensure", "fingerprint", "open_cache"]
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 """Light, and read by every HDF5 library; frames are mostly zeros."""
 
-_VERSION = 1
+_VERSION = 2
 """Raised when what is in a cache changes."""
 
 

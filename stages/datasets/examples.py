@@ -1,5 +1,7 @@
 """Examples out of a cache: as frames, or as events that are changed and binned anew each time."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,6 +87,12 @@ class CachedExamples:
         }
         return {what: int(where.sum()) for what, where in counts.items() if where.any()}
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """What was refused of all items of the set, by reason."""
+        counts: dict[str, int] = json.loads(self._file.attrs["refused"])
+        return counts
+
     @cached_property
     def _file(self) -> Any:
         return open_cache(self.path)
@@ -136,7 +144,7 @@ class EventExamples(CachedExamples):
         if rng is not None:
             events = change_events(events, self.sensor_size, self.changes, rng).events
         messages = replayed(events, self.sensor_size, f"example {index}")
-        return fit(self._input.frames(messages), self.steps)
+        return fit(self._input.bin(messages).frames, self.steps)
 
     def _events(self, index: int) -> EventArray:
         first, count = self._places[self.indices[index]]
@@ -173,6 +181,8 @@ class Prepared(NamedTuple):
     """How many windows its recording has."""
     array: NDArray[Any]
     """Its frames, cut or filled up; or its events."""
+    refused: Counter[str]
+    """What source and input stages refused, by reason."""
 
 
 def prepared(
@@ -193,9 +203,10 @@ def prepared(
         start = one.messages[0].header
         assert isinstance(start, Start)
         events = events_of(one) if as_events else None
-        frames = through.frames(one.messages)
+        frames, refused = through.bin(one.messages)
         array = fit(frames, steps) if events is None else events
-        yield Prepared(next(indices), (start.height, start.width), len(frames), array)
+        size = (start.height, start.width)
+        yield Prepared(next(indices), size, len(frames), array, one.refused + refused)
 
 
 def write_cache(
@@ -212,7 +223,9 @@ def write_cache(
     windows = np.zeros(count, np.int64)
     places = np.zeros((count, 2), np.int64)
     size: tuple[int, int] | None = None
+    refused: Counter[str] = Counter()
     for one in flow:
+        refused += one.refused
         own_size, array = one.size, one.array
         windows[one.item] = one.windows
         if size is None:
@@ -229,6 +242,7 @@ def write_cache(
         raise ConfigError("data.set: not one of its items holds an event or a frame")
     file["windows"] = windows
     file["places"] = places
+    file.attrs["refused"] = json.dumps(refused)
 
 
 def _put(file: Any, count: int, index: int, frames: NDArray[Any]) -> None:

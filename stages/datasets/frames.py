@@ -1,5 +1,6 @@
 """From the items of a data set to frames, through the stages that will run in the stream."""
 
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -11,13 +12,13 @@ from pipeline.config import validate
 from pipeline.errors import ConfigError
 from pipeline.events import EventArray, concatenate_events
 from pipeline.messages import EndRecording, Events, Frames, Message, Start, control, data
-from pipeline.offline import play, run_chain
+from pipeline.offline import run_chain
 from pipeline.ports import FramesPort, Port
 from pipeline.registry import load_stage
-from pipeline.stage import PortError, Source, Transform
+from pipeline.stage import Account, PortError, Source, Transform
 from stages.datasets.data_set import Item
 
-__all__ = ["Input", "Recorded", "events_of", "recorded", "replayed"]
+__all__ = ["Binned", "Input", "Recorded", "events_of", "recorded", "replayed"]
 
 
 class Recorded(NamedTuple):
@@ -25,6 +26,17 @@ class Recorded(NamedTuple):
 
     item: Item
     messages: list[Message]
+    refused: Counter[str]
+    """What the source refused of its recording, by reason; told with the first of its items."""
+
+
+class Binned(NamedTuple):
+    """What the input stages make of an item."""
+
+    frames: NDArray[Any]
+    """(windows, channels, height, width)"""
+    refused: Counter[str]
+    """What they refused, by reason."""
 
 
 def recorded(items: Sequence[Item]) -> Iterator[Recorded]:
@@ -66,7 +78,12 @@ def replayed(events: EventArray, size: tuple[int, int], name: str) -> list[Messa
     """
     first_us = int(events["t"][0]) if len(events) else None
     start = Start(stream=name, height=size[0], width=size[1], source=name, t_first_us=first_us)
-    return [control(start), *_part(start, events), control(EndRecording(stream=name))]
+    messages = [control(start), control(EndRecording(stream=name))]
+    if first_us is not None:
+        last_us = int(events["t"][-1])
+        times = {"t_first_us": first_us, "t_last_us": last_us, "watermark_us": last_us}
+        messages.insert(1, data(Events, events, stream=name, **times))
+    return messages
 
 
 class Input:
@@ -97,21 +114,25 @@ class Input:
             raise ConfigError("input.stage: windows must follow each other, leave step_us out")
         self.port = port
 
-    def frames(self, messages: Iterable[Message]) -> NDArray[Any]:
-        """Return the frames of one recording, (windows, channels, height, width).
+    def bin(self, messages: Iterable[Message]) -> Binned:
+        """Send one recording through the stages.
 
         Raises:
             StageError: a stage failed on it.
         """
+        accounts: dict[str, Account] = {}
         arrays = [
             message.array
-            for message in run_chain(messages, self._stages)
+            for message in run_chain(messages, self._stages, accounts)
             if isinstance(message.header, Frames)
         ]
+        refused: Counter[str] = Counter()
+        for account in accounts.values():
+            refused += _refused(account)
         if arrays:
-            return np.concatenate(arrays)
+            return Binned(np.concatenate(arrays), refused)
         shape = (self.port.channels, self.port.height or 0, self.port.width or 0)
-        return np.zeros((0, *shape), np.uint8)
+        return Binned(np.zeros((0, *shape), np.uint8), refused)
 
     def _add(self, options: dict[str, Any], place: str, port: Port) -> Port:
         """Build the next stage behind a port; return what it puts out."""
@@ -135,13 +156,14 @@ class Input:
 
 def _played(items: Sequence[Item]) -> Iterator[Recorded]:
     """Play one source and hand out its recordings to the items in them."""
-    source = _source(items[0])
-    waiting = list(items)
-    for number, messages in enumerate(_by_recording(play(source))):
+    waiting = deque(items)
+    for number, (messages, refused) in enumerate(_recordings(_source(items[0]))):
         here = []
         while waiting and waiting[0].recording == number:
-            here.append(waiting.pop(0))
-        yield from _cut(messages, here)
+            here.append(waiting.popleft())
+        for item, stretch in zip(here, _cut(messages, here), strict=True):
+            yield Recorded(item, stretch, refused)
+            refused = Counter()
     if waiting:
         raise ConfigError(
             f"data.set: {waiting[0].key} is recording {waiting[0].recording} of its source"
@@ -149,19 +171,33 @@ def _played(items: Sequence[Item]) -> Iterator[Recorded]:
         )
 
 
-def _by_recording(messages: Iterable[Message]) -> Iterator[list[Message]]:
+def _recordings(source: Source[Any, Any]) -> Iterator[tuple[list[Message], Counter[str]]]:
+    """Yield the messages of each recording, and what was refused of it."""
     recording: list[Message] = []
-    for message in messages:
-        recording.append(message)
-        if isinstance(message.header, EndRecording):
-            yield recording
-            recording = []
+    before: Counter[str] = Counter()
+    source.open()
+    try:
+        for played in source.play(source.initial_state()):
+            for message in played.messages:
+                recording.append(message)
+                if isinstance(message.header, EndRecording):
+                    refused = _refused(source.account(played.state))
+                    yield recording, refused - before
+                    recording, before = [], refused
+    finally:
+        source.close()
 
 
-def _cut(messages: list[Message], items: Sequence[Item]) -> Iterator[Recorded]:
+def _refused(account: Account) -> Counter[str]:
+    return Counter(
+        {f"{account.unit_in} {why}": count for why, count in account.refused.items() if count}
+    )
+
+
+def _cut(messages: list[Message], items: Sequence[Item]) -> Iterator[list[Message]]:
     """Make a recording of its own of each item's stretch."""
     if all(item.start_us is item.end_us is None for item in items):
-        yield from (Recorded(item, messages) for item in items)
+        yield from (messages for _ in items)
         return
     start = messages[0].header
     assert isinstance(start, Start)
@@ -172,25 +208,7 @@ def _cut(messages: list[Message], items: Sequence[Item]) -> Iterator[Recorded]:
         end = len(times) if item.end_us is None else int(np.searchsorted(times, item.end_us))
         if not len(times) or (item.start_us or 0) > times[-1]:
             raise ConfigError(f"data.set: {item.key} lies behind the end of {start.source}")
-        first_us = int(times[begin]) if begin < end else None
-        own = Start(
-            stream=start.stream,
-            width=start.width,
-            height=start.height,
-            source=start.source,
-            t_first_us=first_us,
-        )
-        ending = control(EndRecording(stream=start.stream))
-        yield Recorded(item, [control(own), *_part(own, events[begin:end]), ending])
-
-
-def _part(start: Start, events: EventArray) -> list[Message]:
-    """Return events as messages; none for none."""
-    if not len(events):
-        return []
-    first_us, last_us = int(events["t"][0]), int(events["t"][-1])
-    fields = {"t_first_us": first_us, "t_last_us": last_us, "watermark_us": last_us}
-    return [data(Events, events, stream=start.stream, **fields)]
+        yield replayed(events[begin:end], (start.height, start.width), start.source)
 
 
 def _source(item: Item) -> Source[Any, Any]:

@@ -49,12 +49,14 @@ class TrainingSet(NamedTuple):
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the examples, such as how many had to be cut."""
         parts = {"training": self.train, "validation": self.validation, "test": self.test}
-        return tuple(
+        lengths = [
             f"{count} of {len(part)} {name} examples {what}"
             for name, part in parts.items()
             if part is not None
             for what, count in part.notes.items()
-        )
+        ]
+        refused = [f"refused in all: {count} {what}" for what, count in self.train.refused.items()]
+        return (*lengths, *refused)
 
 
 def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) -> TrainingSet:

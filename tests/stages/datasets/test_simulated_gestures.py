@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import RecordingError
 from stages.datasets.labels import labels_path, read_labels
-from stages.datasets.simulated import SessionRequest, simulate_folder
+from stages.datasets.simulated.gestures import SessionRequest, simulate_folder
 from stages.formats import open_recording
 from stages.formats.aedat.aedat4_header import read_header
 

@@ -137,9 +137,9 @@ def test_a_cache_is_made_once_and_told_of(folder: Path, tmp_path: Path) -> None:
     prepare(asked, tmp_path, 1, lambda *now: told.append(now))
     assert told == [("reading nmnist", done, 40) for done in range(1, 41)]
     (path,) = caches(tmp_path)
-    before = path.stat()
+    before = path.stat().st_mtime_ns
     prepare(asked, tmp_path, 1, lambda *now: told.append(now))
-    assert path.stat() == before
+    assert path.stat().st_mtime_ns == before
     assert len(told) == 40
 
 
@@ -240,6 +240,18 @@ def test_what_is_filled_up_or_cut_is_counted_and_said(tmp_path: Path) -> None:
     )
     assert parts.train.example(0).sum(axis=(1, 2, 3)).tolist() == [1, 0, 0, 1, 0, 0]
     assert parts.validation.example(0).sum(axis=(1, 2, 3)).tolist() == [3, 0, 0, 0, 0, 0]
+
+
+def test_what_source_and_stages_refuse_is_counted_and_said(tmp_path: Path) -> None:
+    write_pair(tmp_path / "pair")
+    asked = pair(source={"use": "replay", "size": [5, 5]})
+    roi = {"use": "roi", "x": 2, "y": 0, "width": 3, "height": 5}
+    stages = asked.input.model_copy(update={"stage": [roi, {"use": "time_bin", "window_us": 1000}]})
+    parts = prepared(asked.model_copy(update={"input": stages}), tmp_path)
+    assert parts.notes[-2:] == (
+        "refused in all: 1 events outside the region",
+        "refused in all: 4 events outside the sensor",
+    )
 
 
 def test_frames_are_of_the_smallest_dtype_that_holds_all(tmp_path: Path) -> None:
