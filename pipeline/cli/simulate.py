@@ -3,49 +3,121 @@
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["simulate"]
+
+_PREFIX = "simulated_"
 
 
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Where to write; made if it does not exist.")],
-    people: Annotated[int, typer.Option(min=1, help="How many people perform.")] = 1,
-    first: Annotated[int, typer.Option(min=0, help="Number of the first person.")] = 1,
+    data_set: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="gestures, digits, mnist_dvs, cifar10_dvs, rgb_gesture, jester, reviews, nodules"
+            " or es_imagenet.",
+        ),
+    ] = "gestures",
+    people: Annotated[int, typer.Option(min=1, help="Gestures: how many people perform.")] = 1,
+    first: Annotated[int, typer.Option(min=0, help="Gestures: number of the first person.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another performance.")] = 1,
     light: Annotated[
-        str, typer.Option(help="led, lab, fluorescent, natural, fluorescent_led, or each in turn.")
+        str,
+        typer.Option(
+            help="Gestures: led, lab, fluorescent, natural, fluorescent_led, or each in turn."
+        ),
     ] = "each",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of a gesture in s.")] = 2.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Gestures: length of a gesture in s.")
+    ] = 2.0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the set, as in [data] of a recipe; may be given several times.",
+        ),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Side by side.")] = os.cpu_count() or 1,
 ) -> None:
-    """Make simulated recordings of the eleven gestures, as AEDAT4 with label files.
+    """Make a simulated data set, in the files and folders of the real one that it stands in for.
 
-    Nothing in them is real: a rendered person moves before a model of the DVS pixel. People
-    differ, and the same number is always the same person.
+    Gestures are AEDAT4 recordings with label files: a rendered person moves before a model of the
+    DVS pixel. People differ, and the same number is always the same person. Nothing in any of the
+    sets is real, but the handwriting of the digits. What is there already is kept.
     """
     from rich.console import Console
+
+    values: dict[str, Any] = {"simulation_seed": seed}
+    name = data_set.removeprefix(_PREFIX)
+    if name == "gestures":
+        values |= {"people": people, "first": first, "light": light}
+        values["seconds_per_gesture"] = seconds
+    values |= dict(_value(each) for each in set_ or [])
+    console = Console(stderr=True)
+    if name == "gestures":
+        _gestures(folder, values, processes, console)
+    else:
+        _tree(name, folder, values, processes, console)
+
+
+def _value(override: str) -> tuple[str, Any]:
+    from pipeline.config import value_of
+    from pipeline.errors import ConfigError
+
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: must be KEY=VALUE, as people=20")
+    return key.strip(), value_of(text.strip())
+
+
+def _gestures(folder: Path, values: dict[str, Any], processes: int, console: "Console") -> None:
+    """Make recordings of gestures, and say of each how many events it has."""
     from rich.progress import Progress
 
-    from pipeline.errors import ConfigError
-    from pipeline.registry import nearest
+    from pipeline.config import validate
 
-    simulated = import_module("stages.datasets.simulated")
-    lights = simulated.LIGHTS
-    if light != "each" and light not in lights:
-        raise ConfigError(f"--light: there is no light '{light}'{nearest(light, lights)}")
-    requests = [
-        simulated.SessionRequest(
-            person, seed, lights[person % len(lights)] if light == "each" else light, seconds
-        )
-        for person in range(first, first + people)
-    ]
-    console = Console(stderr=True)
+    gestures = import_module("stages.datasets.simulated.gestures")
+    requests = gestures.requests_for(validate(gestures.GestureOptions, values, "gestures", None))
     with Progress(console=console) as progress:
         task = progress.add_task("simulating", total=len(requests))
-        for path, events in simulated.simulate_folder(requests, folder, min(processes, people)):
+        made = gestures.simulate_folder(requests, folder, min(processes, len(requests)))
+        for path, events in made:
             what = f"{events:,} events" if events else "was there already"
             progress.console.print(f"{path}: {what}", highlight=False)
             progress.advance(task)
+
+
+def _tree(
+    name: str, folder: Path, values: dict[str, Any], processes: int, console: "Console"
+) -> None:
+    """Make another set, and say how many examples it has."""
+    from rich.progress import Progress
+
+    from pipeline.config import validate
+    from pipeline.errors import ConfigError
+    from pipeline.registry import nearest
+
+    data_sets = import_module("stages.datasets")
+    known = [one.removeprefix(_PREFIX) for one in data_sets.DATA_SETS if one.startswith(_PREFIX)]
+    if name not in known:
+        raise ConfigError(f"--data-set: no set is called '{name}'{nearest(name, known)}")
+    kind = data_sets.load_data_set(_PREFIX + name)
+    made = kind(folder, validate(kind.Options, values, name, None))
+    with Progress(console=console) as progress:
+        task = progress.add_task("simulating", total=None)
+        made.make(
+            processes,
+            lambda what, done, total: progress.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
+    examples = f"{len(made.items()):,} examples of {len(made.classes)} classes"
+    console.print(f"{folder}: {examples}, all simulated", highlight=False)

@@ -4,6 +4,4 @@ Nothing in them is a recording of the world, except the handwriting of the digit
 training where the real set cannot be had, and every tree says so in its ``simulated.json``.
 """
 
-from stages.datasets.simulated.gestures import LIGHTS, SessionRequest, simulate_folder
-
-__all__ = ["LIGHTS", "SessionRequest", "simulate_folder"]
+__all__: list[str] = []

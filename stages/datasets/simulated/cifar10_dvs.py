@@ -24,7 +24,7 @@ class Cifar10DvsOptions(StageConfig):
 
     per_class: PositiveInt = 60
     """Recordings of each class."""
-    seconds: PositiveFloat = 0.2
+    seconds: PositiveFloat = 0.1
     """For one round, which is the recording."""
     simulation_seed: NonNegativeInt = 1
     """Another seed is another set."""

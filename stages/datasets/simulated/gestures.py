@@ -8,19 +8,32 @@ the gestures, so a recording that is there already is made again only if another
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.simulation import GESTURES
 from pipeline.errors import RecordingError
 from pipeline.events import events_from_columns
+from pipeline.stage import StageConfig
+from stages.datasets.data_set import DataSet, Item, Origin, Progress
 from stages.datasets.labels import Label, labels_path, read_labels, write_labels
+from stages.datasets.simulated.simulated_set import ORIGIN
 from stages.formats.aedat.aedat4_header import read_header
 from stages.formats.aedat.aedat4_writer import Aedat4Writer
 
 if TYPE_CHECKING:
     from models.simulation.session import SessionPlan
 
-__all__ = ["LIGHTS", "SessionRequest", "simulate_folder", "simulate_recording"]
+__all__ = [
+    "LIGHTS",
+    "GestureOptions",
+    "SessionRequest",
+    "SimulatedGestures",
+    "requests_for",
+    "simulate_folder",
+    "simulate_recording",
+]
 
 LIGHTS = ("led", "lab", "fluorescent", "natural", "fluorescent_led")
 EPOCH_US = 1_600_000_000_000_000
@@ -40,6 +53,73 @@ class SessionRequest(NamedTuple):
     def file_name(self) -> str:
         """Name of the recording in its folder."""
         return f"user{self.person:02d}_{self.light}.aedat4"
+
+
+class GestureOptions(StageConfig):
+    """Who performs, and for how long."""
+
+    people: PositiveInt = 40
+    """How many; each performs every gesture once."""
+    first: NonNegativeInt = 1
+    """Number of the first: the same number is always the same person."""
+    light: Literal["each", "led", "lab", "fluorescent", "natural", "fluorescent_led"] = "each"
+    """Which of `LIGHTS`; or each in turn, from person to person."""
+    seconds_per_gesture: PositiveFloat = 1.5
+    """Length of a gesture."""
+    simulation_seed: NonNegativeInt = 1
+    """Another seed is another performance."""
+
+
+class SimulatedGestures(DataSet):
+    """``userNN_LIGHT.aedat4`` with label files; each person is a group."""
+
+    name = "simulated_gestures"
+    classes = GESTURES
+    Options: ClassVar[type[StageConfig]] = GestureOptions
+    origin: ClassVar[Origin] = ORIGIN
+
+    def make(self, processes: int, progress: Progress) -> None:
+        """Simulate what is missing.
+
+        Raises:
+            RecordingError: a recording cannot be written.
+        """
+        requests = requests_for(self.options)
+        for done, _ in enumerate(simulate_folder(requests, self.folder, processes), start=1):
+            progress("simulating", done, len(requests))
+
+    def items(self) -> list[Item]:
+        """List the gestures of the people asked for."""
+        items = []
+        for request in requests_for(self.options):
+            path = self.folder / request.file_name
+            if not labels_path(path).is_file():
+                raise self.missing(labels_path(path))
+            for number, label in enumerate(read_labels(labels_path(path))):
+                items.append(
+                    Item(
+                        key=f"{path.name}#{number}",
+                        source={"use": "replay", "path": str(path)},
+                        label=label.class_index,
+                        group=path.name.partition("_")[0],
+                        start_us=label.start_us,
+                        end_us=label.end_us,
+                    )
+                )
+        return items
+
+
+def requests_for(options: GestureOptions) -> list[SessionRequest]:
+    """List the recordings that options ask for."""
+    return [
+        SessionRequest(
+            person,
+            options.simulation_seed,
+            LIGHTS[person % len(LIGHTS)] if options.light == "each" else options.light,
+            options.seconds_per_gesture,
+        )
+        for person in range(options.first, options.first + options.people)
+    ]
 
 
 class Written(NamedTuple):

@@ -92,13 +92,11 @@ class SimulatedJester(SimulatedSet):
     def _videos(self, part: str) -> Iterator[tuple[int, int]]:
         """Yield (id, gesture) of a part's videos; the id tells who it is."""
         options = self.options
-        counts = dict(
-            zip(
-                _PARTS,
-                (options.people, options.validation_people, options.test_people),
-                strict=True,
-            )
-        )
+        counts = {
+            "train": options.people,
+            "validation": options.validation_people,
+            "test": options.test_people,
+        }
         first = 1 + sum(counts[one] for one in _PARTS[: _PARTS.index(part)])
         for owner in range(first, first + counts[part]):
             for index in range(len(HAND_GESTURES) * self.options.repeats):

@@ -9,25 +9,20 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import NonNegativeInt, PositiveInt
-
 from pipeline.errors import ConfigError, RecordingError
-from pipeline.stage import StageConfig
 from stages.datasets.data_set import DataSet, Item, Origin, Progress
 
-__all__ = ["MARK", "Piece", "SimulatedOptions", "SimulatedSet"]
+__all__ = ["MARK", "ORIGIN", "Piece", "SimulatedSet"]
 
 MARK = "simulated.json"
 """A file in each tree: that it is simulated, which set with which options, whether it is whole."""
 
-
-class SimulatedOptions(StageConfig):
-    """Options that all simulated sets have."""
-
-    per_class: PositiveInt = 50
-    """Examples of each class, all parts together."""
-    simulation_seed: NonNegativeInt = 1
-    """Another seed is another set."""
+ORIGIN = Origin(
+    title="the simulated set",
+    publisher="`pipeline simulate`, which makes it",
+    licence="Apache-2.0",
+    layout="what it makes",
+)
 
 
 class Piece(NamedTuple):
@@ -46,13 +41,7 @@ class SimulatedSet(DataSet):
     Each piece gets its name when it is complete.
     """
 
-    Options: ClassVar[type[StageConfig]] = SimulatedOptions
-    origin: ClassVar[Origin] = Origin(
-        title="the simulated set",
-        publisher="`pipeline simulate`, which makes it",
-        licence="Apache-2.0",
-        layout="what it makes",
-    )
+    origin: ClassVar[Origin] = ORIGIN
     about: ClassVar[str]
     """What is simulated, in a sentence."""
 
