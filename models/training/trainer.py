@@ -36,7 +36,7 @@ from models.weights import load, save
 if TYPE_CHECKING:
     from models.training.learner import Learner
 
-__all__ = ["Interrupted", "TrainingResult", "train"]
+__all__ = ["Interrupted", "TrainingResult", "check_request", "train"]
 
 
 class Interrupted(Exception):
@@ -115,12 +115,7 @@ def train(
             no longer finite, or Lightning is not installed.
         Interrupted: `stop` said so.
     """
-    _need("lightning", "tensorboard", "matplotlib")
-    if not out.suffix:
-        raise ModelError(
-            f"{out}: a weights file must have an ending, such as {out}.safetensors; the folder "
-            "without it is where the run is kept"
-        )
+    check_request(recipe, out)
     console = progress or Console(quiet=True)
     others = [validation] if test is None else [validation, test]
     with torch.random.fork_rng():  # the caller's generator is left as it was
@@ -163,6 +158,30 @@ def train(
     write_report(folder.report, result, recipe, parts, data)
     folder.finish()
     return result
+
+
+def check_request(recipe: Recipe, out: Path) -> None:
+    """Find out what is wrong with a request before any data are made for it.
+
+    Raises:
+        ModelError: A package is missing, the network cannot be built, the weights to start from
+            do not fit it, or the weights file has no ending.
+    """
+    for package in ("lightning", "tensorboard", "matplotlib"):
+        if find_spec(package) is None:
+            raise ModelError(
+                f'training needs the package {package}: pip install "event-pipeline[train]"'
+            )
+    if not out.suffix:
+        raise ModelError(
+            f"{out}: a weights file must have an ending, such as {out}.safetensors; the folder "
+            "without it is where the run is kept"
+        )
+    if recipe.training.precision == "16-mixed" and not torch.cuda.is_available():
+        raise ModelError('training.precision = "16-mixed" needs a GPU; use "bf16-mixed" or "32"')
+    with torch.random.fork_rng():
+        network = models.build(recipe.network.name, **recipe.network.options)
+    _start_from(network, recipe.network)
 
 
 def _fit(
@@ -223,8 +242,6 @@ def _trainer(
 
     gpu = torch.cuda.is_available()
     precision = learner.section.precision
-    if precision == "16-mixed" and not gpu:
-        raise ModelError('training.precision = "16-mixed" needs a GPU; use "bf16-mixed" or "32"')
     return pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=1,
@@ -258,14 +275,6 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-def _need(*packages: str) -> None:
-    for package in packages:
-        if find_spec(package) is None:
-            raise ModelError(
-                f'training needs the package {package}: pip install "event-pipeline[train]"'
-            )
 
 
 def _start_from(network: Network[Any], section: NetworkSection) -> None:

@@ -63,6 +63,7 @@ def train(
     from rich.console import Console
 
     from pipeline import __version__
+    from pipeline.errors import ConfigError
 
     training = import_module("models.training")
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
@@ -72,9 +73,16 @@ def train(
     asked = training.load_recipe(recipe, variant or [], changes)
     name = "_".join([recipe.stem, *(variant or [])])
     target = out or Path("out") / f"{name}.safetensors"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
+        ) from None
+    trainer = import_module("models.training.trainer")
+    trainer.check_request(asked, target)
     parts = _prepare(asked, data, processes, console)
     import_module("torch").set_num_threads(processes)
-    trainer = import_module("models.training.trainer")
     with _stopping() as stop:
         try:
             result = trainer.train(

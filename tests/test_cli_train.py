@@ -1,0 +1,132 @@
+"""``pipeline train`` from a recipe to weights, on a few simulated N-MNIST recordings."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_line import CommandLine
+from nmnist import write_digits
+
+from models import read_card
+from models.training.run_folder import RunFolder
+
+RECIPE = """
+[data]
+set = "nmnist"
+validation = 0.25
+test = 0.25
+
+[[input.stage]]
+use = "time_bin"
+window_us = 50000
+size = [34, 34]
+
+[network]
+name = "mnist_dvs"
+[network.options]
+steps = 4
+size = [34, 34]
+
+[training]
+epochs = 2
+batch = 4
+
+[card]
+data = "a few simulated digits"
+licence = "Apache-2.0"
+
+[variant.spike.network.options]
+mode = "spike"
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """Write a recipe, and a data set beside it."""
+    write_digits(tmp_path / "data" / "nmnist")
+    path = tmp_path / "digits.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def command_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> CommandLine:
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(capsys, monkeypatch)
+
+
+def test_from_a_recipe_to_weights(command_line: CommandLine, recipe: Path, tmp_path: Path) -> None:
+    options = ("--variant", "spike", "--set", "training.batch=8", "--seed", 3, "--processes", 1)
+    ended = command_line("train", recipe, *options)
+    assert ended.code == 0, ended.err
+    card = read_card(tmp_path / "out" / "digits_spike.safetensors")
+    assert card.options["mode"] == "spike"
+    assert card.accuracy.startswith("test: ")
+    assert card.accuracy in ended.err.replace("\n", " ")
+    assert "rows: shown, columns: predicted" in ended.err
+    report = tmp_path / "out" / "digits_spike" / "report"
+    summary = json.loads((report / "summary.json").read_text())
+    asked = summary["recipe"]["training"]
+    assert (asked["batch"], asked["seed"], asked["epochs"]) == (8, 3, 2)
+    parts = json.loads((report / "parts.json").read_text())["parts"]
+    assert [len(parts[part]) for part in ("train", "validation", "test")] == [20, 10, 10]
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(
+    command_line: CommandLine, recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write = RunFolder.write_metrics
+
+    def interrupted(folder: RunFolder, epochs: Any) -> None:
+        write(folder, epochs)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_metrics", interrupted)
+        ended = command_line("train", recipe, "--processes", 1)
+    assert ended.code == 130
+    assert "stopping after this step" in ended.err
+    assert "training was stopped after 5 of 10 steps, saved in out/digits; the same" in ended.err
+    assert signal.getsignal(signal.SIGINT) == before
+    assert not (tmp_path / "out" / "digits.safetensors").exists()
+
+    ended = command_line("train", recipe, "--processes", 1)
+    assert ended.code == 0, ended.err
+    assert "going on after step 5 of 10 (out/digits)" in ended.err
+    assert "epoch 1/2" not in ended.err
+    assert "epoch 2/2" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--variant", "spke"], "there is no [variant.spke]; did you mean 'spike'"),
+        (["--set", "epochs=3"], "--set epochs=3: must be TABLE.KEY=VALUE"),
+        (["--set", "training.epoch=3"], "training.epoch: unknown key; did you mean 'epochs'?"),
+        (["--set", "network.name=mnist"], "unknown network 'mnist'; did you mean 'mnist_dvs'"),
+        (["--set", "network.start_from=none.st"], "none.st: cannot be read"),
+        (["--out", "weights"], "weights: a weights file must have an ending"),
+    ],
+)
+def test_a_mistake_is_told_before_data_are_made(
+    arguments: list[str], message: str, command_line: CommandLine, recipe: Path, tmp_path: Path
+) -> None:
+    ended = command_line("train", recipe, *arguments)
+    assert ended.code == 2
+    assert message in ended.err
+    assert "bug" not in ended.err
+    assert not (tmp_path / "data" / "cache").exists()
