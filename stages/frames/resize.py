@@ -1,7 +1,8 @@
 """Resize: frames made larger or smaller, of events as well as of light.
 
 Frames of light (``grey``, ``bgr``, ``rgb``) stay uint8, rounded; what frames of events hold becomes
-float32. With ``nearest`` every frame keeps its dtype.
+float32. With ``nearest`` every frame keeps its dtype. ``sum`` makes counts of what events made:
+integers, as if the sensor had been coarser.
 """
 
 from collections.abc import Generator
@@ -20,6 +21,7 @@ from stages.frames.scaling import Method, scale
 __all__ = ["Resize", "ResizeConfig", "ResizeState"]
 
 _LIGHT = ("grey", "bgr", "rgb")
+_SUMMABLE = ("counts", "binary", "signed")
 _MAX_FRAME_BYTES = 256 << 20
 
 
@@ -31,7 +33,8 @@ class ResizeConfig(StageConfig):
     method: Method = "area"
     """``area``: the mean over what a new pixel covers; ``bilinear``: between the nearest pixels, as
     OpenCV does it, which leaves pixels out where frames are made less than half as large;
-    ``nearest``: one pixel."""
+    ``nearest``: one pixel; ``sum``: all that a new pixel takes in, which is for frames of events
+    made smaller."""
     fit: Literal["stretch", "crop"] = "stretch"
     """Where a frame has another shape than ``size``: ``stretch`` it, or ``crop`` it to its
     middle."""
@@ -60,9 +63,17 @@ class Resize(Transform[ResizeConfig, ResizeState]):
         height, width = self.config.size
         if frames.channels * height * width * 4 > _MAX_FRAME_BYTES:
             raise PortError("size", f"must be smaller: a frame of {height}×{width} is too large")
-        return FramesPort(
-            frames.channels, height, width, frames.window_us, frames.step_us, frames.frame
-        )
+        summed = self.config.method == "sum"
+        if summed and frames.frame not in _SUMMABLE:
+            raise PortError(
+                "method",
+                f'"sum" is for frames of {", ".join(_SUMMABLE)}, the input gives {frames.frame}',
+            )
+        given = (frames.height or height, frames.width or width)
+        if summed and (height > given[0] or width > given[1]):
+            raise PortError("size", f"must be <= {given} to be summed, got {(height, width)}")
+        kind = "counts" if summed and frames.frame == "binary" else frames.frame
+        return FramesPort(frames.channels, height, width, frames.window_us, frames.step_us, kind)
 
     def start(self, header: Start) -> ResizeState:
         """Return the state in front of a recording's first frame."""
@@ -78,9 +89,11 @@ class Resize(Transform[ResizeConfig, ResizeState]):
             return state
         if not all(frames.shape[1:]):
             raise StageError(f"stage '{self.name}': got frames without a pixel: {frames.shape}")
+        if self.config.fit == "crop":
+            frames = _middle(frames, self.config.size)
         yield data(
             Frames,
-            np.stack([self._scaled(frame) for frame in frames]),
+            self._scaled(frames),
             stream=state.stream,
             epoch=state.epoch,
             t_first_us=header.t_first_us,
@@ -93,22 +106,29 @@ class Resize(Transform[ResizeConfig, ResizeState]):
         """Return frames scaled."""
         return Account.one_to_one(state.frames, "windows", "windows")
 
-    def _scaled(self, frame: NDArray[Any]) -> NDArray[Any]:
+    def _scaled(self, frames: NDArray[Any]) -> NDArray[Any]:
         (given,) = self.inputs
         assert isinstance(given, FramesPort)
         size, method = self.config.size, self.config.method
-        cropped = _middle(frame, size) if self.config.fit == "crop" else frame
-        scaled = scale(cropped, size, method)
-        if given.frame in _LIGHT and frame.dtype == np.uint8 and method != "nearest":
+        if method == "sum":
+            if size[0] > frames.shape[2] or size[1] > frames.shape[3]:
+                raise StageError(
+                    f"stage '{self.name}': frames of {frames.shape[2:]} cannot be summed to the"
+                    f" finer size {size}"
+                )
+            return scale(frames, size, method)
+        # One by one: what is gathered for a whole message would not stay in the cache.
+        scaled = np.stack([scale(frame, size, method) for frame in frames])
+        if given.frame in _LIGHT and frames.dtype == np.uint8 and method != "nearest":
             rounded: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
             return rounded
         return scaled
 
 
-def _middle(frame: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Return the largest middle part of a frame (channels, height, width) of the shape of size."""
-    height, width = frame.shape[1:]
+def _middle(frames: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return the largest middle part of frames (..., height, width) of the shape of size."""
+    height, width = frames.shape[-2:]
     rows = max(1, min(height, round(width * size[0] / size[1])))
     columns = max(1, min(width, round(height * size[1] / size[0])))
     top, left = (height - rows) // 2, (width - columns) // 2
-    return frame[:, top : top + rows, left : left + columns]
+    return frames[..., top : top + rows, left : left + columns]

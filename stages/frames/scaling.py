@@ -1,7 +1,9 @@
 """Scaling of frames: each pixel of the new frame is a weighted sum of pixels of the old one.
 
 Rows and columns are scaled one after the other, in float32. The places of pixels are OpenCV's
-``resize``: the middle of pixel k of n lies at (k + 0.5) / n of the side.
+``resize``: the middle of pixel k of n lies at (k + 0.5) / n of the side. ``sum`` is another thing:
+it adds up what events of a finer sensor made, each pixel wholly where `stages.binning` would have
+drawn its events.
 """
 
 from functools import lru_cache
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Method", "scale"]
 
-Method: TypeAlias = Literal["area", "bilinear", "nearest"]
+Method: TypeAlias = Literal["area", "bilinear", "nearest", "sum"]
 
 
 class _Taps(NamedTuple):
@@ -31,11 +33,15 @@ def scale(frames: NDArray[Any], size: tuple[int, int], method: Method) -> NDArra
         frames: integers or floats.
         size: (height, width) to scale to.
         method: ``area`` is the mean over what a new pixel covers, ``bilinear`` is between the two
-            nearest pixels of each direction, whatever lies between, ``nearest`` takes one pixel.
+            nearest pixels of each direction, whatever lies between, ``nearest`` takes one pixel,
+            ``sum`` adds up old pixels, at least one to a new one.
 
     Returns:
-        (..., *size), float32; of ``nearest`` the dtype of ``frames``.
+        (..., *size), float32; of ``nearest`` the dtype of ``frames``; of ``sum``, where they are
+        integers, the smallest integers that hold it.
     """
+    if method == "sum":
+        return _sum(frames, size)
     rows = _taps(frames.shape[-2], size[0], method)
     columns = _taps(frames.shape[-1], size[1], method)
     if method == "nearest":
@@ -47,6 +53,21 @@ def scale(frames: NDArray[Any], size: tuple[int, int], method: Method) -> NDArra
     for place, weight in zip(*columns, strict=True):
         out += scaled[..., place] * weight
     return out
+
+
+def _sum(frames: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    kind = frames.dtype.kind
+    for axis, new in ((-2, size[0]), (-1, size[1])):
+        # Old pixel x goes to new pixel floor(x · new / old): these are the first of each.
+        begins = -(-np.arange(new) * frames.shape[axis] // new)
+        wide = np.float32 if kind == "f" else np.int64
+        frames = np.add.reduceat(frames, begins, axis=axis, dtype=wide)
+    if kind == "f":
+        return frames
+    low, high = int(frames.min(initial=0)), int(frames.max(initial=0))
+    limits = [np.iinfo(f"{kind}{size}") for size in (1, 2, 4)]
+    fitting = next(limit for limit in limits if limit.min <= low and high <= limit.max)
+    return frames.astype(fitting.dtype)
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from streams import account, cuts, rows, through
 
+from pipeline.errors import StageError
 from pipeline.messages import Frames
 from pipeline.ports import FramesPort
 from pipeline.stage import PortError
@@ -94,3 +95,25 @@ def test_words_have_no_size() -> None:
     with pytest.raises(PortError) as caught:
         resize("tokens", size=(4, 4)).port()
     assert str(caught.value) == "takes frames of pixels, its input gives tokens"
+
+
+def test_sums_of_event_frames_are_counts() -> None:
+    stage = resize("binary", 2, size=(3, 3), method="sum")
+    assert stage.port() == FramesPort(2, 3, 3, 40_000, 40_000, "counts")
+    given_frames = frames(2, 2) % 2
+    out = scaled(stage, given_frames)
+    assert out.dtype == np.uint8
+    np.testing.assert_array_equal(out, given_frames.reshape(2, 2, 3, 2, 3, 3).sum(axis=(3, 5)))
+
+
+def test_light_has_no_sum_and_a_sum_no_finer_size() -> None:
+    with pytest.raises(PortError) as caught:
+        resize("grey", size=(3, 3), method="sum").port()
+    problem = '"sum" is for frames of counts, binary, signed, the input gives grey'
+    assert (caught.value.key, str(caught.value)) == ("method", problem)
+    fine = resize("counts", size=(6, 10), method="sum")
+    with pytest.raises(StageError, match=r"frames of \(6, 9\) cannot be summed to the finer size"):
+        scaled(fine, frames())
+    port = FramesPort(2, 6, 9, None, None, "counts")
+    with pytest.raises(PortError, match=r"must be <= \(6, 9\) to be summed, got \(6, 10\)"):
+        Resize("size", ResizeConfig(size=(6, 10), method="sum"), [port]).port()

@@ -51,3 +51,29 @@ def test_dtypes() -> None:
     frame = np.zeros((4, 4), dtype=np.int16)
     assert scale(frame, (2, 2), "nearest").dtype == np.int16
     assert scale(frame, (2, 2), "area").dtype == scale(frame, (2, 2), "bilinear").dtype == "f4"
+
+
+@given(
+    old=st.tuples(SIDES, SIDES),
+    new=st.tuples(SIDES, SIDES),
+    seed=st.integers(0, 99),
+    dtype=st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]),
+)
+def test_a_sum_is_what_a_coarser_sensor_would_have_counted(
+    old: tuple[int, int], new: tuple[int, int], seed: int, dtype: type[np.generic]
+) -> None:
+    new = (min(old[0], new[0]), min(old[1], new[1]))
+    frame = np.random.default_rng(seed).integers(0, 200, old).astype(dtype)
+    rows, columns = (np.arange(n) * m // n for n, m in zip(old, new, strict=True))  # as time_bin
+    expected = np.zeros(new)
+    np.add.at(expected, (rows[:, np.newaxis], columns), frame)
+    summed = scale(frame, new, "sum")
+    np.testing.assert_array_equal(summed, expected)
+    assert summed.dtype.kind == np.dtype(dtype).kind
+
+
+def test_a_sum_has_the_smallest_integers_that_hold_it() -> None:
+    frame = np.full((2, 2), 64, dtype=np.uint8)
+    assert scale(frame, (2, 1), "sum").dtype == np.uint8
+    assert scale(frame, (1, 1), "sum").tolist() == [[256]]
+    assert scale(-frame.astype(np.int8), (1, 1), "sum").tolist() == [[-256]]
