@@ -92,8 +92,7 @@ class Imdb(Network[ImdbState]):
         self.dropout = nn.Dropout(0.5)
         self.fc2 = nn.Linear(256, 1)
 
-    @classmethod
-    def translate(cls, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+    def translate(self, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
         """Leave out the second copy of the embedding, which the reference keeps for its chip."""
         kept = dict(tensors)
         copy, embedding = kept.pop("embedding_fc.weight", None), kept.get("embedding.weight")

@@ -123,7 +123,8 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
     Args:
         head_input: What the head sees: the spikes, or the mean before it fires.
         distilled: Whether there is a second head, averaged with the first; it sees the spikes.
-        folded: Whether each RepConv is one 3×3 convolution; see `fold`.
+        folded: Whether each RepConv is one 3×3 convolution, see `fold`; a checkpoint that is not
+            folded is folded when it is loaded.
         **options: Those of `Network`.
 
     Attributes:
@@ -218,6 +219,20 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
         """Return whether a checkpoint has a second head."""
         return {"distilled": any(name.startswith(("head_kd.", "fc_kd.")) for name in tensors)}
 
+    def translate(self, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+        """Name a checkpoint's tensors as here, and fold them where this network is folded."""
+        named = super().translate(tensors, origin)
+        for layer in _LAYERS if self.options["folded"] else ():
+            for part in ("q", "k", "v", "project"):
+                path = f"layers.{layer}.attention.{part}."
+                parts = {name: named[name] for name in named if name.startswith(path)}
+                if f"{path}conv1.weight" not in parts:
+                    continue  # no attention in this layer, or folded already
+                conv = _filled({name.removeprefix(path): parts[name] for name in parts}, origin)
+                named = {name: named[name] for name in named if name not in parts}
+                named |= {path + name: value for name, value in conv.fold().state_dict().items()}
+        return named
+
     def initial_state(self, batch: int) -> MetaSpikeformerState:
         """Return every membrane at rest, in the weights' dtype and on their device."""
         zeros = self.fc.weight.new_zeros
@@ -262,15 +277,26 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
         batch 1 in float32 needed 1.4 times the time and 2.2 times the memory for weights.
         """
         folded = type(self)(**{**self.options, "folded": True}).to(self.device, self.dtype)
-        weights: dict[str, Tensor] = {}
-        for name, module in self.named_modules():
-            if isinstance(module, RepConv):
-                for part, value in module.fold().state_dict().items():
-                    weights[f"{name}.{part}"] = value
-        wanted = folded.state_dict()
-        weights |= {name: value for name, value in self.state_dict().items() if name in wanted}
-        folded.load_state_dict(weights)
+        folded.load_state_dict(folded.translate(self.state_dict(), self.name))
         return folded.eval().requires_grad_(False)
+
+
+def _filled(tensors: Mapping[str, Tensor], origin: str) -> RepConv:
+    """Return a RepConv with the tensors of a checkpoint, in float32 at least.
+
+    Raises:
+        ModelError: They do not fit.
+    """
+    first = tensors["conv1.weight"]
+    conv = RepConv(len(first)).to(first.device, torch.promote_types(first.dtype, torch.float32))
+    try:
+        conv.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{origin}: a RepConv cannot be folded ({' '.join(str(error).split())}); "
+            "check the network's name and options"
+        ) from None
+    return conv
 
 
 class MetaSpikeformer384(MetaSpikeformer):

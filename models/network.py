@@ -145,8 +145,7 @@ class Network(nn.Module, ABC, Generic[State]):
         """
         return {}
 
-    @classmethod
-    def translate(cls, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+    def translate(self, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
         """Give a published checkpoint's tensors the names they have here; other names are kept.
 
         Args:
@@ -159,7 +158,7 @@ class Network(nn.Module, ABC, Generic[State]):
         renamed = {}
         for name, tensor in tensors.items():
             prefix, _, last = name.rpartition(".")
-            renamed[f"{cls.reference_names.get(prefix, prefix)}.{last}"] = tensor
+            renamed[f"{self.reference_names.get(prefix, prefix)}.{last}"] = tensor
         return renamed
 
     def classify(self, features: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from models.meta_spikeformer import (
 )
 from models.meta_spikeformer_blocks import Attention, RepConv
 from models.tau_lif import TauLif, TauLifLayer
+from models.weights import restore
 from tests.golden_draw import golden, image_frames, tensors
 
 
@@ -54,6 +55,11 @@ def pictures(network: Narrow, batch: int = 1, time: int = 3) -> Tensor:
 
 def neurons(network: nn.Module) -> dict[str, TauLifLayer]:
     return {name: part for name, part in network.named_modules() if isinstance(part, TauLifLayer)}
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.NETWORKS, Narrow.name, f"{__name__}:Narrow")
 
 
 def test_golden() -> None:
@@ -162,13 +168,17 @@ def test_rep_conv_is_one_convolution_with_zero_padding() -> None:
     torch.testing.assert_close(even, even[..., 2:3, 2:3].expand_as(even), rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("registered")
 def test_folded_it_is_the_same_network() -> None:
     network = narrow(mean=[0.1, 0.2, 0.3], lif={"tau": 1.5})
     folded = network.fold()
     assert folded.options == {**network.options, "folded": True}
     assert not any(isinstance(part, RepConv) for part in folded.modules())
     x = pictures(network, time=4)
-    torch.testing.assert_close(folded(x)[0], network(x)[0], rtol=0, atol=1e-9)
+    outputs, _ = folded(x)
+    torch.testing.assert_close(outputs, network(x)[0], rtol=0, atol=1e-9)
+    again = restore(Narrow.name, folded.state_dict(), "a file", torch.float64, folded.options)
+    assert torch.equal(again(x)[0], outputs)
 
 
 def test_attention_is_q_times_k_times_v() -> None:
@@ -224,21 +234,36 @@ def test_what_the_heads_see(head_input: str, distilled: bool) -> None:
     torch.testing.assert_close(logits, expected)
 
 
-def test_a_checkpoint_tells_whether_it_has_a_second_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(models.NETWORKS, Narrow.name, f"{__name__}:Narrow")
-    theirs = {ours: name for name, ours in Narrow.reference_names.items()}
-    for distilled in (False, True):
-        network = narrow(distilled=distilled)
-        checkpoint = {
-            f"module.{theirs[prefix]}.{last}": tensor
-            for name, tensor in network.state_dict().items()
-            for prefix, _, last in [name.rpartition(".")]
-        }
-        assert ("module.head_kd.weight" in checkpoint) is distilled
-        loaded = models.from_reference(Narrow.name, {"model": checkpoint}, classes=5, size=(40, 33))
-        assert loaded.options["distilled"] is distilled
-        x = pictures(network)
-        assert torch.equal(loaded.decide(loaded(x)[0]), network.decide(network(x)[0]))
+def published(network: Narrow) -> dict[str, Any]:
+    """A checkpoint of the network, as its authors' training writes it."""
+    theirs = {ours: name for name, ours in network.reference_names.items()}
+    named = {}
+    for name, tensor in network.state_dict().items():
+        prefix, _, last = name.rpartition(".")
+        named[f"module.{theirs[prefix]}.{last}"] = tensor
+    return {"model": named}
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("distilled", [False, True])
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_checkpoint_tells_whether_it_has_a_second_head(distilled: bool, folded: bool) -> None:
+    network = narrow(distilled=distilled)
+    checkpoint = published(network)
+    assert ("module.head_kd.weight" in checkpoint["model"]) is distilled
+    loaded = models.from_reference(Narrow.name, checkpoint, classes=5, size=(40, 33), folded=folded)
+    assert loaded.options["distilled"] is distilled
+    x = pictures(network)
+    close = {"rtol": 0, "atol": 1e-9}
+    torch.testing.assert_close(loaded.decide(loaded(x)[0]), network.decide(network(x)[0]), **close)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_checkpoint_that_cannot_be_folded_is_refused() -> None:
+    checkpoint = published(narrow())
+    del checkpoint["model"]["module.block3.2.attn.k_conv.1.bias"]
+    with pytest.raises(ModelError, match=r"a RepConv cannot be folded \(.*norm3\.bias.*check the"):
+        models.from_reference(Narrow.name, checkpoint, classes=5, size=(40, 33), folded=True)
 
 
 def test_bytes_are_scaled_inside() -> None:
