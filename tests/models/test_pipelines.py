@@ -39,7 +39,7 @@ CASES = {
     "dvs_gesture": Case(
         "dvs_gesture", 25_000, (40, 40), "counts", ("camera.stop_us=3_100_000",), each=60
     ),
-    "rgb_gesture": Case("rgb_gesture", 40_000, (40, 40), "binary", each=60),
+    "rgb_gesture": Case("rgb_gesture", 40_000, (40, 40), "counts", each=60),
     "nmnist": Case("mnist_dvs", 16_000, (34, 34), "counts", ("camera.speed=0",)),
     "mnist_dvs": Case("mnist_dvs", 50_000, (40, 40), "counts"),
     "cifar10_dvs": Case("cifar10_dvs", 5000, (64, 64), "counts", ("bins.size=[64, 64]",), each=10),
