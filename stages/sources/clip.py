@@ -1,11 +1,10 @@
-"""Clips: what a video file and a folder of pictures have in common, and how they are found.
+"""Clips: what a video file and a folder of pictures have in common.
 
 A clip is walked frame by frame, and only the frames that are wanted are decoded. Pictures and
 videos are read by OpenCV, and come as it has them: (height, width, 3) blue, green, red.
 """
 
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import RecordingError
-from stages.datasets.tree import natural
+from stages.sources.clip_files import pictures_in
 from stages.sources.opencv import import_opencv
 
-__all__ = ["Clip", "PictureFolder", "Shot", "VideoFile", "clips_in", "open_clip"]
+__all__ = ["Clip", "PictureFolder", "Shot", "VideoFile", "open_clip"]
 
 Picture: TypeAlias = NDArray[np.uint8]
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_VIDEOS = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv")
 _FASTEST_HZ = 10_000
 """What claims to be faster is no frame rate: some containers name their clock instead."""
 
@@ -47,14 +44,14 @@ class Clip(ABC):
     Attributes:
         path: Where it is.
         size: (height, width) of its frames, pixels.
-        rate_hz: Frames a second, nominally; None where nothing says it.
+        rate_hz: Frames a second, nominally.
         announced: How many frames it is said to have.
         missing: How many of them were not there, when it was walked to its end; None before.
     """
 
     path: Path
     size: tuple[int, int]
-    rate_hz: float | None
+    rate_hz: float
     announced: int
     missing: int | None = None
 
@@ -65,6 +62,11 @@ class Clip(ABC):
         Raises:
             RecordingError: a frame has no time, or is not later than the one before.
         """
+
+    @property
+    def period_us(self) -> int:
+        """Length of a frame."""
+        return round(1e6 / self.rate_hz)
 
     def close(self) -> None:  # noqa: B027
         """Let go of the file."""
@@ -114,7 +116,7 @@ class VideoFile(Clip):
         rate_hz: frames a second, against what the file says.
 
     Raises:
-        RecordingError: it cannot be read as a video.
+        RecordingError: it cannot be read as a video, or nothing says its rate.
     """
 
     def __init__(self, path: Path, rate_hz: float | None = None) -> None:
@@ -142,7 +144,7 @@ class VideoFile(Clip):
         self.size = (height, width)
         self._own_times = rate_hz is None
         said = self._get("CAP_PROP_FPS")
-        self.rate_hz = rate_hz or (said if 0 < said <= _FASTEST_HZ else None)
+        self.rate_hz = _rate_hz(path, rate_hz or (said if 0 < said <= _FASTEST_HZ else None))
         self.announced = max(0, int(self._get("CAP_PROP_FRAME_COUNT")))
 
     def walk(self) -> Iterator[Shot]:
@@ -171,7 +173,6 @@ class VideoFile(Clip):
     def _time_us(self, number: int) -> int:
         if self._own_times:
             return round(self._get("CAP_PROP_POS_MSEC") * 1000)
-        assert self.rate_hz is not None
         return round(number * 1e6 / self.rate_hz)
 
     def _get(self, name: str) -> float:
@@ -187,14 +188,14 @@ class PictureFolder(Clip):
         rate_hz: frames a second; the pictures themselves have no times.
 
     Raises:
-        RecordingError: the folder or its first picture cannot be read.
+        RecordingError: the folder or its first picture cannot be read, or there is no rate.
     """
 
     def __init__(self, path: Path, rate_hz: float | None = None) -> None:
         self.path = path
-        self.rate_hz = rate_hz
+        self.rate_hz = _rate_hz(path, rate_hz)
         self._cv2 = import_opencv("video")
-        self._files = _files(path, _PICTURES)
+        self._files = pictures_in(path)
         self.announced = len(self._files)
         first = self.read(0)
         if first is None:
@@ -204,7 +205,7 @@ class PictureFolder(Clip):
     def walk(self) -> Iterator[Shot]:
         """Yield the pictures; they are at the times that ``rate_hz`` gives them."""
         for number in range(self.announced):
-            t_us = round(number * 1e6 / (self.rate_hz or 1.0))
+            t_us = round(number * 1e6 / self.rate_hz)
             yield Shot(t_us, partial(self.decode, number))
 
     def place(self, number: int) -> str:
@@ -240,49 +241,10 @@ def open_clip(path: Path, rate_hz: float | None = None) -> Clip:
     return PictureFolder(path, rate_hz) if path.is_dir() else VideoFile(path, rate_hz)
 
 
-def clips_in(path: Path) -> list[Path]:
-    """Return the clips that a path means.
-
-    A file is a video. A folder with pictures in it is one clip. Any other folder stands for the
-    videos in it and for its folders of pictures, by name; no deeper.
-
-    Raises:
-        RecordingError: it is a picture, holds both pictures and videos, or nothing of the kind; or
-            a folder cannot be read.
-    """
-    try:
-        if not path.is_dir():
-            if path.suffix.lower() in _PICTURES:
-                raise RecordingError(
-                    f"{path}: is a picture; name its folder to play it as a clip, or use the stage"
-                    " 'images'"
-                )
-            return [path]
-        videos, pictures = _files(path, _VIDEOS), _files(path, _PICTURES)
-        if videos and pictures:
-            raise RecordingError(
-                f"{path}: holds pictures and videos; name one of the videos, or a folder of one"
-                " kind"
-            )
-        if pictures:
-            return [path]
-        folders = (one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
-        found = videos + [one for one in folders if _files(one, _PICTURES)]
-    except OSError as error:
+def _rate_hz(path: Path, rate_hz: float | None) -> float:
+    """Return the rate, or refuse a clip of which nothing says it."""
+    if rate_hz is None:
         raise RecordingError(
-            f"{error.filename}: cannot be read: {error.strerror}; check the path"
-        ) from None
-    if not found:
-        raise RecordingError(
-            f"{path}: holds no video, no pictures and no folder of pictures; names of videos end"
-            f" in {', '.join(_VIDEOS)}, of pictures in {', '.join(_PICTURES)}"
+            f"{path}: says nothing of how many frames there are in a second; set rate_hz"
         )
-    return sorted(found, key=natural)
-
-
-def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """Return the files of a folder whose names end so, by name; hidden ones are passed over."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    files = [folder / name for name in names if Path(name).suffix.lower() in endings]
-    return sorted((file for file in files if file.is_file()), key=natural)
+    return rate_hz

@@ -20,7 +20,8 @@ from pipeline.errors import RecordingError
 from pipeline.messages import EndRecording, Frames, Message, Start, Windows, control, data
 from pipeline.ports import FramesPort
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
-from stages.sources.clip import Clip, Shot, clips_in, open_clip
+from stages.sources.clip import Clip, Shot, open_clip
+from stages.sources.clip_files import clips_in
 from stages.sources.opencv import import_opencv, require_opencv
 from stages.sources.spread import spread
 
@@ -36,7 +37,8 @@ class VideoConfig(StageConfig):
 
     path: FilePath | list[FilePath]
     """A video; a folder of pictures, which are the frames of one; a folder of such videos and
-    folders, which are played by name; or a list of these."""
+    folders, which are played by name; a pattern such as ``gestures/*/*.mp4``; or a list of
+    these."""
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
     """The channels of a frame, in their order; also what the frames are called further on."""
     rate_hz: float | None = Field(None, gt=0, le=10_000, allow_inf_nan=False)
@@ -103,7 +105,7 @@ class Video(Source[VideoConfig, VideoState]):
                 try:
                     with open_clip(path, config.rate_hz) as clip:
                         sizes.add(clip.size)
-                        periods_us.add(_period_us(clip))
+                        periods_us.add(clip.period_us)
                 except RecordingError:
                     if config.on_damage == "raise":
                         raise
@@ -176,7 +178,7 @@ class Video(Source[VideoConfig, VideoState]):
             shots = chain([] if first is None else [first], shots)
         for run in self._runs(islice(shots, state.frame, None), clip):
             if run.times_us:
-                message = self._message(run, state, _period_us(clip))
+                message = self._message(run, state, clip.period_us)
                 done = len(run.times_us)
                 state = state._replace(frame=state.frame + done, sent=state.sent + done)
                 yield Played([message], state, run.times_us[0])
@@ -312,16 +314,3 @@ class _Run(NamedTuple):
     frames: list[NDArray[np.uint8]]
     """(channels, height, width) each."""
     damage: RecordingError | None
-
-
-def _period_us(clip: Clip) -> int:
-    """Return the length of a frame.
-
-    Raises:
-        RecordingError: nothing says it.
-    """
-    if clip.rate_hz is None:
-        raise RecordingError(
-            f"{clip.path}: says nothing of how many frames there are in a second; set rate_hz"
-        )
-    return round(1e6 / clip.rate_hz)

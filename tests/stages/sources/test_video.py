@@ -128,6 +128,18 @@ def test_a_folder_stands_for_the_clips_in_it(tmp_path: Path) -> None:
     assert source.port() == FramesPort(1, None, None, PERIOD_US, PERIOD_US, "grey")
 
 
+def test_a_pattern_stands_for_the_clips_that_match_it(tmp_path: Path) -> None:
+    write_video(tmp_path / "wave" / "clip10.avi", 1)
+    write_video(tmp_path / "wave" / "clip9.avi", 1)
+    write_pictures(tmp_path / "clap" / "clip11", pictures(1))
+    (tmp_path / "clap" / "clip1.txt").write_text("no clip")
+    messages = messages_of(video(tmp_path / "*" / "clip*", rate_hz=25))
+    starts = [m.header for m in messages if isinstance(m.header, Start)]
+    assert [Path(s.source).stem for s in starts] == ["clip11", "clip9", "clip10"]
+    with pytest.raises(PortError, match="holds no video"):
+        video(tmp_path / "*" / "*.mkv").port()
+
+
 @settings(max_examples=30)
 @given(
     size=st.integers(1, 5),
