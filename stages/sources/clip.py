@@ -149,10 +149,11 @@ class VideoFile(Clip):
 
     def walk(self) -> Iterator[Shot]:
         """Yield the frames that can be reached; behind damage, or a cut, nothing can."""
-        last_us, number = -1, 0
+        last_us: int | None = None
+        number = 0
         while self._capture.grab():
             t_us = self._time_us(number)
-            if t_us <= last_us:
+            if last_us is not None and t_us <= last_us:
                 raise RecordingError(
                     f"{self.path}: frame {number} is of {t_us} µs, not later than the one before"
                     " it; set rate_hz"

@@ -20,6 +20,7 @@ from pipeline.messages import EndRecording, Frames, Message, Start
 from pipeline.ports import FramesPort
 from pipeline.stage import PortError
 from stages.sources import video as module
+from stages.sources.clip import VideoFile
 from stages.sources.spread import spread
 from stages.sources.video import Video, VideoConfig, VideoState
 
@@ -276,6 +277,17 @@ def test_a_damaged_picture_ends_the_clip_or_is_left_out(tmp_path: Path, damage: 
     played = list(source.play(source.initial_state()))
     assert times_us([m for turn in played for m in turn.messages]) == [0, 100_000, 300_000, 400_000]
     assert source.account(played[-1].state).refused == {"damaged": 1}
+
+
+def test_a_video_whose_times_stand_still_needs_a_rate(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VideoFile, "_time_us", lambda self, number: min(number, 3) * PERIOD_US)
+    with pytest.raises(RecordingError) as caught:
+        messages_of(video(clip))
+    assert str(caught.value) == (
+        f"{clip}: frame 4 is of 120000 µs, not later than the one before it; set rate_hz"
+    )
 
 
 @pytest.mark.parametrize(
