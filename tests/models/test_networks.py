@@ -22,7 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "cifar10_dvs": {"classes": 4, "size": (63, 66), "mode": "spike"},
     "luna16cls": {"size": SIZE, "mean": [0.5], "std": [2]},
     "jester": {"classes": 4, "size": SIZE, "sharing": "channel"},
-    "es_imagenet": {"classes": 4, "size": (64, 67)},
+    "es_imagenet": {"classes": 4, "size": (8, 11)},
     "imdb": {"vocabulary": 20},
 }
 NAMES = list(SMALL)
