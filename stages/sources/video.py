@@ -129,6 +129,7 @@ class Video(Source[VideoConfig, VideoState]):
         """Yield the clips from ``state`` on."""
         for path in self._playlist()[state.turn :]:
             try:
+                numbers, missing = self._plan(path)
                 clip = open_clip(path, self.config.rate_hz)
             except RecordingError as error:
                 if self.config.on_damage == "raise":
@@ -137,7 +138,7 @@ class Video(Source[VideoConfig, VideoState]):
                 yield Played([], state, remark=f"{error}; passed over")
                 continue
             with clip:
-                state = yield from self._play(state, clip)
+                state = yield from self._play(state, clip, numbers, missing)
 
     def account(self, state: VideoState) -> Account:
         """Return frames played, and frames that could not be read."""
@@ -165,11 +166,10 @@ class Video(Source[VideoConfig, VideoState]):
         return [clip for path in paths for clip in clips_in(path)]
 
     def _play(
-        self, state: VideoState, clip: Clip
+        self, state: VideoState, clip: Clip, numbers: list[int] | None, missing: int
     ) -> Generator[Played[VideoState], None, VideoState]:
-        """Play one clip from ``state`` on; return the state behind it."""
+        """Play one clip from ``state`` on, see `_plan`; return the state behind it."""
         damage: RecordingError | None = None
-        numbers, missing = (None, 0) if self.config.steps is None else self._plan(clip.path)
         shots = self._shots(clip, numbers)
         if not state.within:
             first = next(shots, None)
@@ -205,12 +205,16 @@ class Video(Source[VideoConfig, VideoState]):
             raise damage
         return state
 
-    def _plan(self, path: Path) -> tuple[list[int], int]:
+    def _plan(self, path: Path) -> tuple[list[int] | None, int]:
         """Return the numbers of the ``steps`` frames to take, and how many frames are missing.
 
+        Without ``steps`` nothing is counted beforehand: None, and 0.
+
         Raises:
-            RecordingError: there is no frame to take.
+            RecordingError: the clip cannot be read, or there is no frame to take.
         """
+        if self.config.steps is None:
+            return None, 0
         with open_clip(path, self.config.rate_hz) as clip:
             times_us = [shot.t_us for shot in clip.walk()]
         inside = [k for k, t_us in enumerate(times_us) if self._place(t_us - times_us[0]) == 0]
@@ -218,7 +222,6 @@ class Video(Source[VideoConfig, VideoState]):
             raise RecordingError(
                 f"{path}: has no frame between start_us and stop_us, of {len(times_us)} in all"
             )
-        assert self.config.steps is not None
         taken = spread(len(inside), self.config.steps, self.config.spacing)
         return [inside[k] for k in taken], clip.missing or 0
 

@@ -256,6 +256,19 @@ def test_a_clip_that_cannot_be_opened_ends_the_run_or_is_passed_over(
     assert source.account(turns[-1].state).notes["clips passed over"] == 1
 
 
+def test_steps_that_a_clip_does_not_have_are_told(clip: Path) -> None:
+    options = {"steps": 2, "start_us": 480_000}
+    with pytest.raises(RecordingError) as caught:
+        messages_of(video(clip, **options))
+    problem = f"{clip}: has no frame between start_us and stop_us, of 12 in all"
+    assert str(caught.value) == problem
+    source = video(clip, on_damage="drop", **options)
+    (turn,) = source.play(source.initial_state())
+    assert turn.remark == f"{problem}; passed over"
+    account = source.account(turn.state)
+    assert (account.made, account.due) == (0, 0)
+
+
 @pytest.mark.parametrize("damage", ["other size", "no picture", "empty"])
 def test_a_damaged_picture_ends_the_clip_or_is_left_out(tmp_path: Path, damage: str) -> None:
     folder = write_pictures(tmp_path / "clip", pictures(5))
