@@ -153,11 +153,14 @@ class Snn(Transform[SnnConfig, SnnState]):
         if card.window_us is None:
             return
         if frames.window_us is None:
+            given, remedy = "frames that are not evenly apart", "make them so"
+            if frames.frame in EVENT_FRAMES:
+                given = "bins by the count of events"
+                remedy = f"bin with time_bin and window_us = {card.window_us}"
             raise PortError(
                 "weights",
-                f"{self._name} was trained on bins of {card.window_us} µs, its input gives bins by"
-                f" the count of events; bin with time_bin and window_us = {card.window_us}, or"
-                f" {anyway}",
+                f"{self._name} was trained on bins of {card.window_us} µs, its input gives {given};"
+                f" {remedy}, or {anyway}",
             )
         if frames.window_us != card.window_us:
             raise PortError(

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from weights import random_weights
 
-import models
+from models.training.recipe import load_recipe
 from pipeline.config import read_config
 from pipeline.graph import Graph, build_graph
 from pipeline.messages import Message, Outputs, Predictions, Start
 from pipeline.offline import play, run_chain
 from pipeline.ports import PredictionsPort
-from pipeline.stage import Source
+from pipeline.registry import load_stage
+from pipeline.stage import Source, StageConfig
 
 REPOSITORY = Path(__file__).parents[2]
 PIPELINES = REPOSITORY / "models" / "pipelines"
+RECIPES = REPOSITORY / "models" / "recipes"
 
 
 class Case(NamedTuple):
@@ -45,12 +47,14 @@ CASES = {
     "cifar10_dvs": Case("cifar10_dvs", 5000, (64, 64), "counts", ("bins.size=[64, 64]",), each=10),
     "es_imagenet": Case("es_imagenet", 1000, (32, 32), "counts", ("bins.size=[32, 32]",)),
     "jester": Case("jester", None, (32, 32), "bgr", ("size.size=[32, 32]",)),
-    "imdb": Case(
-        "imdb",
+    "imdb": Case("imdb", None, (1, 1), "tokens", ("reviews.vocabulary={folder}/vocabulary.txt",)),
+    "luna16cls": Case("luna16cls", None, (32, 32), "slices"),
+    "meta_spikeformer_8_512": Case(
+        "meta_spikeformer_8_384",  # the smallest of its kind
         None,
-        (1, 1),
-        "tokens",
-        ("reviews.vocabulary={folder}/vocabulary.txt",),
+        (32, 32),
+        "rgb",
+        ("pictures.size=[32, 32]", "pictures.resize_px=36"),
     ),
 }
 
@@ -68,7 +72,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             case.size,
             case.network,
             case.frame,
-            [f"class {k}" for k in range(models.build(case.network).options["classes"])],
+            ("no", "yes"),
         )
         found[name] = [one.format(folder=folder) for one in case.settings]
         found[name].append(f"network.weights={path}")
@@ -122,6 +126,24 @@ def test_a_pipeline_runs_over_its_samples_to_the_end(
     scores = np.concatenate([m.array for m in messages if isinstance(m.header, Predictions)])
     assert scores.shape == (made.total(), len(port.classes))
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() & {path.stem for path in RECIPES.glob("*")}))
+def test_frames_are_made_as_for_training(name: str) -> None:
+    _, *tables = read_config(PIPELINES / f"{name}.toml").stages
+    behind = next(k for k, table in enumerate(tables) if table.use == "snn")
+    # Training itself gives each example the network's number of steps.
+    streamed = [(t.use, t.options) for t in tables[:behind] if t.use != "steps"]
+    trained = []
+    for variants in ([], ["simulated"]):
+        stages = load_recipe(RECIPES / f"{name}.toml", variants).input.stage
+        trained.append([(s["use"], {k: v for k, v in s.items() if k != "use"}) for s in stages])
+    assert made_alike(streamed) in [made_alike(stages) for stages in trained]
+
+
+def made_alike(stages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, StageConfig]]:
+    """Stages with all their options, whether these were named or left out."""
+    return [(use, load_stage(use).Config(**options)) for use, options in stages]
 
 
 def test_checking_them_loads_nothing_heavy(settings: dict[str, list[str]]) -> None:

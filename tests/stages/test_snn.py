@@ -185,6 +185,17 @@ def test_pictures_of_another_size_are_to_be_resized(tmp_path: Path) -> None:
         snn(path, FramesPort(3, 32, None, None, None, "slices")).port()
 
 
+def test_video_must_be_as_even_as_in_training(tmp_path: Path) -> None:
+    path = random_weights(
+        tmp_path / "a.safetensors", 40_000, (32, 32), "luna16cls", "grey", ("no", "yes")
+    )
+    snn(path, FramesPort(1, 32, 32, 40_000, 40_000, "grey")).port()
+    uneven = FramesPort(1, 32, 32, None, None, "grey")
+    with pytest.raises(PortError, match="gives frames that are not evenly apart; make them so, or"):
+        snn(path, uneven).port()
+    assert snn(path, uneven, mismatch="allow").port().trained_steps == 8
+
+
 def test_a_path_with_a_nul_character_is_no_bug() -> None:
     with pytest.raises(models.ModelError, match=r"cannot be read \(embedded null byte\); check"):
         models.read_card("a\0.safetensors")
