@@ -5,6 +5,7 @@ replay is paced the events leave in slices of one millisecond, each when its end
 would hand them out; the watermark then tells the stages behind how far time has come.
 """
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -164,7 +165,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
             if not state.within:
                 state = self._begin(state, reader, origin_us, state.turn >= len(paths))
                 if state.turn == 0 or not self.config.join:
-                    yield Played([self._start(state, reader, origin_us)], state)
+                    yield Played([self._start(state, reader, origin_us, paths)], state)
             span_us = None
             if origin_us is not None and self._cut:
                 stop_us = self.config.stop_us
@@ -261,8 +262,13 @@ class Replay(Source[ReplayConfig, ReplayState]):
     def _epoch(self, state: ReplayState) -> int:
         return 0 if self.config.join else state.turn
 
-    def _start(self, state: ReplayState, reader: Reader, origin_us: int | None) -> Message:
-        first_us = None
+    def _start(
+        self, state: ReplayState, reader: Reader, origin_us: int | None, paths: list[Path]
+    ) -> Message:
+        first_us, source = None, str(reader.path)
+        if self.config.join and len({path.parent for path in paths}) > 1:
+            # What the first recording's folder is called says nothing of the others.
+            source = os.path.commonpath(paths)
         if origin_us is not None:
             first_us = origin_us + self.config.start_us + state.shift_us
         return control(
@@ -271,7 +277,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
                 epoch=self._epoch(state),
                 width=reader.width,
                 height=reader.height,
-                source=str(reader.path),
+                source=source,
                 t_first_us=first_us,
                 shift_us=state.shift_us,
             )

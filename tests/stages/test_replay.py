@@ -370,6 +370,15 @@ def test_a_pattern_is_played_by_name(digits: Path, pattern: str, names: list[str
     assert found == names
 
 
+def test_joined_recordings_of_several_folders_are_said_to_be_of_what_these_share(
+    digits: Path,
+) -> None:
+    (start,) = starts_of(messages_of(replay(digits / "*" / "*", join=True)))
+    assert start.source == str(digits)
+    (start,) = starts_of(messages_of(replay(digits / "10", join=True)))
+    assert start.source == str(digits / "10" / "2.aedat4")
+
+
 def test_a_pattern_without_recordings_is_refused(digits: Path) -> None:
     with pytest.raises(PortError, match=r"\*\.txt: matches 1 files and no recording of a known"):
         replay(digits / "*" / "*.txt").port()
