@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from stages.datasets.data_set import DataSet, Item, Origin, Part
 from stages.datasets.labels import labels_path, read_labels
 from stages.datasets.tree import folders_in, natural
+from stages.sources.text_file import read_rows
 
 __all__ = ["DvsGesture"]
 
@@ -46,7 +47,7 @@ class DvsGesture(DataSet):
     def _listed(self, path: Path, part: Part) -> Iterator[Item]:
         if not path.is_file():
             raise self.missing(path)
-        for line in path.read_text("utf-8").splitlines():
+        for (line,) in read_rows(path, "lines"):
             if not line.strip():
                 continue
             recording = path.parent / line.strip()

@@ -102,7 +102,10 @@ class Input:
     """
 
     def __init__(self, item: Item, tables: Sequence[Mapping[str, Any]]) -> None:
-        port: Port | None = _source(item).port()
+        try:
+            port: Port | None = _source(item).port()
+        except PortError as error:
+            raise ConfigError(f"data.set: {item.key}: {error.key}: {error}") from None
         assert port is not None
         self.source = port
         self._stages: list[Transform[Any, Any]] = []

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError, RecordingError
 from pipeline.stage import StageConfig
 from stages.datasets.data_set import STEPS, DataSet, Item
 from stages.sources.text_file import Layout
-from stages.sources.vocabulary import Vocabulary, tokenise
+from stages.sources.vocabulary import Vocabulary, read_vocabulary, tokenise
 
 __all__ = ["ReviewOptions", "Reviews"]
 
@@ -87,7 +87,10 @@ class Reviews(DataSet):
         texts = (text for number, (text, _) in rows if number in wanted)
         path = folder / "vocabulary.txt"
         try:
-            Vocabulary.of(texts, self.options.words).write(path)
+            vocabulary = Vocabulary.of(texts, self.options.words)
+            # Left as it is where it is the same: a cache is made again when a file's time changes.
+            if not path.exists() or read_vocabulary(path).words != vocabulary.words:
+                vocabulary.write(path)
         except ValueError as error:
             raise ConfigError(f"data.set: {self.folder / self.file_name}: {error}") from None
         except OSError as error:

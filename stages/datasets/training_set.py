@@ -1,8 +1,9 @@
 """The training set that a recipe asks for: made if need be, split, played, binned, cached."""
 
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,7 +80,13 @@ def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) ->
         raise ConfigError(f"network.options.steps: must be given and at least 1, got {steps!r}")
     data_set = _data_set(recipe, folder)
     data_set.make(processes, progress)
-    items = data_set.items()
+    try:
+        items = data_set.items()
+    except OSError as error:
+        raise RecordingError(
+            f"{error.filename or data_set.folder}: cannot be read: {error.strerror}; check its"
+            " permissions"
+        ) from None
     if not items:
         raise ConfigError(f"data.set: {data_set.name} has no items in {data_set.folder}")
     data = recipe.data
@@ -172,14 +179,20 @@ class _Work(NamedTuple):
         if processes <= 1 or len(jobs) <= 1:
             yield from prepared([one for job in jobs for one in job], *self)
             return
-        with ProcessPoolExecutor(min(processes, len(jobs))) as pool:
-            waiting: list[Future[list[Prepared]]] = []
-            for job in jobs:
-                waiting.append(pool.submit(self.one, job))
-                if len(waiting) > _JOBS_AHEAD * processes:
-                    yield from waiting.pop(0).result()
-            for future in waiting:
-                yield from future.result()
+        try:
+            with ProcessPoolExecutor(min(processes, len(jobs))) as pool:
+                waiting: deque[Future[list[Prepared]]] = deque()
+                for job in jobs:
+                    waiting.append(pool.submit(self.one, job))
+                    if len(waiting) > _JOBS_AHEAD * processes:
+                        yield from waiting.popleft().result()
+                while waiting:
+                    yield from waiting.popleft().result()
+        except BrokenExecutor:
+            raise RecordingError(
+                "a process that prepares the data set was killed, maybe for want of memory; use"
+                " fewer --processes"
+            ) from None
 
     def one(self, job: list[tuple[int, Item]]) -> list[Prepared]:
         """Do one job."""

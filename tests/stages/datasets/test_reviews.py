@@ -49,6 +49,13 @@ def test_the_vocabulary_has_words_of_the_training_part_only(tmp_path: Path) -> N
         assert parts.validation.example(index).ravel().tolist() == [0, 0, 1, unknown]
 
 
+def test_what_was_learned_again_makes_no_other_cache(tmp_path: Path) -> None:
+    folder = write_reviews(tmp_path / "set", REVIEWS)
+    for _ in range(2):
+        prepared("imdb", folder, 6, validation=0.5)
+    assert len(list((tmp_path / "prepared" / "cache").glob("*.h5"))) == 1
+
+
 def test_the_same_review_twice_is_in_one_part(tmp_path: Path) -> None:
     reviews = [(f"film {k // 2}!", "positive") for k in range(20)]
     reviews += [(f"Film, {k // 2}", "negative") for k in range(100, 120)]

@@ -1,7 +1,9 @@
 """From a recipe to examples: played, binned and cached by the stages that run in a stream."""
 
 import json
+import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -312,12 +314,24 @@ def test_steps_must_be_given(folder: Path) -> None:
     assert str(caught.value) == "network.options.steps: must be given and at least 1, got None"
 
 
-def test_a_broken_recording_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("digit", [0, 7])
+def test_a_broken_recording_is_named(tmp_path: Path, digit: int, processes: int) -> None:
     write_digits(tmp_path / "digits", each=2)
-    broken = tmp_path / "digits" / "Train" / "7" / "00001.bin"
+    broken = tmp_path / "digits" / "Train" / str(digit) / "00000.bin"
     broken.write_bytes(b"\x01\x02\x03")
-    with pytest.raises((ConfigError, RecordingError), match=r"00001\.bin"):
-        prepared(recipe(validation=0.5), tmp_path)
+    with pytest.raises((ConfigError, RecordingError), match=rf"{digit}/00000\.bin"):
+        prepared(recipe(validation=0.5), tmp_path, processes)
+
+
+def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    write_digits(tmp_path / "digits", each=4)
+    monkeypatch.setattr("stages.datasets.training_set.prepared", die)
+    with pytest.raises(RecordingError, match=r"was killed, maybe .* use fewer --processes"):
+        prepared(recipe(), tmp_path, 2)
 
 
 def test_events_of_a_source_of_frames_cannot_be_changed(tmp_path: Path) -> None:
