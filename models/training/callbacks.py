@@ -72,6 +72,12 @@ class Recorder(pl.Callback):
                     f"{name} is no longer finite in epoch {len(course.epochs) + 1}; "
                     "lower training.learning_rate, or set training.clip_norm"
                 )
+        skipped, steps = course.skipped, learner.steps_an_epoch
+        if skipped == steps:
+            raise ModelError(
+                f"no step of epoch {len(course.epochs) + 1} had finite gradients; "
+                "lower training.learning_rate, or network.options.steps"
+            )
         since = time.monotonic()
         with firing_rates(learner.judged) as rates:
             logits = predict(learner.judged, self._validation, section.batch)
@@ -91,7 +97,13 @@ class Recorder(pl.Callback):
         self._log(epoch)
         self._folder.write_metrics(course.epochs)
         self._show(epoch, section.epochs)
-        for warning in rates.warnings():
+        warnings = rates.warnings()
+        if skipped:
+            warnings.append(
+                f"{skipped} of {steps} steps of epoch {epoch.number} were left out: "
+                "their gradients were not finite"
+            )
+        for warning in warnings:
             if course.warn(warning):
                 self._console.print(f"warning: {warning}", style="yellow", highlight=False)
 

@@ -42,6 +42,7 @@ class Course(msgspec.Struct):
         right: How many of its examples were right.
         seen: How many it has shown.
         seconds: How long it took so far.
+        skipped: How many of its steps were left out, because the gradients were not finite.
     """
 
     step: int = 0
@@ -52,6 +53,7 @@ class Course(msgspec.Struct):
     right: int = 0
     seen: int = 0
     seconds: float = 0.0
+    skipped: int = 0
 
     def count(self, loss: float, right: int, seen: int, seconds: float) -> None:
         """Take note of a step."""
@@ -64,7 +66,7 @@ class Course(msgspec.Struct):
     def end_epoch(self, epoch: Epoch) -> bool:
         """Take note of an epoch; return whether it is the best so far."""
         self.epochs.append(epoch)
-        self.loss, self.right, self.seen, self.seconds = 0.0, 0, 0, 0.0
+        self.loss, self.right, self.seen, self.seconds, self.skipped = 0.0, 0, 0, 0.0, 0
         old = self.epochs[self.best] if self.best >= 0 else None
         better = old is None or _rank(epoch) > _rank(old)
         if better:

@@ -106,6 +106,18 @@ class Learner(pl.LightningModule):
             )
         return {"loss": loss, "right": (logits.argmax(1) == labels).sum()}
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave out a step whose gradients are not finite, as training in half precision does.
+
+        They overflow where a normalisation sees the same in all of a batch for many steps, such as
+        the padding before short texts: each step multiplies them by up to alpha / sqrt(eps), 95.
+        """
+        gradients = [w.grad for w in self.network.parameters() if w.grad is not None]
+        if not nn.utils.get_total_norm(gradients).isfinite():
+            for weight in self.network.parameters():
+                weight.grad = None
+            self.course.skipped += 1
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take the step, and let the average follow."""
         super().optimizer_step(*args, **kwargs)
