@@ -14,8 +14,8 @@ from models.simulation.render import Scene, render
 
 __all__ = ["PARTS", "Palette", "develop", "draw_palette", "render_colour"]
 
-_ARMS = ("shirt", "shirt", "sleeve", "sleeve", "skin", "skin")
-PARTS = ("trousers",) * 2 + ("shirt",) * 3 + ("skin", "hair", "skin", *_ARMS)
+_ARM = ("shirt", "sleeve", "skin")
+PARTS = ("trousers",) * 2 + ("shirt",) * 3 + ("skin", "hair", "skin") + 2 * _ARM
 """What each capsule of `models.simulation.figure.place` is made of, in its order."""
 
 _LEVELS = 4096

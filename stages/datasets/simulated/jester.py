@@ -30,6 +30,8 @@ class JesterOptions(StageConfig):
     """In the list for the test, which has labels here: others again."""
     repeats: Annotated[int, Field(gt=0, le=3)] = 1
     """Videos of each gesture by each person."""
+    frames: PositiveInt = 32
+    """Most frames of a video, at 12 Hz; the shortest have three quarters of it."""
     simulation_seed: NonNegativeInt = 1
     """Another seed is another set."""
 
@@ -57,20 +59,21 @@ class SimulatedJester(SimulatedSet):
 
     def pieces(self) -> Sequence[Piece]:
         """One folder of frames for each video."""
-        seed = self.options.simulation_seed
+        seed, frames = self.options.simulation_seed, self.options.frames
         return [
-            Piece(f"frames/{number}", (number // _IDS_PER_OWNER, seed, gesture, number))
+            Piece(f"frames/{number}", (number // _IDS_PER_OWNER, seed, gesture, number, frames))
             for part in _PARTS
             for number, gesture in self._videos(part)
         ]
 
     @staticmethod
     def write(path: Path, *arguments: Any) -> None:
-        """Film one gesture; real videos take three seconds, these two."""
+        """Film one gesture."""
         from models.simulation.hand_video import film_hand
 
-        owner, seed, gesture, number = arguments
-        frames = int(np.random.default_rng([seed, number]).integers(22, 32))
+        owner, seed, gesture, number, most = arguments
+        rng = np.random.default_rng([seed, number])
+        frames = int(rng.integers(most - most // 4, most, endpoint=True))
         path.mkdir(parents=True)
         # Each video has its own seed, as a person makes a gesture several times.
         video = film_hand(owner, 100_000 * seed + number, gesture, frames)
