@@ -31,7 +31,11 @@ class MnistDvsState(NamedTuple):
 
 
 class MnistDvs(Network[MnistDvsState]):
-    """Digit classifier of the design text; the options are those of `Network`.
+    """Digit classifier of the design text; the options are those of `Network`, and one more.
+
+    Args:
+        dropout: Share of the features that training leaves out before the classifier; the
+            reference has none.
 
     Raises:
         ModelError: An option is out of range.
@@ -65,6 +69,7 @@ class MnistDvs(Network[MnistDvsState]):
         lif: Mapping[str, Any] | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(
             classes=classes,
@@ -88,6 +93,11 @@ class MnistDvs(Network[MnistDvsState]):
         self.conv2 = Conv2dLif(32, 64, lif=self.lif)
         self.conv3 = Conv2dLif(64, 128, lif=self.lif)
         self.pool = nn.MaxPool2d(2)
+        if not 0 <= dropout < 1:
+            raise ModelError(f"{self.name}: dropout must be from 0 to below 1, got {dropout}")
+        if dropout:
+            self.options["dropout"] = dropout
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Sequential(
             nn.Linear(128 * (height // 8) * (width // 8), 512),
             nn.ReLU(),
@@ -115,5 +125,5 @@ class MnistDvs(Network[MnistDvsState]):
 
     def classify(self, features: Tensor) -> Tensor:
         """Map features (..., features) to logits (..., classes)."""
-        logits: Tensor = self.classifier(features)
+        logits: Tensor = self.classifier(self.dropout(features))
         return logits

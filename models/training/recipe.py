@@ -76,6 +76,7 @@ class EventSection(_Section):
         shift_px: Largest shift in each direction, pixels of the sensor.
         rotate_deg: Largest turn about the sensor's centre, degrees, either way.
         scale: Largest change of size about the sensor's centre, as a share.
+        shear: Largest slant: pixels to the side for each pixel downward, about the centre.
     """
 
     time_jitter_us: Amount = 0.0
@@ -84,6 +85,7 @@ class EventSection(_Section):
     shift_px: Pixels = 0
     rotate_deg: Amount = 0.0
     scale: Share = 0.0
+    shear: Share = 0.0
 
 
 class AugmentSection(_Section):

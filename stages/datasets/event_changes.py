@@ -36,18 +36,19 @@ def change_events(
     Returns:
         Events in order of time, within the sensor.
     """
-    rotation_deg, scale, slower = rng.uniform(-1, 1, 3) * (
+    rotation_deg, scale, slower, shear = rng.uniform(-1, 1, 4) * (
         section.rotate_deg,
         section.scale,
         section.time_scale,
+        section.shear,
     )
     down, right = rng.integers(-section.shift_px, section.shift_px + 1, 2).tolist()
     probability = section.drop_probability * rng.random()
     if probability:
         events = drop(events, probability, rng)
     left = 0
-    if down or right or rotation_deg or scale:
-        events, left = move(events, size, (down, right), rotation_deg, 1 + scale)
+    if down or right or rotation_deg or scale or shear:
+        events, left = move(events, size, (down, right), rotation_deg, 1 + scale, shear)
     if slower:
         events = stretch(events, 1 + slower)
     if section.time_jitter_us:
@@ -84,8 +85,9 @@ def move(
     shift_px: tuple[int, int] = (0, 0),
     rotation_deg: float = 0.0,
     scale: float = 1.0,
+    shear: float = 0.0,
 ) -> Changed:
-    """Turn and scale about the sensor's centre, then shift; to the nearest pixel.
+    """Slant, turn and scale about the sensor's centre, then shift; to the nearest pixel.
 
     Args:
         events: in order of time.
@@ -93,13 +95,15 @@ def move(
         shift_px: (down, right).
         rotation_deg: clockwise, as rows count downward.
         scale: how many times as large.
+        shear: pixels to the right for each pixel below the centre, before the turn.
     """
     height, width = size
     down, right = shift_px
     centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
     angle = np.deg2rad(rotation_deg)
     across, along = scale * np.sin(angle), scale * np.cos(angle)
-    x, y = events["x"] - centre_x, events["y"] - centre_y
+    y = events["y"] - centre_y
+    x = events["x"] - centre_x + shear * y
     new_x = np.rint(along * x - across * y + centre_x).astype(np.int64) + right
     new_y = np.rint(across * x + along * y + centre_y).astype(np.int64) + down
     inside = (new_x >= 0) & (new_x < width) & (new_y >= 0) & (new_y < height)

@@ -274,3 +274,13 @@ def test_frames_of_another_shape_are_refused(name: str, wrong: str) -> None:
 def test_an_option_out_of_range_is_named(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(models.ModelError, match=message):
         models.build(name, **options)
+
+
+def test_dropout_before_the_classifier_is_for_training_alone() -> None:
+    torch.manual_seed(1)
+    network = models.build("mnist_dvs", size=(8, 8), dropout=0.5)
+    assert network.options["dropout"] == 0.5
+    features = torch.ones(1, 128)
+    assert not torch.equal(network.classify(features), network.classify(features))
+    network.eval()
+    assert torch.equal(network.classify(features), network.classify(features))

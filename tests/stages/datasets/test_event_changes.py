@@ -19,6 +19,7 @@ SECTIONS = st.builds(
     shift_px=st.integers(0, 4),
     rotate_deg=st.floats(0, 180),
     scale=st.floats(0, 0.9),
+    shear=st.floats(0, 0.9),
 )
 
 
@@ -73,6 +74,12 @@ def test_scale_is_from_the_centre_too() -> None:
     events = events_from_columns([1, 2], [3, 2], [2, 2], [1, 1])
     moved, _ = move(events, (5, 5), scale=2)
     assert moved[["x", "y"]].tolist() == [(4, 2), (2, 2)]
+
+
+def test_shear_slants_about_the_centre() -> None:
+    events = events_from_columns([1, 2, 3], [2, 2, 2], [0, 2, 4], [1, 1, 1])
+    moved, _ = move(events, (5, 5), shear=0.5)
+    assert moved["x"].tolist() == [1, 2, 3]
 
 
 def test_stretching_keeps_the_beginning() -> None:
