@@ -1,15 +1,18 @@
 """Simulated events written as the recordings of a DVS128 that the real sets consist of."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.simulation.dvs_pixel import Events
 from pipeline.events import events_from_columns
 from stages.formats.aedat.aedat2_writer import Aedat2Writer
+
+if TYPE_CHECKING:
+    from models.simulation.dvs_pixel import Events
 
 __all__ = ["write_aedat2"]
 
 
-def write_aedat2(path: Path, events: Events) -> None:
+def write_aedat2(path: Path, events: "Events") -> None:
     """Write events on 128×128 px as AEDAT 2.0; the header says that they are simulated.
 
     Raises:

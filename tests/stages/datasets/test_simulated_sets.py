@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,17 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_every_simulated_set_has_its_case() -> None:
     assert set(SMALL) == {name for name in DATA_SETS if name.startswith("simulated_")}
+
+
+def test_importing_the_sets_is_light() -> None:
+    heavy = ("torch", "numba", "h5py", "tonic", "cv2", "sklearn", "lightning")
+    program = (
+        "import sys; from stages.datasets import DATA_SETS, load_data_set;"
+        "[load_data_set(name) for name in DATA_SETS];"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (told.stdout, told.stderr) == ("[]\n", "")
 
 
 @pytest.mark.parametrize("name", SMALL)
