@@ -24,6 +24,7 @@ __all__ = [
     "LifLayer",
     "Normalise",
     "StepNorm2d",
+    "SumLayer",
     "each_step",
     "follow",
 ]
@@ -125,6 +126,17 @@ class Normalise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scale x (..., channels, height, width)."""
         return (x - self.mean) / self.std
+
+
+class SumLayer(nn.Module):
+    """The sum over the steps of (batch, time, ...), divided by their number: (batch, ...).
+
+    `models.network.Network` does it itself; this is for networks put together from layers.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take the steps together."""
+        return x.mean(1)
 
 
 class LifLayer(nn.Module):

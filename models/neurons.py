@@ -13,6 +13,7 @@ Source: LynxiTech/BIDL, ``layers/lif.py`` (Apache-2.0); the equation alone is ta
 The state of a neuron is its membrane after the leak; a new recording starts from zeros.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
@@ -69,7 +70,9 @@ class Lif:
             (``distance``), after reset, or after leak.
         activation: What analog mode puts it through.
         noise: In training, this share of the membrane's spread (standard deviation over the
-            axes behind the channel, per sample and channel) is added as Gaussian noise.
+            axes behind the channel, per sample and channel; over everything where there are no
+            such axes) is added as Gaussian noise, behind the norm. The ``membrane`` that analog
+            mode puts out is the one before it.
 
     Raises:
         ModelError: A value is none of the choices, or noise is negative.
@@ -155,8 +158,12 @@ def lif_step(
 
 
 def _noise(v: Tensor, scale: float) -> Tensor:
-    """Return noise as wide as the membrane's spread over its spatial axes; none has no spread."""
-    axes = tuple(range(2, v.ndim))
-    if not axes:
+    """Return noise as wide as the spread of the membrane.
+
+    That is over the spatial axes of each sample and channel; where there are none, over the batch
+    and all channels, as in BIDL. One value alone has no spread.
+    """
+    axes = tuple(range(2, v.ndim)) or (0, 1)
+    if math.prod(v.shape[axis] for axis in axes) == 1:
         return torch.zeros_like(v)
     return torch.randn_like(v) * v.std(axes, keepdim=True) * scale

@@ -118,11 +118,11 @@ class _ThroughTime(torch.autograd.Function):
         """Advance stretch by stretch."""
         steps = len(x)
         shape = (len(v), *v.shape[2:], v.shape[1])
-        membrane, y = v.new_empty(shape), v.new_empty(steps, *shape)
+        membrane, y = v.new_empty(shape), _empty(v, steps, *shape)
         membrane.copy_(v.movedim(1, -1))
         state = membrane.flatten(0, -2)
         rows, channels = state.shape
-        outputs, kept = y.view(steps, rows, channels), v.new_empty(steps, rows, channels)
+        outputs, kept = y.view(steps, rows, channels), _empty(v, steps, rows, channels)
         mean, var = v.new_empty(steps, channels), v.new_empty(steps, channels)
         cell = _neurons(plan, v, scale, shift)
         stretch = _stretch(x, v)
@@ -187,7 +187,17 @@ def _rows(x: Tensor) -> Tensor:
 def _like(x: Tensor) -> Tensor:
     """Return memory for (time, batch, channels, ...), channels last."""
     time, batch, channels, *place = x.shape
-    return x.new_empty(time, batch, *place, channels).movedim(-1, 2)
+    return _empty(x, time, batch, *place, channels).movedim(-1, 2)
+
+
+def _empty(like: Tensor, *shape: int) -> Tensor:
+    """Return memory from NumPy, which asks the kernel for huge pages where it is much.
+
+    Touching new memory in small pages costs more than the neurons' arithmetic.
+    """
+    if like.dtype not in (torch.float32, torch.float64):
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, like.new_empty(0).numpy().dtype))
 
 
 def _neurons(plan: _Plan, v: Tensor, scale: Tensor | None, shift: Tensor | None) -> kernel.Neurons:
