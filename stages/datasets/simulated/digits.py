@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt
 
 from pipeline.stage import StageConfig
 from stages.datasets.data_set import DataSet
@@ -18,9 +18,9 @@ __all__ = ["DigitOptions", "SimulatedDigits", "digit_pieces"]
 class DigitOptions(StageConfig):
     """Which digits, of the 1797 that there are, and the seed."""
 
-    digits: PositiveInt = 1797
+    digits: Annotated[int, Field(ge=10, le=1797)] = 1797
     """How many of the digits."""
-    test: float = 0.25
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of them that is the test part: the last ones, by other writers for the most part."""
     simulation_seed: NonNegativeInt = 1
     """Another seed is another set."""

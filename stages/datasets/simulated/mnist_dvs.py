@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from pipeline.stage import StageConfig
 from stages.datasets.data_set import DataSet
@@ -19,7 +19,7 @@ __all__ = ["SimulatedMnistDvs", "SimulatedMnistDvsOptions"]
 class SimulatedMnistDvsOptions(MnistDvsOptions):
     """Which sizes, how many digits, for how long."""
 
-    digits: PositiveInt = 600
+    digits: Annotated[int, Field(ge=10, le=1797)] = 600
     """How many of the 1797 digits; each at every size."""
     seconds: PositiveFloat = 1.0
     """Length of a recording."""
