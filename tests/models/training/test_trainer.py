@@ -14,6 +14,7 @@ from training_runs import moving_bars, recipe
 
 import models
 from models import ModelError, read_card
+from models.training import LabelledFrames
 from models.training.metrics import evaluate
 from models.training.trainer import TrainingResult, train
 
@@ -116,6 +117,24 @@ def test_the_other_options_run(training: dict[str, Any], tmp_path: Path) -> None
     asked = recipe(training={"epochs": 1} | training)
     made = train(asked, moving_bars(32, 0, 1), moving_bars(4, 1, 2), tmp_path / "w.st")
     assert np.isfinite(made.history[0].loss)
+
+
+def test_steps_without_finite_gradients_are_left_out(tmp_path: Path) -> None:
+    """Padding that is the same in all of a batch lets gradients overflow (see `Learner`)."""
+    rng = np.random.default_rng(1)
+    tokens = np.zeros((32, 70, 1, 1, 1), np.int16)
+    tokens[:, -5:] = rng.integers(1, 9, (32, 5, 1, 1, 1))
+    tokens[:2] = rng.integers(1, 9, (2, 70, 1, 1, 1))
+    labels = np.arange(32) % 2
+    texts = LabelledFrames(tokens, labels, labels * 0, ("no", "yes"), (1, 1), None, "tokens")
+    others = dataclasses.replace(texts, groups=labels * 0 + 1)
+    network = {"name": "imdb", "options": {"steps": 70, "vocabulary": 9}}
+    asked = recipe(network=network, training={"epochs": 1, "batch": 4})
+    made = train(asked, texts, others, tmp_path / "w.st")
+    assert "of 8 steps of epoch 1 were left out: their gradients were not" in made.warnings[-1]
+    tokens[:2, :-5] = 0
+    with pytest.raises(ModelError, match="no step of epoch 1 had finite gradients"):
+        train(asked, texts, others, tmp_path / "v.st")
 
 
 def test_half_precision_needs_a_gpu(tmp_path: Path) -> None:
