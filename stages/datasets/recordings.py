@@ -6,9 +6,11 @@ columns are for people.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import PositiveInt
 
 from pipeline.errors import ConfigError
@@ -33,6 +35,9 @@ class RecordingOptions(StageConfig):
     stretch_us: PositiveInt | None = None
     """Cut each recording into items of this length, in µs, from its first event on; what is left
     over at its end is left out, unless it is all there is. Left out: a recording is one item."""
+    stretch_events: PositiveInt | None = None
+    """Cut by number of events instead, so that quiet times do not make items that hold little.
+    Events of the same time stay together: an item may have a few more or less."""
 
 
 class Recordings(DataSet):
@@ -102,17 +107,43 @@ class Recordings(DataSet):
     def _stretches(self, row: dict[str, str]) -> Iterator[tuple[int | None, int | None]]:
         """Yield start and end of each item of a row."""
         begin, end = (int(row[name]) if row.get(name) else None for name in _TIMES)
-        length_us = self.options.stretch_us
-        if length_us is None:
+        path, options = self.folder / row["file"], self.options
+        if options.stretch_events is not None:
+            if options.stretch_us is not None:
+                raise ConfigError("data.stretch_us: leave it out where stretch_events is given")
+            yield from pairwise(_counted_edges(path, begin, end, options.stretch_events))
+        elif options.stretch_us is not None:
+            yield from pairwise(_timed_edges(path, begin, end, options.stretch_us))
+        else:
             yield begin, end
-            return
-        first_us, last_us = _span(self.folder / row["file"])
-        first_us = first_us if begin is None else begin
-        behind_us = last_us + 1 if end is None else end
-        count = max(1, (behind_us - first_us) // length_us)
-        for number in range(count):
-            start_us = first_us + number * length_us
-            yield start_us, start_us + length_us
+
+
+def _timed_edges(path: Path, begin: int | None, end: int | None, length_us: int) -> list[int]:
+    """Return where each stretch of a recording begins, and where the last one ends."""
+    first_us, last_us = _span(path)
+    first_us = first_us if begin is None else begin
+    behind_us = last_us + 1 if end is None else end
+    count = max(1, (behind_us - first_us) // length_us)
+    return [first_us + number * length_us for number in range(count + 1)]
+
+
+def _counted_edges(path: Path, begin: int | None, end: int | None, length: int) -> list[int]:
+    """Return the same of stretches of so many events; equal times give one edge."""
+    edges: list[int] = []
+    seen = last_us = 0
+    with open_recording(path) as reader:
+        for events, _ in reader.packets():
+            times = events["t"]  # they never go back
+            first = 0 if begin is None else np.searchsorted(times, begin)
+            behind = len(times) if end is None else np.searchsorted(times, end)
+            times = times[first:behind]
+            edges += times[-seen % length :: length].tolist()
+            seen += len(times)
+            last_us = int(times[-1]) if len(times) else last_us
+    if not seen:
+        raise ConfigError(f"data.stretch_events: {path} holds no event to cut at")
+    edges.append(last_us + 1)
+    return sorted(set(edges[: max(1, seen // length) + 1]))
 
 
 def _span(path: Path) -> tuple[int, int]:

@@ -7,9 +7,14 @@ import pytest
 from shared import SHARED
 from trees import listed, prepared
 
+import models
+from models.training import load_recipe
 from pipeline.errors import ConfigError
+from pipeline.events import concatenate_events
 from recordings import some_events, write_recording
+from stages.datasets.training_set import prepare
 
+RECIPES = Path(models.__file__).parent / "recipes"
 BIN = {"use": "time_bin", "window_us": 10_000, "size": [32, 32]}
 START_US = 1_600_000_000_000_000
 
@@ -40,6 +45,21 @@ def test_a_recording_may_be_cut_into_stretches_of_one_group(tmp_path: Path) -> N
     assert not set(parts.train.groups) & set(parts.validation.groups)
     assert np.unique(np.concatenate([parts.train.groups, parts.validation.groups])).size == 3
     assert all(parts.train.example(k).any(axis=(1, 2, 3)).all() for k in range(len(parts.train)))
+
+
+def test_stretches_may_be_cut_by_number_of_events(tmp_path: Path) -> None:
+    """A quiet second makes no item of its own, and what is left over at the end is left out."""
+    busy, quiet = some_events(2_400, 100_000), some_events(50, 1_000_000, seed=1)
+    quiet["t"] += 100_000
+    write_recording(tmp_path / "a.aedat4", concatenate_events([busy, quiet]))
+    write_recording(tmp_path / "b.aedat4", some_events(300))  # fewer than asked for: all of it
+    (tmp_path / "labels.tsv").write_text("file\tlabel\na.aedat4\tcup\nb.aedat4\tball\n")
+    long, short, small = listed("recordings", tmp_path, stretch_events=1_000)
+    assert (long.start_us, long.end_us) == (busy["t"][0], busy["t"][1_000])
+    assert (short.start_us, short.end_us) == (busy["t"][1_000], busy["t"][2_000])
+    assert small.end_us == some_events(300)["t"][-1] + 1
+    with pytest.raises(ConfigError, match=r"stretch_us: leave it out where stretch_events is giv"):
+        listed("recordings", tmp_path, stretch_events=1_000, stretch_us=1_000)
 
 
 def test_group_part_and_times_may_be_told(tmp_path: Path) -> None:
@@ -98,3 +118,17 @@ def test_the_real_recordings(folder: str) -> None:
     items = listed("recordings", SHARED / "recordings" / "labelled" / folder, stretch_us=300_000)
     assert len({item.group for item in items}) == {"w": 9, "o": 2}[folder[0]]
     assert len(items) == {"w": 50, "o": 123}[folder[0]]
+
+
+@pytest.mark.shared
+def test_no_stretch_of_a_real_recording_that_is_held_out_is_learnt(tmp_path: Path) -> None:
+    """The recipe of the wheel holds out one recording of each class that has several."""
+    views = SHARED / "recordings" / "labelled" / "wheel_view_aedat4"
+    recipe = load_recipe(RECIPES / "wheel_views.toml", changes=[{"data": {"path": str(views)}}])
+    parts = prepare(recipe, tmp_path, 1, lambda what, done, of: None)
+    assert not set(parts.train.groups) & set(parts.validation.groups)
+    assert (len(set(parts.train.groups)), len(set(parts.validation.groups))) == (6, 3)
+    assert set(parts.train.labels) == set(range(5))
+    frames = parts.train.example(0)
+    assert frames.shape == (8, 2, 25, 25)
+    assert frames.sum() == 4_000
