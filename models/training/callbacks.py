@@ -38,9 +38,6 @@ class Recorder(pl.Callback):
 
         # Steps that were logged but not saved before a kill are logged again.
         self._board = SummaryWriter(self._folder.tensorboard, purge_step=learner.course.step)
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Take the time."""
         self._since = time.monotonic()
 
     def on_train_batch_end(
@@ -51,9 +48,7 @@ class Recorder(pl.Callback):
         loss = float(outputs["loss"])
         self._board.add_scalar("step/loss", loss, learner.course.step)
         self._board.add_scalar("step/learning_rate", learner.rate, learner.course.step)
-        learner.course.count(
-            loss, int(outputs["right"]), len(batch.labels), time.monotonic() - self._since
-        )
+        learner.course.count(loss, int(outputs["right"]), len(batch.labels), self._lap())
 
     def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
         """Validate, unless the epoch was broken off.
@@ -65,20 +60,8 @@ class Recorder(pl.Callback):
         course, section = learner.course, learner.section
         if course.step % learner.steps_an_epoch:
             return
-        for name, weight in learner.network.named_parameters():
-            # Neurons hide it from the loss: a membrane that is no number does not fire.
-            if not weight.isfinite().all():
-                raise ModelError(
-                    f"{name} is no longer finite in epoch {len(course.epochs) + 1}; "
-                    "lower training.learning_rate, or set training.clip_norm"
-                )
+        self._check(learner)
         skipped, steps = course.skipped, learner.steps_an_epoch
-        if skipped == steps:
-            raise ModelError(
-                f"no step of epoch {len(course.epochs) + 1} had finite gradients; "
-                "lower training.learning_rate, or network.options.steps"
-            )
-        since = time.monotonic()
         with firing_rates(learner.judged) as rates:
             logits = predict(learner.judged, self._validation, section.batch)
         confusion = confusion_matrix(logits, self._validation.labels)
@@ -89,7 +72,7 @@ class Recorder(pl.Callback):
             validation_loss=cross_entropy(section.logit_scale * logits, self._validation.labels),
             accuracy=accuracy(confusion),
             learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
-            seconds=course.seconds + time.monotonic() - since,
+            seconds=course.seconds + self._lap(),
             firing_rates=rates.rates,
         )
         if course.end_epoch(epoch):
@@ -111,6 +94,27 @@ class Recorder(pl.Callback):
         """Close the logs."""
         if hasattr(self, "_board"):
             self._board.close()
+
+    def _lap(self) -> float:
+        """Return the seconds since the last lap: waiting for examples counts too."""
+        before, self._since = self._since, time.monotonic()
+        return self._since - before
+
+    def _check(self, learner: Learner) -> None:
+        """Refuse to go on with what will not recover."""
+        course = learner.course
+        for name, tensor in learner.network.state_dict().items():
+            # Neurons hide it from the loss: a membrane that is no number does not fire.
+            if not tensor.isfinite().all():
+                raise ModelError(
+                    f"{name} is no longer finite in epoch {len(course.epochs) + 1}; "
+                    "lower training.learning_rate, or set training.clip_norm"
+                )
+        if course.skipped == learner.steps_an_epoch:
+            raise ModelError(
+                f"no step of epoch {len(course.epochs) + 1} had finite gradients; "
+                "lower training.learning_rate, or network.options.steps"
+            )
 
     def _log(self, epoch: Epoch) -> None:
         for name in ("loss", "training_accuracy", "validation_loss", "accuracy"):

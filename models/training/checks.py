@@ -51,6 +51,11 @@ def check(
         raise ModelError(
             f"labels must be 0 to {classes - 1}, got {train.labels.min()} to {train.labels.max()}"
         )
+    if recipe.augment.drop_probability and train.example(0).dtype.kind not in "ui":
+        raise ModelError(
+            "augment.drop_probability thins whole counts of events, the frames are of "
+            f"{train.example(0).dtype}; drop events with augment.events.drop_probability"
+        )
     looked = np.linspace(0, len(train) - 1, min(_LOOKED_AT, len(train))).astype(int)
     examples = [train.example(int(index)) for index in looked]
     if not any(np.any(example) for example in examples):

@@ -15,10 +15,13 @@ from models.training.checks import check
 TRAIN, VALIDATION = moving_bars(8, 0, 1), moving_bars(4, 1, 2)
 
 
-def looked_at(train: LabelledFrames = TRAIN, **options: Any) -> list[str]:
-    asked = recipe(network={"options": {"classes": 2, "size": [8, 8], "steps": 8} | options})
-    network = models.build(asked.network.name, **asked.network.options)
-    return check(asked, network, train, [dataclasses.replace(VALIDATION, classes=train.classes)])
+def looked_at(
+    train: LabelledFrames = TRAIN, augment: dict[str, Any] | None = None, **options: Any
+) -> list[str]:
+    network = {"options": {"classes": 2, "size": [8, 8], "steps": 8} | options}
+    asked = recipe(network=network, augment=augment or {})
+    built = models.build(asked.network.name, **asked.network.options)
+    return check(asked, built, train, [dataclasses.replace(VALIDATION, classes=train.classes)])
 
 
 def test_nothing_to_remark() -> None:
@@ -48,6 +51,12 @@ def test_examples_that_are_no_numbers() -> None:
     frames[0, 0, 0, 0, 0] = np.nan
     with pytest.raises(ModelError, match="must be finite"):
         looked_at(dataclasses.replace(TRAIN, frames=frames))
+
+
+def test_only_counts_can_be_thinned() -> None:
+    pictures = dataclasses.replace(TRAIN, frames=TRAIN.frames.astype(np.float32))
+    with pytest.raises(ModelError, match=r"thins whole counts .* float32; .*augment\.events"):
+        looked_at(pictures, {"drop_probability": 0.1})
 
 
 def test_classes_that_hardly_occur_are_told() -> None:
