@@ -1,16 +1,19 @@
 """The reference pages of the documentation, made from the code that they describe.
 
 ``python docs/reference_pages.py`` prints them; with ``--write docs/reference`` it writes them as
-files. Names, types, defaults and texts come from the stages' options, the command line's functions,
-the message headers and the error tree, so a page cannot say what the code does not; a test holds
-the pages in ``docs/reference`` to what is made here.
+files. Names, types, defaults and texts come from the code itself: options of stages, data sets and
+networks, sections of a recipe, the command line's functions, message headers, the error tree. So a
+page cannot say what the code does not; a test holds the pages in ``docs/reference`` to what is made
+here.
 """
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -38,11 +41,42 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _options_table(config: type[BaseModel]) -> str:
+    said = _entries(config, "Attributes")  # where the class says it all in one place
     rows = [
-        (f"`{option['name']}`", _code(option["type"]), _code(option["default"]), option["help"])
+        (
+            f"`{option['name']}`",
+            _code(option["type"]),
+            _code(option["default"]),
+            option["help"] or said.get(option["name"], ""),
+        )
         for option in options_of(config)
+        if not _is_table(config, option["name"])
     ]
     return _table(("option", "type", "default", "meaning"), rows) if rows else "It has no options."
+
+
+def _is_table(config: type[BaseModel], name: str) -> bool:
+    """Tell whether an option is a section of its own, with a table of its own."""
+    field = config.model_fields.get(name)
+    kind = None if field is None else field.annotation
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _prose(owner: object) -> str:
+    """Return a docstring as Markdown, without its sections of arguments, attributes and errors."""
+    head, *_ = re.split(r"\n+(?:Args|Attributes|Raises):\n", _text(owner))
+    return head
+
+
+def _entries(owner: object, section: str) -> dict[str, str]:
+    """Return name -> text of a section of a Google docstring."""
+    found = re.search(
+        rf"^{section}:\n((?:    .*\n?|\n)+)", inspect.getdoc(owner) or "", re.MULTILINE
+    )
+    entries = re.findall(
+        r"^    (\w+): ((?:.*\n?)(?:     .*\n?)*)", found[1] if found else "", re.MULTILINE
+    )
+    return {name: " ".join(text.split()) for name, text in entries}
 
 
 def _code(text: str) -> str:
@@ -95,10 +129,15 @@ def _cli_page() -> str:
         "Exit codes: 0, done; 1, the work failed; 2, the request was wrong; 130, stopped by the"
         " user.",
     ]
-    for command in app.registered_commands:
+    commands = [("pipeline", command) for command in app.registered_commands]
+    for group in app.registered_groups:
+        inner = group.typer_instance
+        assert inner is not None
+        commands += [(f"pipeline {group.name}", command) for command in inner.registered_commands]
+    for program, command in commands:
         callback = command.callback
         assert callback is not None
-        rows, usage = [], [f"pipeline {command.name or callback.__name__}"]
+        rows, usage = [], [f"{program} {command.name or callback.__name__}"]
         for word, row in _parameters(callback):
             rows.append(row)
             usage.append(word)
@@ -236,8 +275,6 @@ def _errors_page() -> str:
 
 
 def _formats_page() -> str:
-    from importlib import import_module
-
     from stages.formats import FORMATS
 
     parts = [
@@ -256,8 +293,165 @@ def _formats_page() -> str:
     return _page("Formats of recordings", *parts)
 
 
+def _recipes_page() -> str:
+    from models.training import recipe
+
+    path = Path(__file__).parents[1] / "models" / "recipes"
+    shipped = [f"[`{one.stem}`](../../models/recipes/{one.name})" for one in _tomls(path)]
+    parts = [
+        _text(recipe),
+        f"Shipped: {', '.join(shipped)}. `pipeline train RECIPE --set TABLE.KEY=VALUE` overrides a"
+        " value. *None* in a text below means: left out, for which `-` stands. See"
+        " [Train a network](../how-to/train.md).",
+    ]
+    for title, section in _recipe_sections(recipe.Recipe):
+        parts += [f"## `[{title}]`", _prose(section), _options_table(section)]
+    return _page("Recipes", *parts)
+
+
+def _recipe_sections(
+    table: type[BaseModel], path: str = ""
+) -> Iterable[tuple[str, type[BaseModel]]]:
+    for name, field in table.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield f"{path}{name}", kind
+            yield from _recipe_sections(kind, f"{path}{name}.")
+
+
+def _tomls(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.toml"))
+
+
+def _data_sets_page() -> str:
+    from stages.datasets import DATA_SETS, load_data_set
+    from stages.datasets.simulated.simulated_set import SimulatedSet
+
+    parts = [
+        "`set` in the `[data]` table of a recipe is one of these names; the options below are"
+        " further keys of that table. A set lies in a folder of its name, or in `path`, below the"
+        " folder that `pipeline train --data` names, `data` unless told otherwise. See"
+        " [Data sets](../how-to/data-sets.md).",
+    ]
+    for name in DATA_SETS:
+        kind = load_data_set(name)
+        about = ""
+        if issubclass(kind, SimulatedSet):
+            about = f"Simulated: {kind.about}."
+        elif not name.startswith("simulated_"):
+            title, publisher, licence, layout = kind.origin
+            about = _table(
+                ("what to get", "from", "licence", "what must lie in the folder"),
+                [(title, publisher, licence, layout)],
+            )
+        options = kind.Options
+        parts += [
+            f"## `{name}`",
+            _text(inspect.getmodule(kind)),
+            _prose(kind),
+            about,
+            _options_table(options) if options.model_fields else "",
+        ]
+    return _page("Data sets", *parts)
+
+
+_MOST_MEMBRANES = 20
+
+
+def _networks_page() -> str:
+    import torch
+
+    from models import NETWORKS, build
+    from models.network import Network
+    from models.neurons import Lif
+    from models.tau_lif import TauLif
+
+    with torch.device("meta"):
+        networks = {name: build(name) for name in NETWORKS}
+    rows = [
+        (
+            f"[`{name}`](#{name})",
+            f"{_sizes(network.input_shape)}, {network.frame}",
+            str(network.options["steps"]),
+            str(network.options["classes"]),
+            str(network.options["mode"]),
+            network.take,
+            f"{sum(parameter.numel() for parameter in network.parameters()):,}",
+        )
+        for name, network in networks.items()
+    ]
+    heads = ("network", "a step", "steps", "classes", "mode", "taken together", "parameters")
+    common = _entries(Network, "Args")
+    parts = [
+        "What is given below holds for the default options. `pipeline models list` shows the same"
+        " table. Why networks are as they are is in [Networks](../explanation/networks.md).",
+        _table(heads, rows),
+        "## Options of every network",
+        "They are the keys of `[network.options]` in a recipe, and of `--option` of `pipeline"
+        " models`. Their defaults are those of the network.",
+        _table(("option", "meaning"), [(f"`{key}`", text) for key, text in common.items()]),
+        "## `lif`: the neurons",
+        _prose(import_module("models.neurons")).replace("::\n", ":\n"),
+        _dataclass_table(Lif),
+        "## `lif` of the transformer",
+        _prose(import_module("models.tau_lif")).replace("::\n", ":\n"),
+        _dataclass_table(TauLif),
+    ]
+    told: set[str] = set()
+    for name, network in networks.items():
+        kind = type(network)
+        own = {
+            key: text
+            for each in kind.__mro__
+            for key, text in _entries(each, "Args").items()
+            if key in network.options and key not in common
+        }
+        parts.append(f"## `{name}`")
+        if kind.__module__ not in told:
+            told.add(kind.__module__)
+            parts.append(_text(inspect.getmodule(kind)).replace("::\n", ":\n"))
+        defaults = ", ".join(f"`{key} = {_value(value)}`" for key, value in network.options.items())
+        parts.append(f"Defaults: {defaults}.")
+        if own:
+            parts.append(_table(("option", "meaning"), [(f"`{k}`", t) for k, t in own.items()]))
+        parts.append(f"State: {_state(network.initial_state(1))}.")
+    return _page("Networks", *parts)
+
+
+def _dataclass_table(kind: Any) -> str:
+    texts, fields = _entries(kind, "Attributes"), kind.__dataclass_fields__
+    rows = [
+        (f"`{name}`", _code(toml_text(field.default)), texts[name])
+        for name, field in fields.items()
+    ]
+    return _table(("key", "default", "meaning"), rows)
+
+
+def _value(value: Any) -> str:
+    return "{}" if value == {} else toml_text(value)
+
+
+def _sizes(shape: Iterable[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _state(state: Any) -> str:
+    """Say which membranes there are; of many only how many."""
+    numbers = sum(membrane.numel() for membrane in state)
+    whole = f"{len(state)} membranes, {numbers:,} numbers a recording"
+    if len(state) > _MOST_MEMBRANES:
+        return whole
+    each = ", ".join(
+        f"`{n}` {_sizes(m.shape[1:])}" for n, m in zip(state._fields, state, strict=True)
+    )
+    return f"{each}; {whole}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "stages": _stages_page,
+    "networks": _networks_page,
+    "recipes": _recipes_page,
+    "data-sets": _data_sets_page,
     "formats": _formats_page,
     "cli": _cli_page,
     "messages": _messages_page,

@@ -85,6 +85,8 @@ def toml_text(value: object) -> str:
         return f'"{value}"'
     if isinstance(value, list | tuple):
         return f"[{', '.join(toml_text(each) for each in value)}]"
+    if isinstance(value, dict) and value:
+        return f"{{ {', '.join(f'{key} = {toml_text(each)}' for key, each in value.items())} }}"
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:_}"
     return str(value)

@@ -61,7 +61,11 @@ class DataSection(_Section):
 
 
 class InputSection(_Section):
-    """The stages between source and network, the same tables as in a pipeline file."""
+    """The stages between source and network.
+
+    Attributes:
+        stage: The same tables as in a pipeline file, without names: each takes from the one above.
+    """
 
     stage: list[dict[str, Any]] = []
 
@@ -180,7 +184,12 @@ class TrainingSection(_Section):
 
 
 class CardSection(_Section):
-    """What the model card says beside what training knows itself."""
+    """What the model card says beside what training knows itself.
+
+    Attributes:
+        data: What the network is trained on; says so where that is simulated.
+        licence: Of the weights.
+    """
 
     data: str
     licence: str
