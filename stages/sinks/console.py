@@ -35,9 +35,11 @@ class ConsoleConfig(StageConfig):
 class ConsoleState(NamedTuple):
     """Predictions of this recording."""
 
+    recording: str
+    """What its source calls it: the file that is replayed."""
     labels: tuple[Label, ...]
-    folder: Path | None
-    """What the recording was played from, where its folder may tell what it shows."""
+    by_folder: bool
+    """Whether it has no labels, so that the folder it lies in may tell what it shows."""
     taken: int
     judged: int
     """Those made wholly from windows within one label, or all where the folder tells."""
@@ -76,14 +78,14 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             Label(one.start_us + header.shift_us, one.end_us + header.shift_us, one.class_index)
             for one in self._labels_of(header)
         )
-        folder = Path(header.source) if self.config.judge and not labels else None
-        return ConsoleState(labels, folder, 0, 0, 0, header.t_first_us)
+        by_folder = self.config.judge and not labels
+        return ConsoleState(header.source, labels, by_folder, 0, 0, 0, header.t_first_us)
 
     def write(self, state: ConsoleState, message: Message) -> ConsoleState:
         """Print the predictions of a message."""
         assert isinstance(message.header, Predictions)
         classes = message.header.classes
-        for prediction in predictions_in(message):
+        for prediction in predictions_in(message, state.recording):
             truth = _truth(prediction, state, classes)
             right = truth == prediction.label
             if state.taken % self.config.every == 0:
@@ -160,8 +162,8 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
 
 def _truth(prediction: Prediction, state: ConsoleState, classes: tuple[str, ...]) -> str | None:
     """Return the label of the stretch that the prediction's windows lie in, or of the folder."""
-    if state.folder is not None:
-        found = class_of_folder(state.folder, classes)
+    if state.by_folder:
+        found = class_of_folder(Path(prediction.recording), classes)
         return None if found is None else classes[found]
     k = bisect_right(state.labels, (prediction.t_start_us, sys.maxsize, 0)) - 1
     if k < 0 or prediction.t_end_us > state.labels[k].end_us:

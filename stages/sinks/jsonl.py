@@ -26,9 +26,12 @@ class JsonLinesConfig(StageConfig):
 
 
 class JsonLinesState(NamedTuple):
-    """Lines written of this recording."""
+    """What is written of this recording."""
 
+    recording: str
+    """What its source calls it: the file that is replayed."""
     written: int
+    """Lines."""
 
 
 class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
@@ -62,17 +65,17 @@ class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
                 self._file = RecordFile(self.config.path, self.config.if_exists)
             except OSError as error:
                 raise StageError(explain(self.config.path, error)) from None
-        return JsonLinesState(0)
+        return JsonLinesState(header.source, 0)
 
     def write(self, state: JsonLinesState, message: Message) -> JsonLinesState:
         """Write the predictions of a message."""
         assert self._file is not None
-        lines = [self._encode(p) + b"\n" for p in predictions_in(message)]
+        lines = [self._encode(p) + b"\n" for p in predictions_in(message, state.recording)]
         try:
             self._file.append(b"".join(lines))
         except OSError as error:
             raise StageError(explain(self.config.path, error)) from None
-        return JsonLinesState(state.written + len(lines))
+        return state._replace(written=state.written + len(lines))
 
     def account(self, state: JsonLinesState) -> Account:
         """Return predictions written."""

@@ -15,6 +15,8 @@ class Prediction(msgspec.Struct, frozen=True):
 
     stream: str
     """The source."""
+    recording: str
+    """What the source was playing: a file, or whatever else it names."""
     stage: str
     """The stage that made it."""
     epoch: int
@@ -28,14 +30,20 @@ class Prediction(msgspec.Struct, frozen=True):
     partial: bool
 
 
-def predictions_in(message: Message) -> Iterator[Prediction]:
-    """Yield the predictions of a message; of equal scores the first class wins."""
+def predictions_in(message: Message, recording: str) -> Iterator[Prediction]:
+    """Yield the predictions of a message; of equal scores the first class wins.
+
+    Args:
+        message: of predictions.
+        recording: what they are of, as its Start names it.
+    """
     header = message.header
     assert isinstance(header, Predictions)
     for span, scores in zip(header.spans, message.array, strict=True):
         best = int(np.argmax(scores))
         yield Prediction(
             stream=header.stream,
+            recording=recording,
             stage=header.by,
             epoch=header.epoch,
             window=span.window,

@@ -57,6 +57,7 @@ def test_one_object_a_line_with_the_shortest_digits(tmp_path: Path) -> None:
     first, second = path.read_text().splitlines()
     assert json.loads(first) == {
         "stream": "cam",
+        "recording": "some.aedat4",
         "stage": "mean",
         "epoch": 0,
         "window": 0,
@@ -69,6 +70,14 @@ def test_one_object_a_line_with_the_shortest_digits(tmp_path: Path) -> None:
     }
     assert "[0.1,0.7,0.2]" in first
     assert json.loads(second)["label"] == "clap", "of equal scores the first class wins"
+
+
+def test_each_line_says_which_recording_it_is_of(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    messages = [*predictions([[1, 0, 0]] * 2, "3/1.bin"), *predictions([[0, 1, 0]], "4/1.bin")]
+    through([jsonl(path)], messages)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["recording"] for line in lines] == ["3/1.bin", "3/1.bin", "4/1.bin"]
 
 
 def test_an_existing_file_is_replaced_appended_to_or_refused(tmp_path: Path) -> None:
