@@ -14,7 +14,8 @@ from models.simulation import GESTURES
 from pipeline.errors import ConfigError
 from stages.datasets.data_set import DataSet, Item, Origin, Part
 from stages.datasets.labels import labels_path, read_labels
-from stages.datasets.tree import folders_in, natural
+from stages.datasets.tree import folders_in
+from stages.natural import natural
 from stages.sources.text_file import read_rows
 
 __all__ = ["DvsGesture"]

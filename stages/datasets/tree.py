@@ -1,14 +1,14 @@
 """Folders of a data set: its parts, a folder a class, the files in it; always in the same order."""
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import ConfigError
 from stages.datasets.data_set import Part
+from stages.natural import natural
 
-__all__ = ["Labelled", "files_in", "folders_in", "labelled_files", "natural", "parted"]
+__all__ = ["Labelled", "files_in", "folders_in", "labelled_files", "parted"]
 
 _PARTS: dict[str, Part] = {
     "train": "train",
@@ -26,12 +26,6 @@ class Labelled(NamedTuple):
     path: Path
     label: int
     part: Part | None
-
-
-def natural(path: Path) -> list[tuple[int, str]]:
-    """Return a sorting key for names with numbers in them: 2 comes before 10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def parted(folder: Path) -> list[tuple[Path, Part | None]]:

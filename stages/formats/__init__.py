@@ -6,7 +6,6 @@ name ends with. Only the format that is used is imported.
 
 import glob
 import os
-import re
 import stat
 from collections.abc import Mapping
 from importlib import import_module
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipeline.errors import RecordingError
 from stages.formats.policies import Policies
 from stages.formats.recognition import LOOKED_AT_BYTES, ROS_FOLDER, recognise
+from stages.natural import natural
 
 if TYPE_CHECKING:
     from stages.formats.reader import Reader
@@ -179,7 +179,7 @@ def recordings_in(path: Path | str) -> Found:
         else:
             files = [file for file in path.iterdir() if file.is_file()]
             where = "holds no recording of a known format"
-        files.sort(key=lambda file: [_by_number(Path(part)) for part in file.parts])
+        files.sort(key=natural)
         recordings = [file for file in files if _is_meant(file)]
     except (OSError, ValueError) as error:
         raise RecordingError(_unreadable(path, error)) from None
@@ -191,12 +191,6 @@ def recordings_in(path: Path | str) -> Found:
 def _ends(path: Path) -> bool:
     """Whether a path leads to one thing and not to a folder of recordings."""
     return not path.is_dir() or (path / "metadata.yaml").is_file()  # a ROS bag 2 is a folder
-
-
-def _by_number(path: Path) -> tuple[list[str | int], str]:
-    """Sort ``tape-2`` before ``tape-10``, and ``tape`` before ``tape-001``."""
-    parts = re.split(r"(\d+)", path.stem)
-    return [int(part) if k % 2 else part for k, part in enumerate(parts)], path.suffix
 
 
 def _is_meant(path: Path) -> bool:

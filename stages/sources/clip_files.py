@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import RecordingError
-from stages.datasets.tree import natural
+from stages.natural import natural
 
 __all__ = ["clips_in", "pictures_in"]
 
@@ -67,7 +67,7 @@ def clips_in(path: Path) -> list[Path]:
             f"{path}: holds no video, no pictures and no folder of pictures; names of videos end"
             f" in {', '.join(_VIDEOS)}, of pictures in {', '.join(_PICTURES)}"
         )
-    return sorted(found, key=lambda one: [natural(Path(part)) for part in one.parts])
+    return sorted(found, key=natural)
 
 
 def _is_clip(path: Path) -> bool:

@@ -17,7 +17,7 @@ from pipeline.config import FilePath
 from pipeline.errors import RecordingError
 from pipeline.messages import EndRecording, Frames, Message, Start, Windows, control, data
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
-from stages.datasets.tree import natural
+from stages.natural import natural
 
 __all__ = ["FrameFiles", "FrameFilesConfig", "FrameFilesState"]
 
