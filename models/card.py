@@ -114,6 +114,11 @@ def _read_header(path: Path) -> tuple[dict[str, msgspec.Raw], int]:
                     path, f"it claims a header of {length} bytes and holds {left} after the length"
                 )
             header = file.read(length)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path}: there is no such file; check the path to the weights, or make them:"
+            " `pipeline train RECIPE.toml` trains, `pipeline models new` makes untrained ones"
+        ) from error
     except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise ModelError(

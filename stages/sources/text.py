@@ -81,7 +81,8 @@ class Text(Source[TextConfig, TextState]):
         try:
             read_vocabulary(config.vocabulary)
         except ConfigError as error:
-            raise PortError("vocabulary", str(error)) from None
+            hint = "" if config.vocabulary.exists() else "; `pipeline train` writes it with weights"
+            raise PortError("vocabulary", f"{error}{hint}") from None
         return FramesPort(1, 1, 1, window_us=None, step_us=None, frame="tokens")
 
     def initial_state(self) -> TextState:
