@@ -4,6 +4,7 @@ A file is read whole, then sent step by step. Its steps have no length of their 
 what they are given, from 0 on in every file; nothing but pacing and the times shown depends on it.
 """
 
+import glob
 from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -28,8 +29,9 @@ class FrameFilesConfig(StageConfig):
     """Options that these sources have in common."""
 
     path: FilePath | list[FilePath]
-    """The file; or a folder: its files by name, then those of the folders in it; or a list of
-    both. Hidden files, and those whose names end otherwise, are passed over."""
+    """The file; or a folder: its files by name, then those of the folders in it; or a pattern such
+    as ``set/*/1*.png``; or a list of those. Hidden files, and those of a folder or a pattern whose
+    names end otherwise, are passed over."""
     speed: float = Field(0.0, ge=0, allow_inf_nan=False)
     """1 lets a step last ``step_us``, 2 half as long; 0 is as fast as the pipeline can."""
     step_us: int = Field(1_000, ge=1, le=3_600_000_000)
@@ -141,11 +143,15 @@ class FrameFiles(Source[C, FrameFilesState]):
             raise PortError("path", str(error)) from None
 
     def _meant_by(self, path: Path) -> list[Path]:
-        if not path.is_dir():
+        if glob.has_magic(str(path)) and not path.exists():
+            matches = map(Path, glob.glob(str(path), recursive=True))
+            found = sorted(filter(self._is_meant, matches), key=natural)
+        elif not path.is_dir():
             if not path.exists():
                 raise RecordingError(f"{path}: there is no such file or folder; check the path")
             return [path]
-        found = self._below(path)
+        else:
+            found = self._below(path)
         if not found:
             raise RecordingError(
                 f"{path}: holds no {self.unit}; their names end in {', '.join(self.endings)}"
@@ -156,9 +162,12 @@ class FrameFiles(Source[C, FrameFilesState]):
         """Return the files of a folder, then those of its folders; links to folders end here."""
         shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
         shown.sort(key=natural)
-        files = [one for one in shown if one.suffix.lower() in self.endings and one.is_file()]
+        files = [one for one in shown if self._is_meant(one)]
         folders = [one for one in shown if one.is_dir() and not one.is_symlink()]
         return files + [file for one in folders for file in self._below(one)]
+
+    def _is_meant(self, path: Path) -> bool:
+        return path.suffix.lower() in self.endings and path.is_file()
 
     def _play(
         self, state: FrameFilesState, path: Path, frames: NDArray[Any]

@@ -96,6 +96,17 @@ def test_a_folder_is_played_by_name_and_then_its_folders(tmp_path: Path) -> None
     assert [start.epoch for start in starts_of(messages)] == [0, 1, 2, 3]
 
 
+def test_a_pattern_stands_for_the_pictures_that_match_it(tmp_path: Path) -> None:
+    for name in ("cat/10.png", "cat/9.png", "bird/1.jpg", "bird/11.png"):
+        write(tmp_path / name, noise(4, 4))
+    (tmp_path / "cat" / "1.txt").write_text("no picture")
+    messages = messages_of(images(tmp_path / "*" / "1*"))
+    played = [Path(start.source).relative_to(tmp_path) for start in starts_of(messages)]
+    assert [str(path) for path in played] == ["bird/1.jpg", "bird/11.png", "cat/10.png"]
+    with pytest.raises(PortError, match="holds no pictures; their names end in"):
+        images(tmp_path / "*.gif").port()
+
+
 def test_scaled_by_the_shorter_side_and_cut_from_the_middle(tmp_path: Path) -> None:
     picture = noise(30, 50)
     path = write(tmp_path / "wide.png", picture)
