@@ -6,17 +6,16 @@ from typing import Any, ClassVar
 from stages.datasets.class_folders import ClassFolders
 from stages.datasets.data_set import STEPS, Origin
 from stages.datasets.tree import folders_in, parted
+from stages.sources.picture import PICTURES
 
 __all__ = ["ImageFolder"]
-
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 class ImageFolder(ClassFolders):
     """Pictures; each is a group."""
 
     name = "image_folder"
-    endings = _PICTURES
+    endings = PICTURES
     first = "*"
     origin: ClassVar[Origin] = Origin(
         title="ImageNet-1K (ILSVRC 2012), or pictures of your own",

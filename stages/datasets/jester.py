@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from pydantic import PositiveFloat
 
+from models.simulation.hand_gestures import HAND_GESTURES
 from pipeline.errors import ConfigError
 from pipeline.stage import StageConfig
 from stages.datasets.data_set import STEPS, DataSet, Item, Origin, Part
@@ -35,35 +36,7 @@ class Jester(DataSet):
 
     name = "jester"
     Options: ClassVar[type[StageConfig]] = JesterOptions
-    classes = (
-        "Doing other things",
-        "Drumming Fingers",
-        "No gesture",
-        "Pulling Hand In",
-        "Pulling Two Fingers In",
-        "Pushing Hand Away",
-        "Pushing Two Fingers Away",
-        "Rolling Hand Backward",
-        "Rolling Hand Forward",
-        "Shaking Hand",
-        "Sliding Two Fingers Down",
-        "Sliding Two Fingers Left",
-        "Sliding Two Fingers Right",
-        "Sliding Two Fingers Up",
-        "Stop Sign",
-        "Swiping Down",
-        "Swiping Left",
-        "Swiping Right",
-        "Swiping Up",
-        "Thumb Down",
-        "Thumb Up",
-        "Turning Hand Clockwise",
-        "Turning Hand Counterclockwise",
-        "Zooming In With Full Hand",
-        "Zooming In With Two Fingers",
-        "Zooming Out With Full Hand",
-        "Zooming Out With Two Fingers",
-    )
+    classes = HAND_GESTURES
     origin: ClassVar[Origin] = Origin(
         title="20BN-Jester V1",
         publisher="Qualcomm's developer page of the data set, where one has to register",

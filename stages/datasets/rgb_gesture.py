@@ -10,17 +10,16 @@ from typing import Any, ClassVar
 from models.simulation import GESTURES
 from stages.datasets.class_folders import ClassFolders
 from stages.datasets.data_set import Origin
+from stages.sources.clip_files import VIDEOS
 
 __all__ = ["RgbGesture"]
-
-_VIDEOS = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".wmv")
 
 
 class RgbGesture(ClassFolders):
     """RGB-gesture; each person is a group."""
 
     name = "rgb_gesture"
-    endings = _VIDEOS
+    endings = VIDEOS
     first = "hand clapping"
     classes = GESTURES
     origin: ClassVar[Origin] = Origin(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.errors import RecordingError
 from stages.sources.clip_files import pictures_in
 from stages.sources.opencv import import_opencv
+from stages.sources.picture import read_picture
 
 __all__ = ["Clip", "PictureFolder", "Shot", "VideoFile", "open_clip"]
 
@@ -195,7 +196,6 @@ class PictureFolder(Clip):
     def __init__(self, path: Path, rate_hz: float | None = None) -> None:
         self.path = path
         self.rate_hz = _rate_hz(path, rate_hz)
-        self._cv2 = import_opencv("video")
         self._files = pictures_in(path)
         self.announced = len(self._files)
         first = self.read(0)
@@ -219,18 +219,7 @@ class PictureFolder(Clip):
         Raises:
             RecordingError: its file cannot be read.
         """
-        file = self._files[number]
-        try:
-            content = np.frombuffer(file.read_bytes(), np.uint8)
-        except OSError as error:
-            raise RecordingError(f"{file}: cannot be read: {error.strerror}") from None
-        if not len(content):
-            return None
-        try:
-            picture: Picture | None = self._cv2.imdecode(content, self._cv2.IMREAD_COLOR)
-        except self._cv2.error:  # too large, say
-            return None
-        return picture
+        return read_picture(self._files[number], "video")
 
 
 def open_clip(path: Path, rate_hz: float | None = None) -> Clip:

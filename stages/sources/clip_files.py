@@ -7,11 +7,12 @@ from pathlib import Path
 
 from pipeline.errors import RecordingError
 from stages.natural import natural
+from stages.sources.picture import PICTURES
 
-__all__ = ["clips_in", "pictures_in"]
+__all__ = ["VIDEOS", "clips_in", "pictures_in"]
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_VIDEOS = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv")
+VIDEOS = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv")
+"""How the names of videos end, in lower case."""
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -43,7 +44,7 @@ def clips_in(path: Path) -> list[Path]:
                 one for one in map(Path, glob.glob(str(path), recursive=True)) if _is_clip(one)
             ]
         elif not path.is_dir():
-            if path.suffix.lower() in _PICTURES:
+            if path.suffix.lower() in PICTURES:
                 raise RecordingError(
                     f"{path}: is a picture; name its folder to play it as a clip, or use the stage"
                     " 'images'"
@@ -65,7 +66,7 @@ def clips_in(path: Path) -> list[Path]:
     if not found:
         raise RecordingError(
             f"{path}: holds no video, no pictures and no folder of pictures; names of videos end"
-            f" in {', '.join(_VIDEOS)}, of pictures in {', '.join(_PICTURES)}"
+            f" in {', '.join(VIDEOS)}, of pictures in {', '.join(PICTURES)}"
         )
     return sorted(found, key=natural)
 
@@ -76,12 +77,12 @@ def _is_clip(path: Path) -> bool:
         return False
     if path.is_dir():
         return any(_pictures(path))
-    return path.suffix.lower() in _VIDEOS
+    return path.suffix.lower() in VIDEOS
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
             shown = not entry.name.startswith(".")
-            if shown and Path(entry.name).suffix.lower() in _PICTURES and entry.is_file():
+            if shown and Path(entry.name).suffix.lower() in PICTURES and entry.is_file():
                 yield folder / entry.name

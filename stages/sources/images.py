@@ -14,7 +14,8 @@ from pipeline.ports import FramesPort
 from pipeline.stage import PortError
 from stages.sources.bicubic import bicubic
 from stages.sources.frame_files import FrameFiles, FrameFilesConfig
-from stages.sources.opencv import import_opencv, require_opencv
+from stages.sources.opencv import require_opencv
+from stages.sources.picture import PICTURES, read_picture
 
 __all__ = ["Images", "ImagesConfig"]
 
@@ -40,7 +41,7 @@ class Images(FrameFiles[ImagesConfig]):
     """
 
     Config = ImagesConfig
-    endings = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+    endings = PICTURES
     unit = "pictures"
 
     def port(self) -> FramesPort:
@@ -71,19 +72,7 @@ class Images(FrameFiles[ImagesConfig]):
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
         """Return a whole picture, (height, width, channels)."""
-        cv2 = import_opencv("images")
-        flags = cv2.IMREAD_GRAYSCALE if self.config.colour == "grey" else cv2.IMREAD_COLOR
-        try:
-            content = np.frombuffer(path.read_bytes(), np.uint8)
-            picture: NDArray[np.uint8] | None = (
-                cv2.imdecode(content, flags) if len(content) else None
-            )
-        except OSError as error:
-            raise RecordingError(
-                f"{path}: cannot be read: {error.strerror}; check the path"
-            ) from None
-        except cv2.error:  # too large, say
-            picture = None
+        picture = read_picture(path, "images", self.config.colour == "grey")
         if picture is None:
             raise RecordingError(
                 f"{path}: is no whole picture of a known kind; copy it again, leave it out, or set"

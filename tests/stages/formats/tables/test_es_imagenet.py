@@ -71,9 +71,7 @@ def test_slices_and_places_never_matter(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_arrays_of_another_form_are_refused(pos: NDArray[np.uint8], tmp_path: Path) -> None:
     path = write(tmp_path / "a.npz", pos, np.zeros((0, 3), np.uint8))
-    with pytest.raises(
-        RecordingError, match=r"its array pos holds .*; those of a polarity are"
-    ):
+    with pytest.raises(RecordingError, match=r"its array pos holds .*; those of a polarity are"):
         open_recording(path)
 
 
