@@ -15,6 +15,7 @@ help:
 	@echo "make fuzz    read 10 000 damaged recordings of each format (about ten minutes)"
 	@echo "make recordings FOLDER=...  hold all recordings below it to what is known of them"
 	@echo "make train   train the embedded model again (about an hour on two cores)"
+	@echo "make train NAME=...  train models/recipes/NAME.toml on its simulated set (minutes)"
 	@echo "make clean   remove the environment and all caches"
 
 run: $(READY)
@@ -45,8 +46,9 @@ fuzz: $(READY)
 recordings: $(READY)
 	$(BIN)/python -m benchmarks.recordings $(FOLDER)
 
+train: NAME ?= dvs_gesture
 train: $(READY)
-	$(BIN)/pipeline train models/recipes/dvs_gesture.toml
+	$(BIN)/pipeline train models/recipes/$(NAME).toml --variant simulated
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
