@@ -130,15 +130,20 @@ def test_a_pipeline_runs_over_its_samples_to_the_end(
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() & {path.stem for path in RECIPES.glob("*")}))
 def test_frames_are_made_as_for_training(name: str) -> None:
-    _, *tables = read_config(PIPELINES / f"{name}.toml").stages
+    source, *tables = read_config(PIPELINES / f"{name}.toml").stages
     behind = next(k for k, table in enumerate(tables) if table.use == "snn")
     # Training itself gives each example the network's number of steps.
     streamed = [(t.use, t.options) for t in tables[:behind] if t.use != "steps"]
+    counts = [t.options.get("count" if t.use == "steps" else "steps") for t in tables[:behind]]
     trained = []
     for variants in ([], ["simulated"]):
-        stages = load_recipe(RECIPES / f"{name}.toml", variants).input.stage
-        trained.append([(s["use"], {k: v for k, v in s.items() if k != "use"}) for s in stages])
-    assert made_alike(streamed) in [made_alike(stages) for stages in trained]
+        recipe = load_recipe(RECIPES / f"{name}.toml", variants)
+        stages = recipe.input.stage
+        alike = made_alike([(s["use"], {k: v for k, v in s.items() if k != "use"}) for s in stages])
+        trained.append((recipe.network.options["steps"], alike))
+    assert made_alike(streamed) in [alike for _, alike in trained]
+    told = {count for count in [source.options.get("steps"), *counts] if count is not None}
+    assert told <= {steps for steps, alike in trained if made_alike(streamed) == alike}
 
 
 def made_alike(stages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, StageConfig]]:
