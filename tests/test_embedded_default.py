@@ -55,13 +55,15 @@ def test_everything_says_simulated() -> None:
 
 def test_recordings_are_those_that_their_readme_describes() -> None:
     text = (REPOSITORY / "recordings" / "README.md").read_text()
-    described = dict(re.findall(r"^\| `([\w.]+)` .*`([0-9a-f]{64})` \|$", text, re.MULTILINE))
-    found = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in RECORDING.parent.iterdir()
-        if path.name != "README.md"
-    }
-    assert described == found
+    hashes = dict(re.findall(r"^\| `([\w.]+)` .*`([0-9a-f]{64})` \|$", text, re.MULTILINE))
+    samples = dict(re.findall(r"^\| `([\w.]+)` \| `(\w+)` \|", text, re.MULTILINE))
+    there = {path.name for path in RECORDING.parent.iterdir()} - {"README.md"}
+    assert there == hashes.keys() | samples.keys()
+    for name, described in hashes.items():
+        assert hashlib.sha256((RECORDING.parent / name).read_bytes()).hexdigest() == described
+    assert all("simulated" in name for name in there)
+    pipelines = {path.stem for path in (REPOSITORY / "models" / "pipelines").glob("*.toml")}
+    assert {*samples.values(), "dvs_gesture"} == pipelines
 
 
 def test_check_is_machine_readable() -> None:
