@@ -46,9 +46,8 @@ fuzz: $(READY)
 recordings: $(READY)
 	$(BIN)/python -m benchmarks.recordings $(FOLDER)
 
-train: NAME ?= dvs_gesture
 train: $(READY)
-	$(BIN)/pipeline train models/recipes/$(NAME).toml --variant simulated
+	$(BIN)/pipeline train models/recipes/$(or $(NAME),dvs_gesture).toml --variant simulated
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,6 +18,7 @@ from reference_pages import PAGES
 from senders import free_port
 from weights import random_weights
 
+from models.training import load_recipe
 from pipeline.config import read_config
 from pipeline.errors import ConfigError
 from pipeline.events import events_from_columns
@@ -111,6 +112,53 @@ def test_the_stages_of_own_stage_work(tmp_path: Path) -> None:
     assert line == f"{tmp_path}/recording.aedat4,{on},{on}"
 
 
+def commands(path: Path, *words: str) -> list[list[str]]:
+    """The commands of the page's shell blocks that begin so, without these words."""
+    lines = "".join(blocks(path, "sh")).replace("\\\n", "").splitlines()
+    split = [shlex.split(line, comments=True) for line in lines]
+    return [one[len(words) :] for one in split if one[: len(words)] == list(words)]
+
+
+@pytest.mark.parametrize("name", PAGES_BY_NAME)
+def test_recipes_and_variants_that_are_named_are_there(name: str) -> None:
+    for named, *options in commands(PAGES_BY_NAME[name], "pipeline", "train"):
+        given = list(pairwise(options))
+        changes: list[dict[str, Any]] = []
+        for option, change in given:
+            if option == "--set":
+                table, _, assignment = change.partition(".")
+                changes.append({table: tomllib.loads(assignment)})
+        load_recipe(
+            REPOSITORY / named, [v for option, v in given if option == "--variant"], changes
+        )
+
+
+@pytest.mark.parametrize("name", PAGES_BY_NAME)
+def test_options_of_shipped_pipelines_are_those_of_their_stages(name: str) -> None:
+    for verb in ("run", "check"):
+        for named, *options in commands(PAGES_BY_NAME[name], "pipeline", verb):
+            if named.startswith("models/"):
+                read_config(
+                    REPOSITORY / named, [v for option, v in pairwise(options) if option == "--set"]
+                )
+
+
+def test_the_data_set_of_the_how_to_lists_its_recordings(tmp_path: Path) -> None:
+    (code,) = blocks(DOCS / "how-to" / "data-sets.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, "data-sets.md", "exec"), names)
+    write_recording(tmp_path / "right-anna-1.aedat4", some_events())
+    (item,) = names["MySet"](tmp_path).items()
+    assert (item.label, item.group) == (1, "anna")
+
+
+def test_the_network_of_the_how_to_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(DOCS / "how-to" / "models.md", "python")
+    code = code.replace('"models/', f'"{REPOSITORY}/models/')
+    exec(compile(code, "models.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("tensor([")
+
+
 def test_the_senders_of_cameras_are_understood() -> None:
     dv, words = blocks(DOCS / "how-to" / "cameras.md", "python")
     known = events_from_columns([1_000, 1_250], [12, 13], [34, 34], [1, 0])
@@ -139,6 +187,7 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mistakes")
     (folder / "recordings").mkdir()
     (folder / "models" / "weights").mkdir(parents=True)
+    (folder / "models" / "recipes").symlink_to(REPOSITORY / "models" / "recipes")
     recording = write_recording(folder / "recordings/gestures_simulated.aedat4", some_events())
     write_labels(folder / "recordings/gestures_simulated_labels.csv", [Label(0, 1, 0)])
     random_weights(folder / "models/weights/dvs_gesture.safetensors")
