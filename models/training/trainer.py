@@ -137,8 +137,11 @@ def train(
     stored = models.load(out, "cuda" if torch.cuda.is_available() else "cpu")
     with firing_rates(stored) as rates:
         confusion = evaluate(stored, validation, recipe.training.batch)
+    for warning in rates.warnings():
+        if course.warn(warning):
+            console.print(f"warning: {warning}", style="yellow", highlight=False)
     tested = None if test is None else evaluate(stored, test, recipe.training.batch)
-    told = _told(confusion, validation, tested, test)
+    told = _told(recipe, confusion, validation, tested, test)
     card = msgspec.structs.replace(card, accuracy=told)
     save(stored, card, out)
     result = TrainingResult(
@@ -327,6 +330,7 @@ def _card(
 
 
 def _told(
+    recipe: Recipe,
     confusion: NDArray[np.int64],
     validation: Examples,
     tested: NDArray[np.int64] | None,
@@ -335,7 +339,9 @@ def _told(
     """Say how well it did, and on what."""
     chosen = _share("validation", confusion, validation)
     if tested is None or test is None:
-        return f"{chosen} not trained on (the epoch was chosen by them)"
+        last = recipe.training.select == "last"
+        how = "they chose nothing" if last else "the epoch was chosen by them"
+        return f"{chosen} not trained on ({how})"
     return f"{_share('test', tested, test)} never seen; {chosen}"
 
 

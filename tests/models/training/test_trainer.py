@@ -117,6 +117,8 @@ def test_the_other_options_run(training: dict[str, Any], tmp_path: Path) -> None
     asked = recipe(training={"epochs": 1} | training)
     made = train(asked, moving_bars(32, 0, 1), moving_bars(4, 1, 2), tmp_path / "w.st")
     assert np.isfinite(made.history[0].loss)
+    chose = "they chose nothing" if "select" in training else "the epoch was chosen by them"
+    assert made.card.accuracy.endswith(f"not trained on ({chose})")
 
 
 def test_steps_without_finite_gradients_are_left_out(tmp_path: Path) -> None:
