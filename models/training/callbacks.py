@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import lightning.pytorch as pl
@@ -39,12 +40,26 @@ class Recorder(pl.Callback):
         # Steps that were logged but not saved before a kill are logged again.
         self._board = SummaryWriter(self._folder.tensorboard, purge_step=learner.course.step)
         self._since = time.monotonic()
+        self._watch = ExitStack()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, learner: pl.LightningModule, batch: Any, index: int
+    ) -> None:
+        """Watch the neurons in the last step of an epoch.
+
+        There they are normalised by the batch: after a short epoch the running statistics, which
+        validation goes by, may not tell yet whether a layer is dead.
+        """
+        assert isinstance(learner, Learner)
+        if (learner.course.step + 1) % learner.steps_an_epoch == 0:
+            self._rates = self._watch.enter_context(firing_rates(learner.network))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, learner: pl.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         """Count the step."""
         assert isinstance(learner, Learner)
+        self._watch.close()
         loss = float(outputs["loss"])
         self._board.add_scalar("step/loss", loss, learner.course.step)
         self._board.add_scalar("step/learning_rate", learner.rate, learner.course.step)
@@ -62,8 +77,7 @@ class Recorder(pl.Callback):
             return
         self._check(learner)
         skipped, steps = course.skipped, learner.steps_an_epoch
-        with firing_rates(learner.judged) as rates:
-            logits = predict(learner.judged, self._validation, section.batch)
+        logits = predict(learner.judged, self._validation, section.batch)
         confusion = confusion_matrix(logits, self._validation.labels)
         epoch = Epoch(
             number=len(course.epochs) + 1,
@@ -73,14 +87,14 @@ class Recorder(pl.Callback):
             accuracy=accuracy(confusion),
             learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
             seconds=course.seconds + self._lap(),
-            firing_rates=rates.rates,
+            firing_rates=self._rates.rates,
         )
         if course.end_epoch(epoch):
             self._folder.save_best(learner.judged.state_dict())
         self._log(epoch)
         self._folder.write_metrics(course.epochs)
         self._show(epoch, section.epochs)
-        warnings = rates.warnings()
+        warnings = self._rates.warnings()
         if skipped:
             warnings.append(
                 f"{skipped} of {steps} steps of epoch {epoch.number} were left out: "
@@ -94,6 +108,7 @@ class Recorder(pl.Callback):
         """Close the logs."""
         if hasattr(self, "_board"):
             self._board.close()
+            self._watch.close()
 
     def _lap(self) -> float:
         """Return the seconds since the last lap: waiting for examples counts too."""

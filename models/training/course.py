@@ -17,7 +17,7 @@ class Epoch(msgspec.Struct, frozen=True):
         accuracy: Share of the validation examples right after it, 0 to 1.
         learning_rate: Of its last step.
         seconds: How long it took, validation included.
-        firing_rates: Layer -> mean share of its neurons that fire a step, in validation.
+        firing_rates: Layer -> mean share of its neurons that fire a step, in its last batch.
     """
 
     number: int
