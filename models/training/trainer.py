@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +20,21 @@ from rich.console import Console
 
 import models
 from models.card import ModelCard
-from models.choices import offer
-from models.errors import ModelError
 from models.network import Network
 from models.training.augment import Augmentation
 from models.training.checks import check
 from models.training.course import Course, Epoch
 from models.training.data import Examples
 from models.training.metrics import accuracy, evaluate, firing_rates, recall
-from models.training.recipe import NetworkSection, Recipe
+from models.training.recipe import Recipe
+from models.training.request import check_request, start_from
 from models.training.run_folder import RunFolder, fingerprint
-from models.weights import load, save
+from models.weights import save
 
 if TYPE_CHECKING:
     from models.training.learner import Learner
 
-__all__ = ["Interrupted", "TrainingResult", "check_request", "train"]
+__all__ = ["Interrupted", "TrainingResult", "train"]
 
 
 class Interrupted(Exception):
@@ -121,7 +119,7 @@ def train(
     with torch.random.fork_rng():  # the caller's generator is left as it was
         torch.manual_seed(recipe.training.seed)
         network = models.build(recipe.network.name, **recipe.network.options)
-        _start_from(network, recipe.network)
+        start_from(network, recipe.network)
         for remark in check(recipe, network, train, others):
             console.print(f"note: {remark}", style="yellow", highlight=False)
         folder = RunFolder(out.with_suffix(""))
@@ -161,30 +159,6 @@ def train(
     write_report(folder.report, result, recipe, parts, data)
     folder.finish()
     return result
-
-
-def check_request(recipe: Recipe, out: Path) -> None:
-    """Find out what is wrong with a request before any data are made for it.
-
-    Raises:
-        ModelError: A package is missing, the network cannot be built, the weights to start from
-            do not fit it, or the weights file has no ending.
-    """
-    for package in ("lightning", "tensorboard", "matplotlib"):
-        if find_spec(package) is None:
-            raise ModelError(
-                f'training needs the package {package}: pip install "event-pipeline[train]"'
-            )
-    if not out.suffix:
-        raise ModelError(
-            f"{out}: a weights file must have an ending, such as {out}.safetensors; the folder "
-            "without it is where the run is kept"
-        )
-    if recipe.training.precision == "16-mixed" and not torch.cuda.is_available():
-        raise ModelError('training.precision = "16-mixed" needs a GPU; use "bf16-mixed" or "32"')
-    with torch.random.fork_rng():
-        network = models.build(recipe.network.name, **recipe.network.options)
-    _start_from(network, recipe.network)
 
 
 def _fit(
@@ -278,36 +252,6 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-def _start_from(network: Network[Any], section: NetworkSection) -> None:
-    """Fill the network from trained weights, but for the modules that are to start fresh.
-
-    Raises:
-        ModelError: The file cannot be used, or a tensor is missing, unknown or of another shape.
-    """
-    if section.start_from is None:
-        return
-    place = section.start_from
-    given = load(place).state_dict()
-    wanted = network.state_dict()
-    for module in section.start_without:
-        if not any(name.startswith(f"{module}.") for name in wanted):
-            modules = {name.partition(".")[0] for name in wanted}
-            raise ModelError(
-                f"network.start_without: no module {module!r}; {offer(module, modules)}"
-            )
-    fresh = tuple(f"{module}." for module in section.start_without)
-    for name, tensor in wanted.items():
-        if name.startswith(fresh) or name.endswith("num_batches_tracked"):
-            continue
-        if name not in given or given[name].shape != tensor.shape:
-            found = tuple(given[name].shape) if name in given else "nothing"
-            raise ModelError(
-                f"network.start_from: {place}: {name} must be {tuple(tensor.shape)}, got {found}; "
-                f'start it fresh with start_without = ["{name.partition(".")[0]}"]'
-            )
-        tensor.copy_(given[name])
 
 
 def _card(

@@ -80,7 +80,7 @@ def train(
             f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
         ) from None
     trainer = import_module("models.training.trainer")
-    trainer.check_request(asked, target)
+    import_module("models.training.request").check_request(asked, target)
     parts = _prepare(asked, data, processes, console)
     import_module("torch").set_num_threads(processes)
     with _stopping() as stop:
