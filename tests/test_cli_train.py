@@ -118,7 +118,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
         (["--set", "epochs=3"], "--set epochs=3: must be TABLE.KEY=VALUE"),
         (["--set", "training.epoch=3"], "training.epoch: unknown key; did you mean 'epochs'?"),
         (["--set", "network.name=mnist"], "unknown network 'mnist'; did you mean 'mnist_dvs'"),
-        (["--set", "network.start_from=none.st"], "none.st: cannot be read"),
+        (["--set", "network.start_from=none.st"], "none.st: there is no such file"),
         (["--out", "weights"], "weights: a weights file must have an ending"),
     ],
 )
