@@ -9,7 +9,7 @@ whose networks see one step at a time.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,22 +47,22 @@ class StepNorm2d(nn.BatchNorm2d):
         """Normalise every step; in training the running statistics take the steps in order.
 
         Raises:
-            ModelError: In training a channel has one value alone in a step.
+            ModelError: In training a channel has no spread in a step: there is one value, or none.
         """
         if not self.training:
             return each_step(super().forward, input)
         batch, steps, channels, *place = input.shape
-        _refuse_lone_value(batch * math.prod(place), place)
-        if input.device.type == "cpu" and _time_first(input):
+        _refuse_no_spread(batch, place)
+        if _has_kernels(self.weight) and _time_first(input):
             # Neurons that forget at once and put their membrane out: a norm and nothing else.
             from models.recurrence import through_time
 
-            rest = input.new_zeros(batch, channels, *place)
+            rest = self.weight.new_zeros(batch, channels, *place)
             y, _, statistics = through_time(input, rest, _FORGETFUL, None, self)
             follow(self, *statistics)
             return y
         # Every channel of every step is a channel of its own; momentum 1 gives its statistics.
-        mean, var = input.new_zeros(2, steps * channels).unbind()
+        mean, var = self.weight.new_zeros(2, steps * channels).unbind()
         scale, shift = self.weight.repeat(steps), self.bias.repeat(steps)
         y = nn.functional.batch_norm(
             input.flatten(1, 2), mean, var, scale, shift, True, 1.0, self.eps
@@ -79,11 +79,16 @@ def _time_first(x: Tensor) -> bool:
     return x.stride(1) > x.stride(0)
 
 
-def _refuse_lone_value(count: int, place: "list[int]") -> None:
-    if count == 1:
+def _has_kernels(tensor: Tensor) -> bool:
+    """Tell whether `models.recurrence` can compute in the dtype of a tensor and where it is."""
+    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
+
+
+def _refuse_no_spread(batch: int, place: Sequence[int]) -> None:
+    if batch * math.prod(place) < 2:
         raise ModelError(
             "training needs more than one value a channel in each step, to tell their spread, got "
-            f"a batch of 1 of size {place}; train in larger batches"
+            f"a batch of {batch} of size {list(place)}; train in larger batches"
         )
 
 
@@ -115,17 +120,16 @@ class Normalise(nn.Module):
         std: Likewise; not 0.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: "list[float]", std: "list[float]") -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+        # No buffers: made in float32 and turned to float64 they would keep float32's rounding.
+        self._scale = [[*mean], [*std]]
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale x (..., channels, height, width)."""
-        return (x - self.mean) / self.std
+        mean, std = x.new_tensor(self._scale)[..., None, None]
+        scaled: Tensor = (x - mean) / std
+        return scaled
 
 
 class SumLayer(nn.Module):
@@ -198,8 +202,10 @@ class LifLayer(nn.Module):
             The outputs (batch, time, ...) and the membrane after the last step.
 
         Raises:
-            ModelError: In training a channel has one value alone, which has no spread.
+            ModelError: In training a channel has one value or none, and so no spread.
         """
+        if isinstance(self.norm, nn.BatchNorm1d | nn.BatchNorm2d) and self.norm.training:
+            _refuse_no_spread(len(v), v.shape[2:])
         if self._fits(x, v):
             return self._through_time(x, v)
         return self.loop(x, v)
@@ -228,14 +234,14 @@ class LifLayer(nn.Module):
             and norm.track_running_stats
         )
         plain_neurons = not self.lif.learnable and self.lif.noise == 0
-        plain_numbers = v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
         return (
             self.training
             and x.shape[1] > 1
+            and v.numel() > 0
             and plain_product
             and plain_norm
             and plain_neurons
-            and plain_numbers
+            and _has_kernels(v)
         )
 
     def _through_time(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -244,9 +250,6 @@ class LifLayer(nn.Module):
         norm, product = self.norm, self.product
         assert norm is None or isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
         assert product is None or isinstance(product, nn.Conv2d | nn.Linear)
-        if norm is not None:
-            batch, _, *place = v.shape
-            _refuse_lone_value(batch * math.prod(place), place)
         y, v, statistics = through_time(x, v, self.lif, product, norm)
         if norm is not None:
             follow(norm, *statistics)

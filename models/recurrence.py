@@ -134,7 +134,9 @@ class _ThroughTime(torch.autograd.Function):
                 currents = _rows(current).view(-1, rows, channels)
                 arrays = (currents, state, kept[at], outputs[at], mean[at], var[at])
                 run(kernel.advance, *(a.numpy() for a in arrays), cell)
-        ctx.save_for_backward(x, v, weight, bias, scale, shift, kept, var)
+        # Without a map the input is not needed again, only its shape.
+        held = x.new_empty(()).expand(x.shape) if weight is None else x
+        ctx.save_for_backward(held, v, weight, bias, scale, shift, kept, var)
         ctx.plan = plan
         ctx.mark_non_differentiable(mean, var)
         return y, membrane, mean, var

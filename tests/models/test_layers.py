@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.layers import Conv2dLif, FcLif, Lif2d, LifLayer, SumLayer, each_step
+from models.layers import Conv2dLif, FcLif, Lif2d, LifLayer, Normalise, SumLayer, each_step
 from models.neurons import Lif
 
 
@@ -89,3 +89,9 @@ def test_each_step_keeps_the_order_in_memory(time_first: bool) -> None:
 def test_sum_layer_is_the_mean_over_the_steps() -> None:
     x = torch.tensor([[[1.0, 0.0], [0.0, 0.0], [1.0, 3.0], [1.0, 1.0]]])
     assert torch.equal(SumLayer()(x), torch.tensor([[0.75, 1.0]]))
+
+
+def test_fixed_scaling_is_exact_in_double_precision() -> None:
+    x = torch.full((1, 2, 1, 1), 7.0, dtype=torch.float64)
+    scaled = Normalise([0.1, 118.656525], [0.3, 60.48212]).double()(x)
+    assert scaled.flatten().tolist() == [(7 - 0.1) / 0.3, (7 - 118.656525) / 60.48212]

@@ -1,6 +1,7 @@
 """Neurons through time as one function: the same numbers as the plain loop, by the same names."""
 
 import copy
+import weakref
 from typing import Any
 
 import pytest
@@ -176,7 +177,57 @@ def test_threads_change_no_bit() -> None:
     assert all(torch.equal(one, three) for one, three in zip(*results, strict=True))
 
 
-def test_one_sample_has_no_spread_to_be_normalised_by() -> None:
-    layer = FcLif(4, 3)
-    with pytest.raises(ModelError, match="more than one value a channel in each step"):
-        layer(torch.rand(1, 5, 4), layer.initial_state(1))
+@pytest.mark.parametrize("batch", [0, 1])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_one_sample_has_no_spread_to_be_normalised_by(batch: int, steps: int) -> None:
+    layer, norm = FcLif(4, 3), StepNorm2d(3)
+    with pytest.raises(ModelError, match=f"more than one value .* got a batch of {batch}"):
+        layer(torch.rand(batch, steps, 4), layer.initial_state(batch))
+    with pytest.raises(ModelError, match=f"more than one value .* got a batch of {batch}"):
+        norm(torch.rand(batch, steps, 3, 1, 1))
+    assert not layer.get_buffer("norm.running_mean").any()
+
+
+def test_without_a_norm_a_batch_may_be_empty() -> None:
+    layer = Lif2d(3)
+    y, v = layer(torch.rand(0, 4, 3, 2, 2), layer.initial_state(0, 2, 2))
+    assert (y.shape, v.shape) == ((0, 4, 3, 2, 2), (0, 3, 2, 2))
+
+
+def test_two_stretches_before_one_way_back() -> None:
+    """The membrane carries a gradient from the second to the first, as in the plain loop."""
+    torch.manual_seed(0)
+    layer = FcLif(4, 3).double()
+    twin, (first, second) = copy.deepcopy(layer), torch.rand(2, 3, 4, 4).double()
+    for one, run in ((layer, layer.forward), (twin, twin.loop)):
+        y, v = run(first, one.initial_state(3))
+        z, v = run(second, v)
+        (y.sum() + 2 * z.sum() + (v**2).sum()).backward()
+    for ours, theirs in zip(layer.parameters(), twin.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("kind", ["convolution", "none"])
+def test_nothing_that_the_caller_holds_is_written_to(kind: str) -> None:
+    lif = Lif("analog", activation="none")
+    layer = Conv2dLif(2, 2, lif=lif) if kind == "convolution" else Lif2d(2, lif)
+    # Steps first in memory, so that the layer need not copy.
+    x, v = torch.rand(3, 2, 4, 4, 2).movedim(-1, 2).transpose(0, 1), torch.rand(2, 2, 4, 4)
+    kept = x.clone(), v.clone()
+    y, last = layer(x, v)
+    y.detach().zero_()
+    last.detach().zero_()
+    assert torch.equal(x, kept[0])
+    assert torch.equal(v, kept[1])
+
+
+def test_a_layer_without_a_map_does_not_hold_its_input() -> None:
+    layer = Lif2d(2)
+    x = torch.rand(2, 3, 2, 4, 4, requires_grad=True) * 1
+    held = weakref.ref(x)
+    y, _ = layer(x, layer.initial_state(2, 4, 4))
+    del x
+    assert held() is None
+    y.sum().backward()
