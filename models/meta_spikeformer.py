@@ -183,10 +183,10 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
             raise ModelError(
                 f"{self.name}: head_input must be 'spikes' or 'mean', got {head_input!r}"
             )
-        try:
-            neurons = TauLif(**(lif or {}))
-        except (ModelError, TypeError) as error:
-            raise ModelError(f"{self.name}: lif: {error}") from None
+        for option, value in {"distilled": distilled, "folded": folded}.items():
+            if not isinstance(value, bool):
+                raise ModelError(f"{self.name}: {option} must be true or false, got {value!r}")
+        neurons = self.neurons(TauLif, lif)
         self.options |= {
             "lif": dict(lif or {}),
             "head_input": head_input,

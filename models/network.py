@@ -16,20 +16,27 @@ With ``head = "after_mean"`` (the design text: SumLayer, then FcBlock) that come
 with ``head = "per_step"`` (the reference code) after it.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from models.choices import offer
 from models.errors import ModelError
 from models.layers import Normalise
 from models.neurons import Lif, Mode, Sharing
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["Head", "Network"]
 
 State = TypeVar("State", bound="tuple[Tensor, ...]")
+Neurons = TypeVar("Neurons", bound="DataclassInstance")
 Head: TypeAlias = Literal["after_mean", "per_step"]
 
 
@@ -82,14 +89,13 @@ class Network(nn.Module, ABC, Generic[State]):
         height, width = size
         counts = {"classes": classes, "steps": steps, "input_channels": input_channels}
         for option, value in {**counts, "height": height, "width": width}.items():
-            if value < 1:
-                raise ModelError(f"{self.name}: {option} must be at least 1, got {value}")
+            if type(value) is not int or value < 1:
+                raise ModelError(
+                    f"{self.name}: {option} must be a whole number of at least 1, got {value!r}"
+                )
         if head not in ("after_mean", "per_step"):
             raise ModelError(f"{self.name}: head must be 'after_mean' or 'per_step', got {head!r}")
-        try:
-            self.lif = Lif(**{"mode": mode, "sharing": sharing, **(lif or {})})
-        except (ModelError, TypeError) as error:
-            raise ModelError(f"{self.name}: {error}") from None
+        self.lif = self.neurons(Lif, lif, mode=mode, sharing=sharing)
         self.head = head
         self.input_shape = (input_channels, height, width)
         self.options = {
@@ -104,10 +110,11 @@ class Network(nn.Module, ABC, Generic[State]):
         if mean is not None or std is not None:
             means = list(mean or [0.0] * input_channels)
             stds = list(std or [1.0] * input_channels)
-            if {len(means), len(stds)} != {input_channels} or not all(stds):
+            finite = all(map(math.isfinite, means + stds))
+            if {len(means), len(stds)} != {input_channels} or not all(stds) or not finite:
                 raise ModelError(
                     f"{self.name}: mean and std must have one value for each of {input_channels} "
-                    f"channels, std none of 0, got {means} and {stds}"
+                    f"channels, all finite, std none of 0, got {means} and {stds}"
                 )
             self.normalise = Normalise(means, stds)
             self.options |= {"mean": means, "std": stds}
@@ -121,6 +128,29 @@ class Network(nn.Module, ABC, Generic[State]):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    def neurons(
+        self, kind: type[Neurons], given: Mapping[str, Any] | None, **fixed: Any
+    ) -> Neurons:
+        """Return the neurons that the option `lif` describes.
+
+        Args:
+            kind: Their dataclass.
+            given: The option.
+            **fixed: What options of their own say; `lif` may not say it again.
+
+        Raises:
+            ModelError: An entry is unknown or has a wrong value.
+        """
+        given = given or {}
+        known = [field.name for field in fields(kind) if field.name not in fixed]
+        for option in given:
+            if option not in known:
+                raise ModelError(f"{self.name}: lif: unknown {option!r}; {offer(option, known)}")
+        try:
+            return kind(**fixed, **given)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from None
 
     @abstractmethod
     def initial_state(self, batch: int) -> State:
@@ -158,7 +188,8 @@ class Network(nn.Module, ABC, Generic[State]):
         renamed = {}
         for name, tensor in tensors.items():
             prefix, _, last = name.rpartition(".")
-            renamed[f"{self.reference_names.get(prefix, prefix)}.{last}"] = tensor
+            ours = self.reference_names.get(prefix, prefix)
+            renamed[f"{ours}.{last}" if ours else last] = tensor
         return renamed
 
     def classify(self, features: Tensor) -> Tensor:

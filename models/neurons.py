@@ -75,7 +75,7 @@ class Lif:
             mode puts out is the one before it.
 
     Raises:
-        ModelError: A value is none of the choices, or noise is negative.
+        ModelError: A value is none of the choices, no finite number, or noise is negative.
     """
 
     mode: Mode = "spike"
@@ -106,6 +106,12 @@ class Lif:
                     f"{option} must be one of the choices, got {value!r}; "
                     f"{offer(str(value), get_args(kind))}"
                 )
+        for option in (*Constants._fields, "noise"):
+            value = getattr(self, option)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ModelError(f"{option} must be a finite number, got {value!r}")
+        if not isinstance(self.learnable, bool):
+            raise ModelError(f"learnable must be true or false, got {self.learnable!r}")
         if self.noise < 0:
             raise ModelError(f"noise must be at least 0, got {self.noise}")
 

@@ -12,6 +12,7 @@ infrastructure platform for spike-based intelligence", Science Advances 2023) as
 uses it; the equation alone is taken from there. A new recording starts from zeros.
 """
 
+import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -44,9 +45,13 @@ class TauLif:
 
     def __post_init__(self) -> None:
         """Refuse values that no neuron has."""
-        if not self.tau >= 1:
+        for option in ("tau", "theta"):
+            value = getattr(self, option)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ModelError(f"{option} must be a finite number, got {value!r}")
+        if self.tau < 1:
             raise ModelError(f"tau must be at least 1 step, got {self.tau}")
-        if not self.theta > 0:
+        if self.theta <= 0:
             raise ModelError(f"theta must be above 0, got {self.theta}")
         if self.surrogate not in get_args(Surrogate):
             raise ModelError(

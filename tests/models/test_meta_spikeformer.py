@@ -294,7 +294,7 @@ def test_any_size(size: tuple[int, int]) -> None:
         ({"head_input": "both"}, "head_input must be 'spikes' or 'mean', got 'both'"),
         ({"lif": {"tau": 0.2}}, "lif: tau must be at least 1 step, got 0.2"),
         ({"lif": {"alpha": 0.3}}, "lif: .*unexpected keyword argument 'alpha'"),
-        ({"size": (0, 224)}, "height must be at least 1, got 0"),
+        ({"size": (0, 224)}, "height must be a whole number of at least 1, got 0"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], problem: str) -> None:

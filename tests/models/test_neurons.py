@@ -134,6 +134,9 @@ def test_there_is_no_noise_but_in_training() -> None:
         ("mode", "spikes", "mode must be one of the choices, got 'spikes'"),
         ("surrogate", "box", "surrogate must be one of the choices, got 'box'"),
         ("noise", -0.1, "noise must be at least 0, got -0.1"),
+        ("alpha", math.nan, "alpha must be a finite number, got nan"),
+        ("theta", "x", "theta must be a finite number, got 'x'"),
+        ("learnable", "no", "learnable must be true or false, got 'no'"),
     ],
 )
 def test_what_no_neuron_has_is_refused(option: str, value: Any, said: str) -> None:

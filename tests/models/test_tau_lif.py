@@ -68,7 +68,7 @@ def test_a_stretch_may_be_cut_anywhere() -> None:
     ("options", "problem"),
     [
         ({"tau": 0.5}, "tau must be at least 1 step, got 0.5"),
-        ({"tau": float("nan")}, "tau must be at least 1 step, got nan"),
+        ({"tau": float("nan")}, "tau must be a finite number, got nan"),
         ({"theta": 0.0}, r"theta must be above 0, got 0\.0"),
         ({"surrogate": "sigmod"}, "got 'sigmod'; did you mean 'sigmoid'"),
     ],
