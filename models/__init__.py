@@ -90,7 +90,8 @@ def from_reference(name: str, state_dict: "Mapping[str, Any]", **options: Any) -
     """Build a network and fill it from a checkpoint with the published parameter names.
 
     The checkpoints of mnist_dvs, cifar10_dvs and luna16cls were trained with the classifier at
-    each step: pass ``head="per_step"`` for the accuracy that was published for them.
+    each step: pass ``head="per_step"`` for the accuracy that was published for them. BIDL's of
+    es_imagenet expect the ON events in channel 0: pass ``on_first=True``, and feed frames as usual.
 
     Args:
         name: A key of `NETWORKS`.

@@ -109,8 +109,9 @@ def import_checkpoint(
     """Turn a checkpoint with the published parameter names into a weights file with a card.
 
     The numbers keep their type. A checkpoint does not say how its network was built: --option says
-    what differs from the defaults, such as mode=spike, or head=per_step for the classifier at each
-    step, as the published checkpoints of mnist_dvs, cifar10_dvs and luna16cls were trained.
+    what differs from the defaults, such as mode=spike; head=per_step for the classifier at each
+    step, as the published checkpoints of mnist_dvs, cifar10_dvs and luna16cls were trained;
+    on_first=true for those of es_imagenet, which expect the ON events in channel 0.
     """
     target = out or file.with_suffix(".safetensors")
     refuse_existing(target, replace)

@@ -1,5 +1,7 @@
 """The laws that every network keeps, at small sizes."""
 
+import copy
+import pickle
 from functools import cache
 from typing import Any
 
@@ -242,6 +244,28 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
     assert not without
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "imdb"])  # ids are not scaled
+def test_training_in_bfloat16_gives_every_weight_a_gradient(name: str) -> None:
+    network = built(name).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, _ = network(draw(name, 4, 3, 3))
+        loss = nn.functional.cross_entropy(network.decide(outputs), torch.tensor([0, 1, 0]))
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@every_network
+def test_a_copy_and_a_pickle_go_on_alike_after_training(name: str) -> None:
+    network, x = built(name).train(), draw(name, 4, 2, 3)
+    network(x)
+    twins = copy.deepcopy(network), pickle.loads(pickle.dumps(network))
+    outputs, state = network.eval()(x)
+    for twin in twins:
+        again, again_state = twin.eval()(x)
+        assert torch.equal(again, outputs)
+        assert same(again_state, state)
+
+
 @every_network
 @pytest.mark.parametrize("wrong", ["width", "no step", "one frame"])
 def test_frames_of_another_shape_are_refused(name: str, wrong: str) -> None:
@@ -266,6 +290,8 @@ def test_frames_of_another_shape_are_refused(name: str, wrong: str) -> None:
         ("cifar10_dvs", {"size": (62, 63)}, r"must be at least \[63, 63\].*\[62, 63\]"),
         ("jester", {"mean": [1, 2]}, "jester: mean and std must have one value for each of 3"),
         ("jester", {"std": [1, 0, 1]}, "std none of 0"),
+        ("jester", {"mean": [1, 2, float("nan")]}, "all finite"),
+        ("es_imagenet", {"on_first": 1}, "es_imagenet: on_first must be true or false, got 1"),
         ("imdb", {"classes": 3}, "imdb: a step is one token .* got 3, 1 and"),
         ("imdb", {"vocabulary": 0}, "imdb: vocabulary must be at least 1, got 0"),
         ("imdb", {"size": (2, 1)}, r"size \[1, 1\], got 2, 1 and \[2, 1\]"),

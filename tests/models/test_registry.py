@@ -38,7 +38,11 @@ def test_importing_loads_neither_torch_nor_numba_nor_numpy(module: str) -> None:
             {},
             "unknown network 'zzz'; choices: cifar10_dvs, dvs_gesture, es_imagenet, imdb, ",
         ),
-        ("dvs_gesture", {"classes": 0}, "dvs_gesture: classes must be at least 1, got 0"),
+        (
+            "dvs_gesture",
+            {"classes": 0},
+            "dvs_gesture: classes must be a whole number of at least 1, got 0",
+        ),
         (
             "dvs_gesture",
             {"mode": "loud"},
@@ -52,6 +56,13 @@ def test_importing_loads_neither_torch_nor_numba_nor_numpy(module: str) -> None:
         ),
         ("mnist_dvs", {"head": "x"}, "mnist_dvs: head must be 'after_mean' or 'per_step', got 'x'"),
         ("imdb", {"mean": [1]}, "imdb: unknown option 'mean'; "),
+        ("dvs_gesture", {"steps": 2.5}, "dvs_gesture: steps must be a whole number of at least 1"),
+        (
+            "dvs_gesture",
+            {"lif": {"alfa": 1}},
+            "dvs_gesture: lif: unknown 'alfa'; did you mean 'alpha'? (choices: activation, alpha",
+        ),
+        ("dvs_gesture", {"lif": {"mode": "analog"}}, "dvs_gesture: lif: unknown 'mode'; choices: "),
     ],
 )
 def test_a_wrong_request_is_named(name: str, options: dict[str, object], message: str) -> None:
@@ -61,10 +72,10 @@ def test_a_wrong_request_is_named(name: str, options: dict[str, object], message
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("options", [{"size": 3}, {"size": [1, 2, 3]}, {"classes": "x"}])
+@pytest.mark.parametrize("options", [{"size": 3}, {"size": [1, 2, 3]}, {"mean": 3}])
 def test_an_option_of_another_kind_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="cannot be used"):
-        models.build("dvs_gesture", **options)
+        models.build("mnist_dvs", **options)
 
 
 def test_options_build_the_same_network_again() -> None:
@@ -117,6 +128,18 @@ def test_what_training_wraps_around_a_checkpoint_is_taken_off(
 ) -> None:
     plain = models.from_reference("mnist_dvs", tensors("mnist_dvs_spike"))
     assert same(models.from_reference("mnist_dvs", wrap(tensors("mnist_dvs_spike"))), plain)
+
+
+def test_published_weights_of_es_imagenet_take_on_events_first() -> None:
+    checkpoint = tensors("esimagenet_analog")
+    size = {"size": (8, 8)}  # the stem is another one, of the same names
+    checkpoint["conv.0.weight"] = checkpoint["conv.0.weight"][..., 2:5, 2:5]
+    plain = models.from_reference("es_imagenet", checkpoint, **size)
+    turned = models.from_reference("es_imagenet", checkpoint, **size, on_first=True)
+    assert models.build("es_imagenet", **turned.options).options["on_first"]
+    off_on = torch.poisson(torch.full((1, 2, 2, 8, 8), 0.5)).double()
+    assert torch.equal(turned(off_on)[0], plain(off_on.flip(2))[0])
+    assert not torch.equal(turned(off_on)[0], plain(off_on)[0])
 
 
 def test_both_ages_of_the_residual_checkpoints_are_read() -> None:
