@@ -19,7 +19,7 @@ from senders import free_port
 from weights import random_weights
 
 from models.training import load_recipe
-from pipeline.config import read_config
+from pipeline.config import read_config, value_of
 from pipeline.errors import ConfigError
 from pipeline.events import events_from_columns
 from pipeline.graph import build_graph
@@ -126,8 +126,9 @@ def test_recipes_and_variants_that_are_named_are_there(name: str) -> None:
         changes: list[dict[str, Any]] = []
         for option, change in given:
             if option == "--set":
-                table, _, assignment = change.partition(".")
-                changes.append({table: tomllib.loads(assignment)})
+                place, _, value = change.partition("=")
+                table, key = place.split(".")
+                changes.append({table: {key: value_of(value)}})
         load_recipe(
             REPOSITORY / named, [v for option, v in given if option == "--variant"], changes
         )
