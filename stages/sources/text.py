@@ -1,7 +1,7 @@
 """Texts: the source that reads them word by word, one time step each.
 
-Every text is a recording of its own, of ``steps`` steps. The step of a word has no length in time;
-step k is said to be the k-th microsecond.
+Every text is a recording of its own, of ``steps`` steps, and is called FILE#NUMBER, from 0 on. The
+step of a word has no length in time; step k is said to be the k-th microsecond.
 """
 
 from collections.abc import Iterator
@@ -92,13 +92,13 @@ class Text(Source[TextConfig, TextState]):
     def play(self, state: TextState) -> Iterator[Played[TextState]]:
         """Yield the texts from ``state`` on."""
         vocabulary = read_vocabulary(self.config.vocabulary)
-        for number, (path, text) in enumerate(self._texts()):
+        for number, (place, text) in enumerate(self._texts()):
             if number < state.text:
                 continue
             encoded = vocabulary.encode(text, self.config.steps)
             if not state.within:
                 state = _begin(state, encoded)
-                yield Played([self._start(state, path)], state)
+                yield Played([self._start(state, place)], state)
             while state.offset < self.config.steps:
                 message = self._message(state, encoded)
                 count = len(message.array)
@@ -127,14 +127,16 @@ class Text(Source[TextConfig, TextState]):
             raise RecordingError("the list is empty; name at least one file of texts")
         return paths
 
-    def _texts(self) -> Iterator[tuple[Path, str]]:
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Yield each text behind its place: the file and the text's number in it, from 0 on."""
         for path in self._paths():
-            for text in read_texts(path, self.config.layout, self.config.column):
-                yield path, text
+            texts = read_texts(path, self.config.layout, self.config.column)
+            for number, text in enumerate(texts):
+                yield f"{path}#{number}", text
 
-    def _start(self, state: TextState, path: Path) -> Message:
+    def _start(self, state: TextState, place: str) -> Message:
         header = Start(
-            stream=self.name, epoch=state.text, width=1, height=1, source=str(path), t_first_us=0
+            stream=self.name, epoch=state.text, width=1, height=1, source=place, t_first_us=0
         )
         return control(header)
 

@@ -48,6 +48,8 @@ def test_every_line_is_a_recording_and_every_word_a_step(reviews: Path, words: P
     messages = messages_of(text(reviews, words))
     assert [type(m.header) for m in messages] == [Start, Frames, EndRecording] * 3
     assert [m.header.epoch for m in messages] == [0] * 3 + [1] * 3 + [2] * 3
+    named = [m.header.source for m in messages if isinstance(m.header, Start)]
+    assert named == [f"{reviews}#{number}" for number in range(3)]
     frames = [m.array for m in messages if isinstance(m.header, Frames)]
     assert {array.shape for array in frames} == {(3, 1, 1, 1)}
     assert [a.ravel().tolist() for a in frames] == [[4, 1, 3], [0, 0, 0], [2, 2, 2]]
