@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         if begin[8:] == b"{":
             checkpoint = load_file(path)
         else:
-            with torch.serialization.safe_globals([argparse.Namespace]):
+            with (
+                torch.serialization.safe_globals([argparse.Namespace]),
+                warnings.catch_warnings(action="ignore"),  # of kinds of pickle: refused below
+            ):
                 checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises is anybody's guess
         needed = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -154,13 +158,20 @@ def from_checkpoint(
         options: The network's options.
 
     Raises:
-        ModelError: The name, an option or a parameter is unknown or does not fit.
+        ModelError: The name, an option or a parameter is unknown or does not fit, or a number is
+            not finite.
     """
     tensors = unwrap(checkpoint, origin)
     dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
     if len(dtypes) != 1:
         found = ", ".join(sorted(map(str, dtypes))) or "none"
         raise ModelError(f"{origin}: a checkpoint must have one floating dtype, got {found}")
+    for parameter, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ModelError(
+                f"{origin}: {parameter} must be finite, but it has NaN or infinity; "
+                "its training went astray, take an earlier checkpoint"
+            )
     return restore(name, tensors, origin, dtypes.pop(), options)
 
 

@@ -112,6 +112,11 @@ def test_a_wrong_request_is_one_line(
     assert not checkpoint.with_suffix(".safetensors").exists()
 
 
+def test_a_folder_is_no_checkpoint(command_line: CommandLine) -> None:
+    code, _, err = command_line("models", "import", ".", "--as", "imdb")
+    assert (code, err) == (2, "error: .: cannot be read (Is a directory); check the path\n")
+
+
 def test_too_few_names_of_classes_are_refused(
     command_line: CommandLine, checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -113,7 +113,7 @@ def import_checkpoint(
     step, as the published checkpoints of mnist_dvs, cifar10_dvs and luna16cls were trained;
     on_first=true for those of es_imagenet, which expect the ON events in channel 0.
     """
-    target = out or file.with_suffix(".safetensors")
+    target = out or Path(f"{os.path.splitext(file)[0]}.safetensors")
     refuse_existing(target, replace)
     weights, names = import_module("models.weights"), _class_names(classes)
     checkpoint = weights.read_checkpoint(file)

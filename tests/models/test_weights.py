@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import pickle
 import struct
 import time
 from contextlib import suppress
@@ -119,6 +120,22 @@ def test_what_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> Non
         read_checkpoint(path)
     with pytest.raises(ModelError, match=r"none: cannot be read \(No such file"):
         read_checkpoint(tmp_path / "none")
+
+
+@pytest.mark.filterwarnings("error")  # torch warns of such pickles: it would stand above the error
+def test_a_plain_pickle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(pickle.dumps({"hook": Touches(tmp_path / "made")}, protocol=4))
+    with pytest.raises(ModelError, match=r"w.pth: must .*[^\n]$"):
+        read_checkpoint(path)
+    assert not (tmp_path / "made").exists()
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    checkpoint = models.build("imdb").state_dict()
+    checkpoint["fc2.bias"] = torch.tensor([float("nan")])
+    with pytest.raises(ModelError, match=r"the checkpoint: fc2.bias must be finite"):
+        models.from_reference("imdb", checkpoint)
 
 
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
