@@ -28,7 +28,7 @@ __all__ = ["main"]
 def measured(python: str, name: str, steps: int) -> dict[str, Any]:
     """Run one in an interpreter and return what it says."""
     command = [python, str(Path(training_step.__file__)), name, str(steps)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -52,7 +52,8 @@ def main() -> None:
 
     base = "SpikingJelly" if options.peers else "our plain loop"
     table = Table(
-        *("training step", "seconds", "spread", "ratio", "memory of the step", "peak", "ratio"),
+        *("training step", "torch", "seconds", "spread", "ratio"),
+        *("memory of the step", "peak", "ratio"),
         box=box.SIMPLE_HEAD,
     )
 
@@ -67,6 +68,7 @@ def main() -> None:
         added = max(result["peak_mb"] - result["before_mb"] for result in results)
         table.add_row(
             name,
+            results[0]["torch"],
             f"{median:.2f}",
             f"{min(seconds(name)):.2f} to {max(seconds(name)):.2f}",
             f"{median / statistics.median(seconds(base)):.2f}",

@@ -1,7 +1,7 @@
 """One training step of the DVS Gesture network, measured in this process.
 
 Usage: PYTHON training_step.py NAME STEPS. It prints JSON: the seconds of each step after a first
-one, and the peak memory of the process before the steps and after, MB. Apart from torch it needs
+one, the peak memory of the process before the steps and after, MB, and torch's version. Apart from torch it needs
 only what NAME stands for, so that a peer's own interpreter can run it.
 """
 
@@ -24,6 +24,7 @@ Scores = Callable[[Tensor], Tensor]
 
 
 def ours() -> tuple[nn.Module, Scores]:
+    """Our network as training runs it."""
     import models
 
     network = models.build("dvs_gesture").train()
@@ -99,7 +100,8 @@ def main(name: str, steps: int) -> None:
         loss.backward()
         optimiser.step()
         seconds.append(time.perf_counter() - started)
-    print(json.dumps({"seconds": seconds[1:], "before_mb": before_mb, "peak_mb": _peak_mb()}))
+    memory = {"before_mb": before_mb, "peak_mb": _peak_mb()}
+    print(json.dumps({"seconds": seconds[1:], **memory, "torch": torch.__version__}))
 
 
 def _peak_mb() -> float:
