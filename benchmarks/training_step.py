@@ -1,8 +1,8 @@
 """One training step of the DVS Gesture network, measured in this process.
 
 Usage: PYTHON training_step.py NAME STEPS. It prints JSON: the seconds of each step after a first
-one, the peak memory of the process before the steps and after, MB, and torch's version. Apart from torch it needs
-only what NAME stands for, so that a peer's own interpreter can run it.
+one, the peak memory of the process before the steps and after, MB, and torch's version. Apart
+from torch it needs only what NAME stands for, so that a peer's own interpreter can run it.
 """
 
 import json
