@@ -37,7 +37,7 @@ def test_the_test_part_is_the_sets_own(tmp_path: Path) -> None:
 
 
 def test_tonics_tree_and_its_events_are_the_same(tmp_path: Path) -> None:
-    tonic = pytest.importorskip("tonic.datasets")
+    from tonic import datasets as tonic
 
     class Local(tonic.NMNIST):  # type: ignore[misc, name-defined]
         def _check_exists(self) -> bool:
