@@ -52,9 +52,9 @@ def main() -> None:
 
     base = "SpikingJelly" if options.peers else "our plain loop"
     table = Table(
-        *("training step", "torch", "seconds", "spread", "ratio"),
-        *("memory of the step", "peak", "ratio"),
+        *("training step", "seconds", "spread", "ratio", "of the step", "peak memory", "ratio"),
         box=box.SIMPLE_HEAD,
+        caption="torch " + ", ".join(sorted({result["torch"] for (result, *_) in found.values()})),
     )
 
     def seconds(name: str) -> list[float]:
@@ -68,7 +68,6 @@ def main() -> None:
         added = max(result["peak_mb"] - result["before_mb"] for result in results)
         table.add_row(
             name,
-            results[0]["torch"],
             f"{median:.2f}",
             f"{min(seconds(name)):.2f} to {max(seconds(name)):.2f}",
             f"{median / statistics.median(seconds(base)):.2f}",
