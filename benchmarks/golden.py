@@ -18,7 +18,7 @@ def distance(ours: torch.Tensor, theirs: np.ndarray) -> float:
 
 
 def row(name: str, network_name: str, options: dict, x: torch.Tensor, run) -> list[float]:
-    """Return the differences of one golden file: steps, mean, head after the mean, head per step."""
+    """Return a golden file's differences: steps, their mean, head after it, head per step."""
     expected = golden(name)
     network = models.from_reference(network_name, tensors(name), **options)
     features = run(network, x)
