@@ -343,7 +343,7 @@ def test_votes_are_of_the_classes_that_each_step_alone_would_be(tmp_path: Path) 
 
 def test_weights_that_go_between_check_and_run_are_named(tmp_path: Path) -> None:
     port = OutputsPort(None, ("a", "b"), None, None, 4, head=tmp_path / "gone.safetensors")
-    with pytest.raises(ConfigError, match=r"gone.safetensors: cannot be read"):
+    with pytest.raises(ConfigError, match=r"gone.safetensors: there is no such file"):
         Aggregate("mean", AggregateConfig(), [port]).open()
 
 
