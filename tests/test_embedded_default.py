@@ -48,7 +48,7 @@ def test_everything_says_simulated() -> None:
     card = models.read_card(WEIGHTS)
     assert "simulated" in card.data
     assert card.classes == GESTURES
-    assert "unseen people" in card.accuracy
+    assert "never seen" in card.accuracy
     assert b"simulated" in RECORDING.read_bytes()[:4096]
     assert "simulated" in (REPOSITORY / "recordings" / "README.md").read_text()
 
