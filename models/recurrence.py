@@ -27,7 +27,7 @@ from models.products import Product
 
 __all__ = ["StepStatistics", "through_time"]
 
-STRETCH_BYTES = 4 << 20
+STRETCH_BYTES = 8 << 20
 """Size of the largest array of a stretch of steps: small enough to stay in the cache."""
 _THREAD_CHANNELS = 16
 """A thread has a multiple of this many channels, so that no two write to one line of the cache."""
