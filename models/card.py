@@ -105,6 +105,11 @@ def _read_header(path: Path) -> tuple[dict[str, msgspec.Raw], int]:
     try:
         with path.open("rb") as file:
             prefix = file.read(8)
+            if prefix.startswith((b"PK\x03\x04", b"\x80\x02")):  # a zip, or a pickle
+                raise ModelError(
+                    f"{path}: is a checkpoint of torch, not a weights file of ours; bring it in"
+                    f" with `pipeline models import {path} --as NETWORK`"
+                )
             length = int.from_bytes(prefix, "little")
             left = path.stat().st_size - 8
             if left < 0:

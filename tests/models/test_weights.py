@@ -123,6 +123,16 @@ def test_what_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> Non
 
 
 @pytest.mark.filterwarnings("error")  # torch warns of such pickles: it would stand above the error
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_taken_for_weights_says_how_to_bring_it_in(
+    zipped: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "best.pth"
+    torch.save({"a": torch.zeros(1)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"is a checkpoint of torch.*pipeline models import .*pth"):
+        read_card(path)
+
+
 def test_a_plain_pickle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     path.write_bytes(pickle.dumps({"hook": Touches(tmp_path / "made")}, protocol=4))
