@@ -167,7 +167,9 @@ def test_weights_that_do_not_fit_the_card_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"none: there is no such file; .* `pipeline train RECIPE.toml`"):
+    with pytest.raises(
+        ModelError, match=r"none: there is no such file; .* `pipeline train RECIPE.toml`"
+    ):
         read_card(tmp_path / "none")
     with pytest.raises(ModelError, match="cannot be read"):
         read_card(tmp_path)
