@@ -292,8 +292,8 @@ def test_any_size(size: tuple[int, int]) -> None:
             "mode must .* its neurons have no other, got 'spike' and 'channel'",
         ),
         ({"head_input": "both"}, "head_input must be 'spikes' or 'mean', got 'both'"),
-        ({"lif": {"tau": 0.2}}, "lif: tau must be at least 1 step, got 0.2"),
-        ({"lif": {"alpha": 0.3}}, "lif: .*unexpected keyword argument 'alpha'"),
+        ({"lif": {"tau": 0.2}}, "tau must be at least 1 step, got 0.2"),
+        ({"lif": {"alpha": 0.3}}, "lif: unknown 'alpha'; choices: surrogate, tau, theta"),
         ({"size": (0, 224)}, "height must be a whole number of at least 1, got 0"),
     ],
 )
