@@ -119,11 +119,11 @@ def _axes(width: float, height: float, count: int = 1) -> "tuple[Any, list[Axes]
 def _draw_curves(path: Path, result: "TrainingResult") -> None:
     figure, (loss, right) = _axes(10, 4, 2)
     epochs = [epoch.number for epoch in result.history]
-    loss.plot(epochs, [epoch.loss for epoch in result.history], label="training")
+    loss.plot(epochs, [epoch.loss for epoch in result.history], label="training", marker=".")
     loss.plot(epochs, [epoch.validation_loss for epoch in result.history], label="validation")
     loss.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     training = [100 * epoch.training_accuracy for epoch in result.history]
-    right.plot(epochs, training, label="training, augmented")
+    right.plot(epochs, training, label="training, during the epoch", marker=".")
     right.plot(epochs, [100 * epoch.accuracy for epoch in result.history], label="validation")
     right.set(xlabel="epoch", ylabel="right, %", ylim=(0, 101))
     for axes in (loss, right):
