@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.training.recipe import Recipe
+from models.choices import offer
+from models.training.recipe import DataSection, Recipe
 from pipeline.config import validate
 from pipeline.errors import ConfigError, RecordingError
 from stages.datasets import load_data_set
@@ -126,7 +127,12 @@ def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) ->
 
 def _data_set(recipe: Recipe, folder: Path) -> DataSet:
     kind = load_data_set(recipe.data.set)
-    options = validate(kind.Options, recipe.data.model_extra or {}, "data", None)
+    extra = recipe.data.model_extra or {}
+    known = {*DataSection.model_fields, *kind.Options.model_fields}
+    for key in extra:
+        if key not in known:  # the slip may be in a key of every set, which the set does not know
+            raise ConfigError(f"data.{key}: unknown key; {offer(key, known)}")
+    options = validate(kind.Options, extra, "data", None)
     return kind(folder / (recipe.data.path or recipe.data.set), options)
 
 

@@ -272,6 +272,7 @@ def test_frames_are_of_the_smallest_dtype_that_holds_all(tmp_path: Path) -> None
             "data.set: no data set is called 'nmist'; did you mean 'nmnist'?",
         ),
         ({"digits": 3}, "data.digits: unknown key"),
+        ({"vaildation": 0.1}, "data.vaildation: unknown key; did you mean 'validation'"),
         (
             {"stages": [BIN | {"step_us": 5000}]},
             "input.stage: windows must follow each other, leave step_us out",
