@@ -6,8 +6,9 @@ what they are given, from 0 on in every file; nothing but pacing and the times s
 
 import glob
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,9 +19,10 @@ from pipeline.config import FilePath
 from pipeline.errors import RecordingError
 from pipeline.messages import EndRecording, Frames, Message, Start, Windows, control, data
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
+from stages.counts import Counts, add_counts
 from stages.natural import natural
 
-__all__ = ["FrameFiles", "FrameFilesConfig", "FrameFilesState"]
+__all__ = ["Content", "FrameFiles", "FrameFilesConfig", "FrameFilesState"]
 
 _MESSAGE_BYTES = 16 << 20
 
@@ -56,6 +58,19 @@ class FrameFilesState(NamedTuple):
     """Files passed over."""
     due: int
     """Steps that the files begun so far have."""
+    notes: Counts
+    """What was found in them that is no loss of steps, such as values that were cut."""
+
+
+class Content(NamedTuple):
+    """What is in a file."""
+
+    frames: NDArray[np.uint8]
+    """(steps, channels, height, width), at least one step; it may be a view."""
+    notes: Mapping[str, int] = MappingProxyType({})
+    """What to count of it in the ledger, by kind."""
+    remark: str = ""
+    """What a person watching should know of it now."""
 
 
 C = TypeVar("C", bound=FrameFilesConfig)
@@ -73,8 +88,8 @@ class FrameFiles(Source[C, FrameFilesState]):
     unit: ClassVar[str]
 
     @abstractmethod
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read a file: (steps, channels, height, width), at least one step; it may be a view.
+    def read(self, path: Path) -> Content:
+        """Read a file.
 
         Raises:
             RecordingError: it cannot be used.
@@ -103,20 +118,20 @@ class FrameFiles(Source[C, FrameFilesState]):
 
     def initial_state(self) -> FrameFilesState:
         """Return the place before the first file."""
-        return FrameFilesState(0, False, 0, 0, 0, 0)
+        return FrameFilesState(0, False, 0, 0, 0, 0, ())
 
     def play(self, state: FrameFilesState) -> Iterator[Played[FrameFilesState]]:
         """Yield the files from ``state`` on."""
         for path in self.files()[state.turn :]:
             try:
-                frames = self.read(path)
+                content = self.read(path)
             except RecordingError as error:
                 if self.config.on_damage == "raise":
                     raise
                 state = state._replace(turn=state.turn + 1, damaged=state.damaged + 1)
                 yield Played([], state, remark=f"{error}; passed over")
                 continue
-            state = yield from self._play(state, path, frames)
+            state = yield from self._play(state, path, content)
 
     def account(self, state: FrameFilesState) -> Account:
         """Return files read and steps sent."""
@@ -129,6 +144,7 @@ class FrameFiles(Source[C, FrameFilesState]):
             unit_out="windows",
             refused={"damaged": state.damaged} if state.damaged else {},
             due=None if state.within else state.due,
+            notes=dict(state.notes),
         )
 
     def require_files(self) -> list[Path]:
@@ -170,13 +186,15 @@ class FrameFiles(Source[C, FrameFilesState]):
         return path.suffix.lower() in self.endings and path.is_file()
 
     def _play(
-        self, state: FrameFilesState, path: Path, frames: NDArray[Any]
+        self, state: FrameFilesState, path: Path, content: Content
     ) -> Generator[Played[FrameFilesState], None, FrameFilesState]:
         """Play one file from ``state`` on; return the state behind it."""
+        frames = content.frames
         steps, _, height, width = frames.shape
         epoch = state.turn
         if not state.within:
-            state = state._replace(within=True, step=0, due=state.due + steps)
+            notes = add_counts(state.notes, content.notes)
+            state = state._replace(within=True, step=0, due=state.due + steps, notes=notes)
             start = Start(
                 stream=self.name,
                 epoch=epoch,
@@ -185,7 +203,7 @@ class FrameFiles(Source[C, FrameFilesState]):
                 source=str(path),
                 t_first_us=0,
             )
-            yield Played([control(start)], state)
+            yield Played([control(start)], state, remark=content.remark)
         at_once = 1 if self.config.speed else max(1, _MESSAGE_BYTES // max(1, frames[0].nbytes))
         while state.step < steps:
             first, end = state.step, min(state.step + at_once, steps)

@@ -13,7 +13,7 @@ from pipeline.events import LARGEST_SIDE_PX
 from pipeline.ports import FramesPort
 from pipeline.stage import PortError
 from stages.sources.bicubic import bicubic
-from stages.sources.frame_files import FrameFiles, FrameFilesConfig
+from stages.sources.frame_files import Content, FrameFiles, FrameFilesConfig
 from stages.sources.opencv import require_opencv
 from stages.sources.picture import PICTURES, read_picture
 
@@ -59,8 +59,8 @@ class Images(FrameFiles[ImagesConfig]):
         step_us = config.step_us
         return FramesPort(channels, height, width, step_us, step_us, config.colour)
 
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read a picture: (steps, channels, height, width), a view of one frame.
+    def read(self, path: Path) -> Content:
+        """Read a picture; its frames are views of one.
 
         Raises:
             RecordingError: it cannot be read, or is no picture.
@@ -68,7 +68,7 @@ class Images(FrameFiles[ImagesConfig]):
         """
         picture = self._cut(self._scale(path, self._decode(path)))
         frame = np.ascontiguousarray(picture.transpose(2, 0, 1))
-        return np.broadcast_to(frame, (self.config.steps, *frame.shape))
+        return Content(np.broadcast_to(frame, (self.config.steps, *frame.shape)))
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
         """Return a whole picture, (height, width, channels)."""

@@ -130,6 +130,61 @@ def test_a_range_goes_upwards(tmp_path: Path) -> None:
     assert caught.value.key == "range"
 
 
+OUTSIDE: dict[str, tuple[NDArray[Any], tuple[float, float], str]] = {
+    "above": (
+        BYTES.astype(np.int16) + 1000,
+        (-1200, 600),
+        "from 1000 to 1119, none of them within",
+    ),
+    "below": (BYTES.astype(np.int16) - 2000, (-1200, 600), "from -2000 to -1881, none of them"),
+    "all one grey": (BYTES / 255, (-1200, 600), "from 0 to 0.466667, which are all one grey with"),
+    "bytes": (BYTES, (-1200, 600), "from 0 to 119, as bytes, which cannot fill"),
+}
+
+
+@pytest.mark.parametrize("what", OUTSIDE)
+def test_a_volume_whose_values_are_elsewhere_is_refused(what: str, tmp_path: Path) -> None:
+    volume, wanted, problem = OUTSIDE[what]
+    source = slices(save(tmp_path / "a.npy", volume), range=wanted)
+    text = rf"a\.npy: holds values {problem} .*range = \[-1200, 600\]; "
+    with pytest.raises(PortError, match=text) as caught:
+        source.port()
+    assert caught.value.key == "range"
+    with pytest.raises(RecordingError, match=text):
+        messages_of(source)
+
+
+def test_a_volume_of_one_value_within_the_range_is_good(tmp_path: Path) -> None:
+    air = np.full((2, 3, 3), -1000, np.int16)
+    source = slices(save(tmp_path / "a.npy", air), range=(-1200, 600))
+    source.port()
+    assert np.unique(frames_of(source)).tolist() == [28]
+
+
+def test_values_that_are_cut_are_counted(tmp_path: Path) -> None:
+    units = np.array([-3000, -1300, -300, 0, 100, 2000], dtype=np.int16).reshape(1, 2, 3)
+    save(tmp_path / "a.npy", units)
+    save(tmp_path / "b.npy", units.clip(-1200, 600))
+    source = slices(tmp_path, range=(-1200, 600))
+    turns = list(source.play(source.initial_state()))
+    assert source.account(turns[-1].state).notes == {
+        "values below -1200": 2,
+        "values above 600": 1,
+    }
+    assert not any(turn.remark for turn in turns), "half of them are usual"
+
+
+def test_a_volume_that_is_mostly_cut_is_named_at_once(tmp_path: Path) -> None:
+    units = np.array([0, 1000, 1100, 1200], dtype=np.int16).reshape(1, 2, 2)
+    source = slices(save(tmp_path / "a.npy", units), range=(-1200, 600))
+    first, *others = source.play(source.initial_state())
+    assert first.remark == (
+        f"{tmp_path}/a.npy: holds values from 0 to 1200, range = [-1200, 600] cuts 75% of them; is"
+        " it right?"
+    )
+    assert not any(turn.remark for turn in others)
+
+
 @pytest.mark.shared
 def test_real_patches_give_what_the_network_takes() -> None:
     folder = SHARED / "other" / "ct_nodule"
