@@ -1,5 +1,6 @@
 """Pictures: the source of networks that look at one image for some steps."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.config import SensorSize
-from pipeline.errors import RecordingError
+from pipeline.errors import ConfigError, RecordingError
 from pipeline.events import LARGEST_SIDE_PX
 from pipeline.ports import FramesPort
 from pipeline.stage import PortError
@@ -16,8 +17,12 @@ from stages.sources.bicubic import bicubic
 from stages.sources.frame_files import Content, FrameFiles, FrameFilesConfig
 from stages.sources.opencv import require_opencv
 from stages.sources.picture import PICTURES, read_picture
+from stages.sources.picture_header import size_in_header
 
 __all__ = ["Images", "ImagesConfig"]
+
+_LOOKED_AT = 32
+"""Pictures whose headers `pipeline check` reads; a set may have thousands."""
 
 
 class ImagesConfig(FrameFilesConfig):
@@ -45,19 +50,37 @@ class Images(FrameFiles[ImagesConfig]):
     unit = "pictures"
 
     def port(self) -> FramesPort:
-        """Look for the pictures; none is read, so the size is known only where one is asked for."""
+        """Look into the pictures' headers for their size, None where they differ.
+
+        The first one is decoded where its header tells nothing; it may be no picture.
+        """
         config = self.config
         require_opencv("images")
-        self.require_files()
+        files = self.require_files()
         if config.size and config.resize_px and config.resize_px < max(config.size):
             raise PortError(
                 "resize_px",
                 f"must be >= {max(config.size)}, the longer side of size, got {config.resize_px}",
             )
-        height, width = config.size or (None, None)
+        height, width = self._size_of(files[:_LOOKED_AT]) or (None, None)
         channels = 1 if config.colour == "grey" else 3
         step_us = config.step_us
         return FramesPort(channels, height, width, step_us, step_us, config.colour)
+
+    def _size_of(self, files: Sequence[Path]) -> tuple[int, int] | None:
+        """Return the (height, width) of all frames of these pictures."""
+        sizes: set[tuple[int, int] | None] = set()
+        try:
+            for number, path in enumerate(files):
+                size = size_in_header(path)
+                if size is None and number == 0:
+                    size = self._decode(path).shape[:2]
+                sizes.add(None if size is None else self._scaled(path, *size))
+        except (ConfigError, RecordingError) as error:
+            if self.config.on_damage == "raise":
+                raise PortError("path", str(error)) from None
+            sizes.add(None)
+        return self.config.size or (sizes.pop() if len(sizes) == 1 else None)
 
     def read(self, path: Path) -> Content:
         """Read a picture; its frames are views of one.
@@ -66,7 +89,8 @@ class Images(FrameFiles[ImagesConfig]):
             RecordingError: it cannot be read, or is no picture.
             ConfigError: OpenCV is not installed.
         """
-        picture = self._cut(self._scale(path, self._decode(path)))
+        picture = self._decode(path)
+        picture = self._cut(bicubic(picture, *self._scaled(path, *picture.shape[:2])))
         frame = np.ascontiguousarray(picture.transpose(2, 0, 1))
         return Content(np.broadcast_to(frame, (self.config.steps, *frame.shape)))
 
@@ -82,8 +106,12 @@ class Images(FrameFiles[ImagesConfig]):
             picture = picture[..., ::-1]
         return picture.reshape(*picture.shape[:2], -1)
 
-    def _scale(self, path: Path, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width, _ = picture.shape
+    def _scaled(self, path: Path, height: int, width: int) -> tuple[int, int]:
+        """Return the (height, width) to which a picture is scaled.
+
+        Raises:
+            RecordingError: it would be too long.
+        """
         size, short_px = self.config.size, self.config.resize_px
         if short_px is not None:
             # The longer side is rounded down, as torchvision does.
@@ -97,7 +125,7 @@ class Images(FrameFiles[ImagesConfig]):
                 f"{path}: would be scaled to {width}×{height}, at most {LARGEST_SIDE_PX} pixels a"
                 " side are allowed; leave it out, or set resize_px or size smaller"
             )
-        return bicubic(picture, height, width)
+        return height, width
 
     def _cut(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.config.size is None:

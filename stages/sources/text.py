@@ -16,7 +16,7 @@ from pipeline.messages import EndRecording, Frames, Message, Start, Windows, con
 from pipeline.ports import FramesPort
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
 from stages.sources.text_file import Layout, read_texts
-from stages.sources.vocabulary import Encoded, read_vocabulary
+from stages.sources.vocabulary import Encoded, read_vocabulary, tokenise
 
 __all__ = ["Text", "TextConfig", "TextState"]
 
@@ -74,8 +74,8 @@ class Text(Source[TextConfig, TextState]):
             )
         try:
             for path in self._paths():
-                if next(read_texts(path, config.layout, config.column), None) is None:
-                    raise RecordingError(f"{path}: holds no text; name a file of texts")
+                if not any(map(tokenise, read_texts(path, config.layout, config.column))):
+                    raise RecordingError(f"{path}: holds no word; name a file of texts")
         except RecordingError as error:
             raise PortError("path", str(error)) from None
         try:

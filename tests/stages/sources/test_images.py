@@ -223,10 +223,51 @@ def test_what_cannot_be_shown_is_refused_by_the_check(
     assert caught.value.key == key
 
 
+def test_the_check_tells_the_size_from_the_headers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.jpg", "c.bmp", "d.ppm"):
+        write(tmp_path / name, noise(30, 50))
+    Image.new("P", (50, 30)).save(tmp_path / "e.png")
+    (tmp_path / "f.pgm").write_bytes(b"P5\n# by hand\n50 30\n255\n" + bytes(1500))
+    with monkeypatch.context() as without:
+        without.delattr("stages.sources.images.read_picture")
+        port = images(tmp_path).port()
+        scaled = images(tmp_path, resize_px=20).port()
+    assert (port.height, port.width) == (30, 50)
+    assert (scaled.height, scaled.width) == (20, 33)
+    assert frames_of(messages_of(images(tmp_path, resize_px=20)))[0].shape == (3, 20, 33)
+    write(tmp_path / "g.png", noise(31, 50))
+    assert images(tmp_path).port().height is None
+    assert images(tmp_path, size=(8, 8)).port().height == 8
+
+
+def test_of_a_picture_that_is_turned_the_check_tells_the_turned_size(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (50, 30)).save(tmp_path / "a.jpg", exif=turned)
+    port = images(tmp_path / "a.jpg").port()
+    assert (port.height, port.width) == frames_of(messages_of(images(tmp_path)))[0].shape[1:]
+    assert (port.height, port.width) == (50, 30)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no picture", b"BM", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"P6 0 4 "]
+)
+def test_the_first_picture_must_be_one(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(PortError, match=r"a\.jpg: is no whole picture of a known kind") as caught:
+        images(tmp_path).port()
+    assert caught.value.key == "path"
+    assert images(tmp_path, on_damage="drop").port().height is None
+
+
 def test_a_picture_that_would_be_too_long_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "thread.png", noise(1, 400))
     with pytest.raises(RecordingError, match="would be scaled to 102400×256, at most"):
         images(path, resize_px=256).read(path)
+    with pytest.raises(PortError, match="would be scaled to 102400×256, at most"):
+        images(path, resize_px=256).port()
 
 
 def test_steps_must_be_said(tmp_path: Path) -> None:

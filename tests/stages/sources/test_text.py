@@ -128,7 +128,8 @@ def test_texts_before_a_broken_one_are_played(tmp_path: Path, words: Path) -> No
 @pytest.mark.parametrize(
     ("content", "options", "key", "problem"),
     [
-        ("", {}, "path", "{path}: holds no text; name a file of texts"),
+        ("", {}, "path", "{path}: holds no word; name a file of texts"),
+        ("\n \n...\n", {}, "path", "{path}: holds no word; name a file of texts"),
         ("a\n", {"column": 1}, "column", 'must be left out with layout = "lines", got 1'),
         (
             "review,stars\nfine,3\n",
