@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from models import NETWORKS
 from models.choices import offer
 from models.errors import ModelError
 
@@ -241,13 +242,18 @@ def read_recipe(table: Mapping[str, Any], place: str = "recipe") -> Recipe:
     """Check a recipe that is a table already.
 
     Raises:
-        ModelError: A key is unknown, missing or wrong; `place` is what the message begins with.
+        ModelError: A key is unknown, missing or wrong, or there is no such network; `place` is what
+            the message begins with.
     """
     try:
-        return Recipe.model_validate(table)
+        recipe = Recipe.model_validate(table)
     except ValidationError as error:
         problems = (_say(problem) for problem in error.errors())
         raise ModelError(f"{place}: {'; '.join(problems)}") from error
+    name = recipe.network.name
+    if name not in NETWORKS:
+        raise ModelError(f"{place}: network.name: unknown network {name!r}; {offer(name, NETWORKS)}")
+    return recipe
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -110,6 +110,11 @@ def test_weights_to_start_from_lie_beside_the_recipe(path: Path) -> None:
         ("epochs = 1", "epochs = true", "training.epochs: input should be a valid integer"),
         ("epochs = 1", "epochs = ", "must be TOML: Invalid value"),
         (
+            '"dvs_gesture"',
+            '"dvs_gestur"',
+            "network.name: unknown network 'dvs_gestur'; did you mean 'dvs_gesture'? (choices: ",
+        ),
+        (
             "[variant.long.training]\nepochs = 9",
             "[variant]\nlong = 9",
             "variant: must be [variant.NAME.TABLE]",
