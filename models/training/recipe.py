@@ -252,7 +252,9 @@ def read_recipe(table: Mapping[str, Any], place: str = "recipe") -> Recipe:
         raise ModelError(f"{place}: {'; '.join(problems)}") from error
     name = recipe.network.name
     if name not in NETWORKS:
-        raise ModelError(f"{place}: network.name: unknown network {name!r}; {offer(name, NETWORKS)}")
+        raise ModelError(
+            f"{place}: network.name: unknown network {name!r}; {offer(name, NETWORKS)}"
+        )
     return recipe
 
 
