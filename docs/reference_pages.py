@@ -362,7 +362,7 @@ def _networks_page() -> str:
     import torch
 
     from models import NETWORKS, build
-    from models.network import Network
+    from models.network import Options
     from models.neurons import Lif
     from models.tau_lif import TauLif
 
@@ -381,14 +381,14 @@ def _networks_page() -> str:
         for name, network in networks.items()
     ]
     heads = ("network", "a step", "steps", "classes", "mode", "taken together", "parameters")
-    common = _entries(Network, "Args")
+    common = _entries(Options, "Attributes")
     parts = [
         "What is given below holds for the default options. `pipeline models list` shows the same"
         " table. Why networks are as they are is in [Networks](../explanation/networks.md).",
         _table(heads, rows),
         "## Options of every network",
         "They are the keys of `[network.options]` in a recipe, and of `--option` of `pipeline"
-        " models`. Their defaults are those of the network.",
+        " models`. Their defaults are those of the network; `mean` and `std` have none.",
         _table(("option", "meaning"), [(f"`{key}`", text) for key, text in common.items()]),
         "## `lif`: the neurons",
         _prose(import_module("models.neurons")).replace("::\n", ":\n"),
@@ -400,20 +400,22 @@ def _networks_page() -> str:
     told: set[str] = set()
     for name, network in networks.items():
         kind = type(network)
-        own = {
-            key: text
-            for each in kind.__mro__
-            for key, text in _entries(each, "Args").items()
-            if key in network.options and key not in common
-        }
+        texts = {key: t for each in kind.__mro__ for key, t in _entries(each, "Args").items()}
+        own = [
+            (f"`{key}`", _code(_value(default)), texts[key])
+            for key, default in kind.known_options().items()
+            if key not in common
+        ]
         parts.append(f"## `{name}`")
         if kind.__module__ not in told:
             told.add(kind.__module__)
             parts.append(_text(inspect.getmodule(kind)).replace("::\n", ":\n"))
-        defaults = ", ".join(f"`{key} = {_value(value)}`" for key, value in network.options.items())
+        defaults = ", ".join(
+            f"`{key} = {_value(value)}`" for key, value in network.options.items() if key in common
+        )
         parts.append(f"Defaults: {defaults}.")
         if own:
-            parts.append(_table(("option", "meaning"), [(f"`{k}`", t) for k, t in own.items()]))
+            parts.append(_table(("option of its own", "default", "meaning"), own))
         parts.append(f"State: {_state(network.initial_state(1))}.")
     return _page("Networks", *parts)
 

@@ -67,18 +67,12 @@ def build(name: str, **options: Any) -> "Network[Any]":
 
     Args:
         name: A key of `NETWORKS`.
-        **options: Its options; the class documents them.
+        **options: Its options: those of `models.network.Options`, and what its class adds.
 
     Raises:
         ModelError: The name or an option is unknown, or an option has a wrong value.
     """
-    from inspect import signature
-
     chosen = network_class(name)
-    known = signature(chosen).parameters
-    for option in options:
-        if option not in known:
-            raise ModelError(f"{name}: unknown option {option!r}; {offer(option, known)}")
     try:
         network: Network[Any] = chosen(**options)
     except (TypeError, ValueError) as error:

@@ -6,15 +6,15 @@ Source: the project's design text (Lynxi BIDL applications), shapes from LynxiTe
 (``applications/classification/dvs/cifar10dvs/vgg_cifar10dvs``).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple, Unpack
 
 from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.layers import Conv2dLif, each_step
-from models.network import Head, Network
-from models.neurons import Mode, Sharing
+from models.network import Network, Options
+from models.neurons import Lif
 
 __all__ = ["Cifar10Dvs", "Cifar10DvsState"]
 
@@ -34,13 +34,14 @@ class Cifar10DvsState(NamedTuple):
 
 
 class Cifar10Dvs(Network[Cifar10DvsState]):
-    """Object classifier of the design text; the options are those of `Network`.
+    """Object classifier of the design text; the options are those of `Options`.
 
     Raises:
         ModelError: An option is out of range.
     """
 
     name = "cifar10_dvs"
+    defaults = Options(classes=10, steps=10, input_channels=2, size=(128, 128), mode="analog")
     reference_names: ClassVar[Mapping[str, str]] = {
         "clif1.p0": "conv1.conv",
         "clif1.lif": "conv1",
@@ -61,36 +62,14 @@ class Cifar10Dvs(Network[Cifar10DvsState]):
         "head.2": "classifier.2",
     }
 
-    def __init__(
-        self,
-        classes: int = 10,
-        steps: int = 10,
-        input_channels: int = 2,
-        size: Sequence[int] = (128, 128),
-        mode: Mode = "analog",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=lif,
-            mean=mean,
-            std=std,
-        )
-        self.conv1 = Conv2dLif(input_channels, 32, 5, 2, 2, self.lif)
-        self.conv2 = Conv2dLif(32, 64, lif=self.lif)
-        self.conv3 = Conv2dLif(64, 128, lif=self.lif)
-        self.conv4 = Conv2dLif(128, 256, lif=self.lif)
-        self.conv5 = Conv2dLif(256, 512, lif=self.lif)
+    def __init__(self, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        lif = self.neurons(Lif)
+        self.conv1 = Conv2dLif(self.input_shape[0], 32, 5, 2, 2, lif)
+        self.conv2 = Conv2dLif(32, 64, lif=lif)
+        self.conv3 = Conv2dLif(64, 128, lif=lif)
+        self.conv4 = Conv2dLif(128, 256, lif=lif)
+        self.conv5 = Conv2dLif(256, 512, lif=lif)
         self.pool = nn.MaxPool2d(2)
         self._sizes = [self.input_shape[1:]]
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
@@ -105,7 +84,7 @@ class Cifar10Dvs(Network[Cifar10DvsState]):
         self.classifier = nn.Sequential(
             nn.Linear(512 * rows * columns, 512),
             nn.ReLU(),
-            nn.Linear(512, classes),
+            nn.Linear(512, self.options["classes"]),
         )
 
     def initial_state(self, batch: int) -> Cifar10DvsState:

@@ -4,14 +4,14 @@ Per step, (2, 40, 40) -> 11 outputs; the class scores are their mean over 60 ste
 Source: the project's design text (Lynxi BIDL applications), shapes from LynxiTech/BIDL.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple, Unpack
 
 from torch import Tensor
 
 from models.layers import Conv2dLif, FcLif, StepNorm2d
-from models.network import Head, Network
-from models.neurons import Mode, Sharing
+from models.network import Network, Options
+from models.neurons import Lif
 
 __all__ = ["DvsGesture", "DvsGestureState"]
 
@@ -31,7 +31,7 @@ class DvsGestureState(NamedTuple):
 
 
 class DvsGesture(Network[DvsGestureState]):
-    """Gesture classifier of the design text; the options are those of `Network`.
+    """Gesture classifier of the design text; the options are those of `Options`.
 
     The last layer has one neuron a class, so ``head`` changes nothing.
 
@@ -40,6 +40,7 @@ class DvsGesture(Network[DvsGestureState]):
     """
 
     name = "dvs_gesture"
+    defaults = Options(classes=11, steps=60, input_channels=2, size=(40, 40), mode="spike")
     reference_names: ClassVar[Mapping[str, str]] = {
         "clif1.p0": "conv1.conv",
         "clif1.lif": "conv1",
@@ -59,37 +60,20 @@ class DvsGesture(Network[DvsGestureState]):
         "norm": "norm",
     }
 
-    def __init__(
-        self,
-        classes: int = 11,
-        steps: int = 60,
-        input_channels: int = 2,
-        size: Sequence[int] = (40, 40),
-        mode: Mode = "spike",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=lif,
-        )
-        self.norm = StepNorm2d(input_channels)
-        self.conv1 = Conv2dLif(input_channels, 64, 3, 2, 1, self.lif)
-        self.conv2 = Conv2dLif(64, 128, 3, 2, 1, self.lif)
-        self.conv3 = Conv2dLif(128, 256, 3, 2, 1, self.lif)
+    def __init__(self, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        channels = self.input_shape[0]
+        lif = self.neurons(Lif)
+        self.norm = StepNorm2d(channels)
+        self.conv1 = Conv2dLif(channels, 64, 3, 2, 1, lif)
+        self.conv2 = Conv2dLif(64, 128, 3, 2, 1, lif)
+        self.conv3 = Conv2dLif(128, 256, 3, 2, 1, lif)
         self._sizes = [self.input_shape[1:]]
         for layer in (self.conv1, self.conv2, self.conv3):
             self._sizes.append(layer.output_size(*self._sizes[-1]))
         rows, columns = self._sizes[-1]
-        self.fc1 = FcLif(256 * rows * columns, 256, self.lif)
-        self.fc2 = FcLif(256, classes, self.lif)
+        self.fc1 = FcLif(256 * rows * columns, 256, lif)
+        self.fc2 = FcLif(256, self.options["classes"], lif)
 
     def initial_state(self, batch: int) -> DvsGestureState:
         """Return every membrane at rest, in the weights' dtype and on their device."""

@@ -7,63 +7,38 @@ Source: the project's design text (Lynxi BIDL applications); LynxiTech/BIDL
 (``applications/classification/dvs/esimagenet``); the data set: Lin et al., "ES-ImageNet", 2021.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 from torch import Tensor
 
 from models.errors import ModelError
-from models.network import Head
-from models.neurons import Mode, Sharing
+from models.network import Options
 from models.residual_lif import ResidualLif, ResidualLifState
 
 __all__ = ["EsImageNet"]
 
 
 class EsImageNet(ResidualLif):
-    """Object classifier of the design text; the options are those of `Network`, and one more.
+    """Object classifier of the design text; the options are those of `Options`, and one more.
 
     Args:
         on_first: Whether the weights expect the ON events in channel 0. The channels of the frames
             that come, OFF first, are then turned round.
+        **options: See `Options`.
 
     Raises:
         ModelError: An option is out of range.
     """
 
     name = "es_imagenet"
+    defaults = Options(classes=1000, steps=8, input_channels=2, size=(224, 224), mode="analog")
 
-    def __init__(
-        self,
-        classes: int = 1000,
-        steps: int = 8,
-        input_channels: int = 2,
-        size: Sequence[int] = (224, 224),
-        mode: Mode = "analog",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        on_first: bool = False,
-    ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=lif,
-            mean=mean,
-            std=std,
-        )
+    def __init__(self, *, on_first: bool = False, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
         if not isinstance(on_first, bool):
             raise ModelError(f"{self.name}: on_first must be true or false, got {on_first!r}")
         self._on_first = on_first
-        if on_first:
-            self.options["on_first"] = True
+        self.options["on_first"] = on_first
 
     def run(self, x: Tensor, state: ResidualLifState) -> tuple[Tensor, ResidualLifState]:
         """Advance over x (batch, time, channels, height, width) -> (batch, time, 512)."""

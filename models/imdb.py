@@ -2,22 +2,23 @@
 
 A step is a token id, (1, 1, 1): 0 pads a review at its beginning, 1 to 999 are the most frequent
 words, 1000 is any other. The pad has a vector of its own that is trained like a word's.
+An id is no quantity: the options `mean` and `std` are refused.
 The reference gives one logit z, for *positive*. Here the logits are (0, z), so that cross-entropy
 is the binary one, the argmax is the prediction, and the scores are (1 - p, p) with p = sigmoid(z).
 Source: the project's design text (Lynxi BIDL applications); LynxiTech/BIDL
 (``applications/classification/text/imdb``, ``datasets/pre_imdb.py``).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, Literal, NamedTuple, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.layers import FcLif
-from models.network import Head, Network
-from models.neurons import Mode, Sharing
+from models.network import Network, Options
+from models.neurons import Lif
 
 __all__ = ["Imdb", "ImdbState"]
 
@@ -31,22 +32,19 @@ class ImdbState(NamedTuple):
 class Imdb(Network[ImdbState]):
     """Sentiment classifier of the design text: negative, positive.
 
+    ``classes``, ``input_channels`` and ``size`` have one value each. The last step alone is taken,
+    so ``head`` changes nothing.
+
     Args:
         vocabulary: Number of token ids, the pad and the unknown word among them.
-        classes: 2.
-        steps: Words of a review, pads among them.
-        input_channels: 1.
-        size: (1, 1): a token is one number.
-        mode: See `Network`, like the options that follow.
-        head: Changes nothing here: the last step alone is taken.
-        sharing: See `Network`.
-        lif: See `Network`.
+        **options: See `Options`; ``steps`` are the words of a review, pads among them.
 
     Raises:
         ModelError: An option is out of range.
     """
 
     name = "imdb"
+    defaults = Options(classes=2, steps=500, input_channels=1, size=(1, 1), mode="analog")
     frame = "tokens"
     take: ClassVar[Literal["mean", "last"]] = "last"
     reference_names: ClassVar[Mapping[str, str]] = {
@@ -56,39 +54,22 @@ class Imdb(Network[ImdbState]):
         "fc": "fc2",
     }
 
-    def __init__(
-        self,
-        classes: int = 2,
-        steps: int = 500,
-        input_channels: int = 1,
-        size: Sequence[int] = (1, 1),
-        mode: Mode = "analog",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-        vocabulary: int = 1001,
-    ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=lif,
-        )
+    def __init__(self, *, vocabulary: int = 1001, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        classes = self.options["classes"]
         if (classes, self.input_shape) != (2, (1, 1, 1)):
             raise ModelError(
                 f"{self.name}: a step is one token and a review is negative or positive: classes "
-                f"must be 2, input_channels 1 and size [1, 1], got {classes}, {input_channels} and "
-                f"{self.options['size']}"
+                f"must be 2, input_channels 1 and size [1, 1], got {classes}, "
+                f"{self.input_shape[0]} and {self.options['size']}"
             )
+        if "mean" in self.options:
+            raise ModelError(f"{self.name}: mean and std must be left out, a token is no quantity")
         if vocabulary < 1:
             raise ModelError(f"{self.name}: vocabulary must be at least 1, got {vocabulary}")
         self.options["vocabulary"] = vocabulary
         self.embedding = nn.Embedding(vocabulary, 16)
-        self.fc1 = FcLif(16, 256, self.lif)
+        self.fc1 = FcLif(16, 256, self.neurons(Lif))
         self.dropout = nn.Dropout(0.5)
         self.fc2 = nn.Linear(256, 1)
 

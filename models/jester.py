@@ -7,11 +7,7 @@ Source: the project's design text (Lynxi BIDL applications); LynxiTech/BIDL
 (``applications/classification/video/jester/resnetlif18_t16``).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from models.network import Head
-from models.neurons import Mode, Sharing
+from models.network import Options
 from models.residual_lif import ResidualLif
 
 __all__ = ["MEAN_BGR", "STD_BGR", "Jester"]
@@ -23,7 +19,7 @@ STD_BGR = (60.48212, 61.974182, 60.785057)
 
 
 class Jester(ResidualLif):
-    """Hand gesture classifier of the design text; the options are those of `Network`.
+    """Hand gesture classifier of the design text; the options are those of `Options`.
 
     Raises:
         ModelError: An option is out of range.
@@ -31,29 +27,4 @@ class Jester(ResidualLif):
 
     name = "jester"
     frame = "bgr"
-
-    def __init__(
-        self,
-        classes: int = 27,
-        steps: int = 16,
-        input_channels: int = 3,
-        size: Sequence[int] = (112, 112),
-        mode: Mode = "spike",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=lif,
-            mean=mean,
-            std=std,
-        )
+    defaults = Options(classes=27, steps=16, input_channels=3, size=(112, 112), mode="spike")

@@ -7,18 +7,14 @@ Source: the project's design text (Lynxi BIDL applications), shapes from LynxiTe
 (``applications/classification/three_D/luna16cls``, ``datasets/prepare_Luna16.py``).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from models.mnist_dvs import MnistDvs
-from models.network import Head
-from models.neurons import Mode, Sharing
+from models.network import Options
 
 __all__ = ["Luna16Cls"]
 
 
 class Luna16Cls(MnistDvs):
-    """Nodule classifier of the design text; the options are those of `Network`.
+    """Nodule classifier of the design text; the options are those of `MnistDvs`.
 
     Raises:
         ModelError: An option is out of range.
@@ -26,29 +22,4 @@ class Luna16Cls(MnistDvs):
 
     name = "luna16cls"
     frame = "slices"
-
-    def __init__(
-        self,
-        classes: int = 2,
-        steps: int = 8,
-        input_channels: int = 1,
-        size: Sequence[int] = (32, 32),
-        mode: Mode = "analog",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=lif,
-            mean=mean,
-            std=std,
-        )
+    defaults = Options(classes=2, steps=8, input_channels=1, size=(32, 32), mode="analog")

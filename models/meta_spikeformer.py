@@ -15,16 +15,15 @@ BICLab/Spike-Driven-Transformer-V2 and LynxiTech/BIDL.
 """
 
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeAlias, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.meta_spikeformer_blocks import ConvBlock, DownSample, RepConv, TransformerBlock
-from models.network import Head, Network
-from models.neurons import Mode, Sharing
+from models.network import Network, Options
 from models.tau_lif import TauLif, TauLifLayer
 
 __all__ = [
@@ -115,7 +114,7 @@ _REFERENCE_PARTS = {
 
 
 class MetaSpikeformer(Network[MetaSpikeformerState]):
-    """What the three sizes share; the options are those of `Network` and four more.
+    """What the three sizes share; the options are those of `Options`, and three more.
 
     Its neurons are SpikingJelly's (`models.tau_lif`): ``lif`` has their ``tau``, ``theta`` and
     ``surrogate``. They have no analog output and no constants for a channel to have for itself.
@@ -125,7 +124,7 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
         distilled: Whether there is a second head, averaged with the first; it sees the spikes.
         folded: Whether each RepConv is one 3×3 convolution, see `fold`; a checkpoint that is not
             folded is folded when it is loaded.
-        **options: Those of `Network`.
+        **options: See `Options`.
 
     Attributes:
         widths: Channels of the maps after each down-sampling.
@@ -134,6 +133,7 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
         ModelError: An option is out of range.
     """
 
+    defaults = Options(classes=1000, steps=4, input_channels=3, size=(224, 224), mode="spike")
     frame = "rgb"
     widths: ClassVar[tuple[int, int, int, int, int]]
     reference_names: ClassVar[Mapping[str, str]] = {
@@ -148,32 +148,14 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
 
     def __init__(
         self,
-        classes: int = 1000,
-        steps: int = 4,
-        input_channels: int = 3,
-        size: Sequence[int] = (224, 224),
-        mode: Mode = "spike",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        *,
         head_input: HeadInput = "spikes",
         distilled: bool = False,
         folded: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=None,
-            mean=mean,
-            std=std,
-        )
+        super().__init__(**options)
+        mode, sharing = self.options["mode"], self.options["sharing"]
         if mode != "spike" or sharing != "all":
             raise ModelError(
                 f"{self.name}: mode must be 'spike' and sharing 'all', its neurons have no other, "
@@ -186,9 +168,8 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
         for option, value in {"distilled": distilled, "folded": folded}.items():
             if not isinstance(value, bool):
                 raise ModelError(f"{self.name}: {option} must be true or false, got {value!r}")
-        neurons = self.neurons(TauLif, lif)
+        neurons = self.neurons(TauLif)
         self.options |= {
-            "lif": dict(lif or {}),
             "head_input": head_input,
             "distilled": distilled,
             "folded": folded,
@@ -197,7 +178,7 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
         w1, w2, w3, w4, w5 = self.widths
         self.layers = nn.ModuleDict(
             {
-                "down1": DownSample(input_channels, w1, 7, 2, None),
+                "down1": DownSample(self.input_shape[0], w1, 7, 2, None),
                 "conv1": ConvBlock(w1, neurons),
                 "down2": DownSample(w1, w2, 3, 2, neurons),
                 "conv2": ConvBlock(w2, neurons),
@@ -211,8 +192,8 @@ class MetaSpikeformer(Network[MetaSpikeformerState]):
             }
         )
         self.head_lif = TauLifLayer(w5, neurons)
-        self.fc = nn.Linear(w5, classes)
-        self.fc_kd = nn.Linear(w5, classes) if distilled else None
+        self.fc = nn.Linear(w5, self.options["classes"])
+        self.fc_kd = nn.Linear(w5, self.options["classes"]) if distilled else None
 
     @classmethod
     def told_by(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

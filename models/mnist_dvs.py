@@ -6,15 +6,15 @@ Source: the project's design text (Lynxi BIDL applications), shapes from LynxiTe
 (``applications/classification/dvs/dvs_mnist``).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple, Unpack
 
 from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.layers import Conv2dLif, each_step
-from models.network import Head, Network
-from models.neurons import Mode, Sharing
+from models.network import Network, Options
+from models.neurons import Lif
 
 __all__ = ["MnistDvs", "MnistDvsState"]
 
@@ -31,17 +31,19 @@ class MnistDvsState(NamedTuple):
 
 
 class MnistDvs(Network[MnistDvsState]):
-    """Digit classifier of the design text; the options are those of `Network`, and one more.
+    """Digit classifier of the design text; the options are those of `Options`, and one more.
 
     Args:
         dropout: Share of the features that training leaves out before the classifier; the
             reference has none.
+        **options: See `Options`.
 
     Raises:
         ModelError: An option is out of range.
     """
 
     name = "mnist_dvs"
+    defaults = Options(classes=10, steps=20, input_channels=2, size=(40, 40), mode="analog")
     reference_names: ClassVar[Mapping[str, str]] = {
         "clif1.p0": "conv1.conv",
         "clif1.lif": "conv1",
@@ -57,53 +59,29 @@ class MnistDvs(Network[MnistDvsState]):
         "head.4": "classifier.4",
     }
 
-    def __init__(
-        self,
-        classes: int = 10,
-        steps: int = 20,
-        input_channels: int = 2,
-        size: Sequence[int] = (40, 40),
-        mode: Mode = "analog",
-        head: Head = "after_mean",
-        sharing: Sharing = "all",
-        lif: Mapping[str, Any] | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            classes=classes,
-            steps=steps,
-            input_channels=input_channels,
-            size=size,
-            mode=mode,
-            head=head,
-            sharing=sharing,
-            lif=lif,
-            mean=mean,
-            std=std,
-        )
-        height, width = self.input_shape[1:]
+    def __init__(self, *, dropout: float = 0.0, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        lif = self.neurons(Lif)
+        channels, height, width = self.input_shape
         if min(height, width) < 8:
             raise ModelError(
                 f"{self.name}: size must be at least [8, 8], it is halved three times, "
                 f"got [{height}, {width}]"
             )
-        self.conv1 = Conv2dLif(input_channels, 32, lif=self.lif)
-        self.conv2 = Conv2dLif(32, 64, lif=self.lif)
-        self.conv3 = Conv2dLif(64, 128, lif=self.lif)
+        self.conv1 = Conv2dLif(channels, 32, lif=lif)
+        self.conv2 = Conv2dLif(32, 64, lif=lif)
+        self.conv3 = Conv2dLif(64, 128, lif=lif)
         self.pool = nn.MaxPool2d(2)
         if not 0 <= dropout < 1:
             raise ModelError(f"{self.name}: dropout must be from 0 to below 1, got {dropout}")
-        if dropout:
-            self.options["dropout"] = dropout
+        self.options["dropout"] = dropout
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Sequential(
             nn.Linear(128 * (height // 8) * (width // 8), 512),
             nn.ReLU(),
             nn.Linear(512, 128),
             nn.ReLU(),
-            nn.Linear(128, classes),
+            nn.Linear(128, self.options["classes"]),
         )
 
     def initial_state(self, batch: int) -> MnistDvsState:

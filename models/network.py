@@ -20,7 +20,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from inspect import signature
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+)
 
 import torch
 from torch import Tensor, nn
@@ -28,22 +39,22 @@ from torch import Tensor, nn
 from models.choices import offer
 from models.errors import ModelError
 from models.layers import Normalise
-from models.neurons import Lif, Mode, Sharing
+from models.neurons import Mode, Sharing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Head", "Network"]
+__all__ = ["Head", "Network", "Options"]
 
 State = TypeVar("State", bound="tuple[Tensor, ...]")
 Neurons = TypeVar("Neurons", bound="DataclassInstance")
 Head: TypeAlias = Literal["after_mean", "per_step"]
 
 
-class Network(nn.Module, ABC, Generic[State]):
-    """Base of the networks; `State` is the subclass's NamedTuple of membranes.
+class Options(TypedDict, total=False):
+    """The options that every network has; any may be left out.
 
-    Args:
+    Attributes:
         classes: Number of classes.
         steps: Steps that one prediction is made of; the network itself runs for any number.
         input_channels: Channels of a frame.
@@ -54,70 +65,82 @@ class Network(nn.Module, ABC, Generic[State]):
         lif: Other options of the neurons, see `models.neurons.Lif`.
         mean: Subtracted from each channel of a frame before anything else; None: nothing is.
         std: What each channel is divided by then; None: 1.
+    """
+
+    classes: int
+    steps: int
+    input_channels: int
+    size: Sequence[int]
+    mode: Mode
+    head: Head
+    sharing: Sharing
+    lif: Mapping[str, Any]
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+
+
+_DEFAULTS: Options = {"head": "after_mean", "sharing": "all", "lif": {}, "mean": None, "std": None}
+"""Of every network; the others are each network's own."""
+
+
+class Network(nn.Module, ABC, Generic[State]):
+    """Base of the networks; `State` is the subclass's NamedTuple of membranes.
+
+    An option that only one network has is a keyword-only argument of its `__init__`, which hands
+    the others up, and puts the value into `options`.
+
+    Args:
+        **options: See `Options`; what is left out is as `defaults` says.
 
     Attributes:
         name: Name in the registry, set by the subclass.
+        defaults: What the text says of `Options`, set by the subclass: classes, steps,
+            input_channels, size and mode.
         options: The keyword arguments that build this network again, JSON values only.
         input_shape: (channels, height, width) of one step's input.
         frame: What the text's frames hold, as the stages that make them call it.
         take: How the steps are taken together: their mean, or the last.
         reference_names: Module name in the published checkpoints -> module name here.
+
+    Raises:
+        ModelError: An option is unknown, or out of range.
     """
 
     name: ClassVar[str]
+    defaults: ClassVar[Options]
     frame: ClassVar[str] = "counts"
     take: ClassVar[Literal["mean", "last"]] = "mean"
     reference_names: ClassVar[Mapping[str, str]] = {}
     options: dict[str, Any]
     input_shape: tuple[int, int, int]
 
-    def __init__(
-        self,
-        *,
-        classes: int,
-        steps: int,
-        input_channels: int,
-        size: Sequence[int],
-        mode: Mode,
-        head: Head,
-        sharing: Sharing,
-        lif: Mapping[str, Any] | None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-    ) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         super().__init__()
-        height, width = size
-        counts = {"classes": classes, "steps": steps, "input_channels": input_channels}
+        known = self.known_options()
+        for option in options:
+            if option not in known:
+                raise ModelError(f"{self.name}: unknown option {option!r}; {offer(option, known)}")
+        chosen: dict[str, Any] = {**known, **options}
+        height, width = chosen["size"]
+        counts = {option: chosen[option] for option in ("classes", "steps", "input_channels")}
         for option, value in {**counts, "height": height, "width": width}.items():
             if type(value) is not int or value < 1:
                 raise ModelError(
                     f"{self.name}: {option} must be a whole number of at least 1, got {value!r}"
                 )
-        if head not in ("after_mean", "per_step"):
-            raise ModelError(f"{self.name}: head must be 'after_mean' or 'per_step', got {head!r}")
-        self.lif = self.neurons(Lif, lif, mode=mode, sharing=sharing)
-        self.head = head
-        self.input_shape = (input_channels, height, width)
+        self.head: Head = chosen["head"]
+        if self.head not in ("after_mean", "per_step"):
+            raise ModelError(
+                f"{self.name}: head must be 'after_mean' or 'per_step', got {self.head!r}"
+            )
+        self.input_shape = (chosen["input_channels"], height, width)
         self.options = {
             **counts,
             "size": [height, width],
-            "mode": mode,
-            "head": head,
-            "sharing": sharing,
-            "lif": dict(lif or {}),
+            **{option: chosen[option] for option in ("mode", "head", "sharing")},
+            "lif": dict(chosen["lif"]),
         }
-        self.normalise: nn.Module = nn.Identity()
-        if mean is not None or std is not None:
-            means = list(mean or [0.0] * input_channels)
-            stds = list(std or [1.0] * input_channels)
-            finite = all(map(math.isfinite, means + stds))
-            if {len(means), len(stds)} != {input_channels} or not all(stds) or not finite:
-                raise ModelError(
-                    f"{self.name}: mean and std must have one value for each of {input_channels} "
-                    f"channels, all finite, std none of 0, got {means} and {stds}"
-                )
-            self.normalise = Normalise(means, stds)
-            self.options |= {"mean": means, "std": stds}
+        self.normalise = self._normalise(chosen["mean"], chosen["std"])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -129,21 +152,30 @@ class Network(nn.Module, ABC, Generic[State]):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def neurons(
-        self, kind: type[Neurons], given: Mapping[str, Any] | None, **fixed: Any
-    ) -> Neurons:
-        """Return the neurons that the option `lif` describes.
+    @classmethod
+    def known_options(cls) -> dict[str, Any]:
+        """Return the default of every option, by its name, those of `Options` first."""
+        known: dict[str, Any] = {**_DEFAULTS, **cls.defaults}
+        known = {option: known[option] for option in Options.__annotations__}
+        for each in cls.__mro__:
+            if issubclass(each, Network):
+                own = signature(each.__init__).parameters.values()
+                known |= {one.name: one.default for one in own if one.kind is one.KEYWORD_ONLY}
+        return known
+
+    def neurons(self, kind: type[Neurons]) -> Neurons:
+        """Return the neurons that the options describe.
 
         Args:
-            kind: Their dataclass.
-            given: The option.
-            **fixed: What options of their own say; `lif` may not say it again.
+            kind: Their dataclass. What it has of `mode` and `sharing` is as those options say; the
+                option `lif` tells the others.
 
         Raises:
-            ModelError: An entry is unknown or has a wrong value.
+            ModelError: An entry of `lif` is unknown, or a value is wrong.
         """
-        given = given or {}
-        known = [field.name for field in fields(kind) if field.name not in fixed]
+        given, names = self.options["lif"], [field.name for field in fields(kind)]
+        fixed = {name: self.options[name] for name in ("mode", "sharing") if name in names}
+        known = [name for name in names if name not in fixed]
         for option in given:
             if option not in known:
                 raise ModelError(f"{self.name}: lif: unknown {option!r}; {offer(option, known)}")
@@ -151,6 +183,21 @@ class Network(nn.Module, ABC, Generic[State]):
             return kind(**fixed, **given)
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from None
+
+    def _normalise(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> nn.Module:
+        """Return the fixed scaling of the input, if any, and put it among the options."""
+        if mean is None and std is None:
+            return nn.Identity()
+        channels = self.input_shape[0]
+        means, stds = list(mean or [0.0] * channels), list(std or [1.0] * channels)
+        finite = all(map(math.isfinite, means + stds))
+        if {len(means), len(stds)} != {channels} or not all(stds) or not finite:
+            raise ModelError(
+                f"{self.name}: mean and std must have one value for each of {channels} channels, "
+                f"all finite, std none of 0, got {means} and {stds}"
+            )
+        self.options |= {"mean": means, "std": stds}
+        return Normalise(means, stds)
 
     @abstractmethod
     def initial_state(self, batch: int) -> State:

@@ -8,12 +8,12 @@ Source: the project's design text (Lynxi BIDL applications); LynxiTech/BIDL
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Unpack
 
 from torch import Tensor, nn
 
 from models.layers import Lif2d, StepNorm2d, each_step
-from models.network import Network
+from models.network import Network, Options
 from models.neurons import Lif
 
 __all__ = ["ResidualBlock", "ResidualLif", "ResidualLifState"]
@@ -125,11 +125,12 @@ class ResidualLif(Network[ResidualLifState]):
         },
     }
 
-    def __init__(self, *, classes: int, input_channels: int, **options: Any) -> None:
-        super().__init__(classes=classes, input_channels=input_channels, **options)
+    def __init__(self, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        lif = self.neurons(Lif)
         kernel, stride = (3, 1) if min(self.input_shape[1:]) < _SMALL_PX else (7, 2)
-        self.stem = _ConvNorm(input_channels, 64, kernel, stride)
-        self.stem_lif = Lif2d(64, self.lif)
+        self.stem = _ConvNorm(self.input_shape[0], 64, kernel, stride)
+        self.stem_lif = Lif2d(64, lif)
         self.stem_pool = nn.MaxPool2d(3, 2, 1)
         height, width = (_divide(side, stride) for side in self.input_shape[1:])
         self._membranes = [(64, height, width)]
@@ -137,10 +138,10 @@ class ResidualLif(Network[ResidualLifState]):
         self.blocks = nn.ModuleList()
         channels = 64
         for outputs, stride in _BLOCKS:
-            self.blocks.append(ResidualBlock(channels, outputs, stride, self.lif))
+            self.blocks.append(ResidualBlock(channels, outputs, stride, lif))
             channels, height, width = outputs, _divide(height, stride), _divide(width, stride)
             self._membranes += [(channels, height, width)] * 2
-        self.fc = nn.Linear(channels, classes)
+        self.fc = nn.Linear(channels, self.options["classes"])
 
     def initial_state(self, batch: int) -> ResidualLifState:
         """Return every membrane at rest, in the weights' dtype and on their device."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import models
-from models.network import Network
+from models.network import Network, Options
 
 SIZE = (9, 13)  # odd and not square, so that rows and columns cannot be swapped unnoticed
 
@@ -210,6 +210,16 @@ def test_the_head_may_come_before_or_after_the_mean(name: str) -> None:
         features, _ = after(x)
         per_step, _ = before(x)
         torch.testing.assert_close(after.classify(features), per_step)
+
+
+@pytest.mark.parametrize("name", models.NETWORKS)
+def test_every_option_is_kept_with_its_default(name: str) -> None:
+    known = models.network_class(name).known_options()
+    with torch.device("meta"):
+        options = models.build(name).options
+    assert list(known)[: len(Options.__annotations__)] == list(Options.__annotations__)
+    assert options.pop("size") == list(known.pop("size"))
+    assert options == {option: value for option, value in known.items() if value is not None}
 
 
 @every_network

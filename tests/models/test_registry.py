@@ -52,10 +52,16 @@ def test_importing_loads_neither_torch_nor_numba_nor_numpy(module: str) -> None:
             "dvs_gesture",
             {"clases": 3},
             "dvs_gesture: unknown option 'clases'; did you mean 'classes'? "
-            "(choices: classes, head, input_channels, lif, mode, sharing, size, steps)",
+            "(choices: classes, head, input_channels, lif, mean, mode, sharing, size, std, steps)",
         ),
         ("mnist_dvs", {"head": "x"}, "mnist_dvs: head must be 'after_mean' or 'per_step', got 'x'"),
-        ("imdb", {"mean": [1]}, "imdb: unknown option 'mean'; "),
+        (
+            "mnist_dvs",
+            {"dropuot": 0.1},
+            "mnist_dvs: unknown option 'dropuot'; did you mean 'dropout'",
+        ),
+        ("luna16cls", {"on_first": True}, "luna16cls: unknown option 'on_first'; "),
+        ("imdb", {"mean": [1]}, "imdb: mean and std must be left out, a token is no quantity"),
         ("dvs_gesture", {"steps": 2.5}, "dvs_gesture: steps must be a whole number of at least 1"),
         (
             "dvs_gesture",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.layers import FcLif
-from models.network import Network
+from models.network import Network, Options
 from models.training.data import LabelledFrames
 from models.training.metrics import accuracy, cross_entropy, evaluate, firing_rates, recall
 
@@ -14,18 +14,10 @@ class Brightest(Network[tuple[torch.Tensor, ...]]):
     """Answers with the brightest column."""
 
     name = "brightest"
+    defaults = Options(classes=3, steps=2, input_channels=1, size=(1, 3), mode="spike")
 
     def __init__(self) -> None:
-        super().__init__(
-            classes=3,
-            steps=2,
-            input_channels=1,
-            size=(1, 3),
-            mode="spike",
-            head="after_mean",
-            sharing="all",
-            lif=None,
-        )
+        super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(()))
 
     def initial_state(self, batch: int) -> tuple[torch.Tensor, ...]:
