@@ -4,12 +4,11 @@ Per step, (2, 40, 40) -> 11 outputs; the class scores are their mean over 60 ste
 Source: the project's design text (Lynxi BIDL applications), shapes from LynxiTech/BIDL.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
 from torch import Tensor
 
-from models.layers import Conv2dLif, FcLif, StepNorm2d
+from models.layers import Conv2dLif, FcLif, StepNorm2d, names_in_bidl
 from models.network import Network, Options
 from models.neurons import Lif
 
@@ -41,24 +40,9 @@ class DvsGesture(Network[DvsGestureState]):
 
     name = "dvs_gesture"
     defaults = Options(classes=11, steps=60, input_channels=2, size=(40, 40), mode="spike")
-    reference_names: ClassVar[Mapping[str, str]] = {
-        "clif1.p0": "conv1.conv",
-        "clif1.lif": "conv1",
-        "clif1.lif.norm": "conv1.norm",
-        "clif2.p0": "conv2.conv",
-        "clif2.lif": "conv2",
-        "clif2.lif.norm": "conv2.norm",
-        "clif3.p0": "conv3.conv",
-        "clif3.lif": "conv3",
-        "clif3.lif.norm": "conv3.norm",
-        "flif1.p0": "fc1.fc",
-        "flif1.lif": "fc1",
-        "flif1.lif.norm": "fc1.norm",
-        "flif2.p0": "fc2.fc",
-        "flif2.lif": "fc2",
-        "flif2.lif.norm": "fc2.norm",
-        "norm": "norm",
-    }
+    reference_names = names_in_bidl(
+        clif1="conv1", clif2="conv2", clif3="conv3", flif1="fc1", flif2="fc2"
+    )
 
     def __init__(self, **options: Unpack[Options]) -> None:
         super().__init__(**options)

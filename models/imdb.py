@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
-from models.layers import FcLif
+from models.layers import FcLif, names_in_bidl
 from models.network import Network, Options
 from models.neurons import Lif
 
@@ -47,12 +47,7 @@ class Imdb(Network[ImdbState]):
     defaults = Options(classes=2, steps=500, input_channels=1, size=(1, 1), mode="analog")
     frame = "tokens"
     take: ClassVar[Literal["mean", "last"]] = "last"
-    reference_names: ClassVar[Mapping[str, str]] = {
-        "lif.p0": "fc1.fc",
-        "lif.lif": "fc1",
-        "lif.lif.norm": "fc1.norm",
-        "fc": "fc2",
-    }
+    reference_names: ClassVar[Mapping[str, str]] = {**names_in_bidl(lif="fc1"), "fc": "fc2"}
 
     def __init__(self, *, vocabulary: int = 1001, **options: Unpack[Options]) -> None:
         super().__init__(**options)

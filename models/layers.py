@@ -27,6 +27,7 @@ __all__ = [
     "SumLayer",
     "each_step",
     "follow",
+    "names_in_bidl",
 ]
 
 
@@ -338,3 +339,20 @@ class FcLif(LifLayer):
     def initial_state(self, batch: int) -> Tensor:
         """Return a resting membrane: zeros (batch, outputs), like the weights."""
         return self.fc.weight.new_zeros(batch, self.fc.out_features)
+
+
+def names_in_bidl(**layers: str) -> dict[str, str]:
+    """Return what the parts of `Conv2dLif` and `FcLif` are called in BIDL's checkpoints.
+
+    Args:
+        **layers: BIDL's name of a layer -> its name here, which is that of its map and a number.
+
+    Returns:
+        BIDL's name of a part -> its name here.
+    """
+    names = {}
+    for theirs, ours in layers.items():
+        names[f"{theirs}.p0"] = f"{ours}.{ours.rstrip('0123456789')}"
+        names[f"{theirs}.lif"] = ours
+        names[f"{theirs}.lif.norm"] = f"{ours}.norm"
+    return names

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple, Unpack
 from torch import Tensor, nn
 
 from models.errors import ModelError
-from models.layers import Conv2dLif, each_step
+from models.layers import Conv2dLif, each_step, names_in_bidl
 from models.network import Network, Options
 from models.neurons import Lif
 
@@ -45,15 +45,7 @@ class MnistDvs(Network[MnistDvsState]):
     name = "mnist_dvs"
     defaults = Options(classes=10, steps=20, input_channels=2, size=(40, 40), mode="analog")
     reference_names: ClassVar[Mapping[str, str]] = {
-        "clif1.p0": "conv1.conv",
-        "clif1.lif": "conv1",
-        "clif1.lif.norm": "conv1.norm",
-        "clif2.p0": "conv2.conv",
-        "clif2.lif": "conv2",
-        "clif2.lif.norm": "conv2.norm",
-        "clif3.p0": "conv3.conv",
-        "clif3.lif": "conv3",
-        "clif3.lif.norm": "conv3.norm",
+        **names_in_bidl(clif1="conv1", clif2="conv2", clif3="conv3"),
         "head.0": "classifier.0",
         "head.2": "classifier.2",
         "head.4": "classifier.4",
