@@ -19,7 +19,7 @@ from models.errors import ModelError
 from models.network import Network
 from models.neurons import Constants
 
-__all__ = ["from_checkpoint", "load", "read_checkpoint", "restore", "save", "unwrap"]
+__all__ = ["from_checkpoint", "load", "read_checkpoint", "restore", "save"]
 
 _NESTS = ("state_dict", "model")
 """Where training programs keep the parameters in a checkpoint."""
@@ -106,7 +106,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         path: The checkpoint.
 
     Returns:
-        Parameter name -> tensor, on the processor, see `unwrap`.
+        Parameter name, as the file has it -> tensor, on the processor.
 
     Raises:
         ModelError: The file cannot be read, is no checkpoint, or needs more than that.
@@ -136,7 +136,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(checkpoint, Mapping):
         raise _no_checkpoint(path, f"it holds a {type(checkpoint).__name__}")
-    return unwrap(checkpoint, str(path))
+    return _parameters(checkpoint, str(path))
 
 
 def _no_checkpoint(path: Path, reason: str) -> ModelError:
@@ -151,9 +151,13 @@ def from_checkpoint(
 ) -> Network[Any]:
     """Build a network and fill it from a training checkpoint; see `models.from_reference`.
 
+    BIDL saves a dictionary with ``state_dict``, BICLab one with ``model``; parallel training,
+    compiling, a classifier around the backbone and layers wrapped over time each add a part to the
+    names, which is cut off. Messages name a parameter as the file does.
+
     Args:
         name: A key of `models.NETWORKS`.
-        checkpoint: What `read_checkpoint` gives, or any mapping that `unwrap` takes.
+        checkpoint: What `read_checkpoint` gives, or the whole dictionary.
         origin: Where it comes from, for the message.
         options: The network's options.
 
@@ -161,7 +165,7 @@ def from_checkpoint(
         ModelError: The name, an option or a parameter is unknown or does not fit, or a number is
             not finite.
     """
-    tensors = unwrap(checkpoint, origin)
+    tensors = _parameters(checkpoint, origin)
     dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
     if len(dtypes) != 1:
         found = ", ".join(sorted(map(str, dtypes))) or "none"
@@ -186,8 +190,8 @@ def restore(
 
     Args:
         name: A key of `models.NETWORKS`.
-        tensors: Parameter name -> tensor, in this network's names or in the published ones.
-            BatchNorm's ``num_batches_tracked`` may be absent.
+        tensors: Parameter name -> tensor, in this network's names or in the published ones, with
+            or without what wrappers add. BatchNorm's ``num_batches_tracked`` may be absent.
         origin: Where they come from, for the message.
         dtype: Type to compute in.
         options: The network's options.
@@ -201,14 +205,45 @@ def restore(
     """
     from models import build, network_class
 
-    told = network_class(name).told_by(tensors)
+    bare = {_bare(written): tensor for written, tensor in tensors.items()}
+    told = network_class(name).told_by(bare)
     with torch.random.fork_rng():  # the weights drawn here are overwritten: draw in private
         network = build(name, **{**told, **options}).to(dtype)
-    _fill(network, network.translate(tensors, origin), origin)
+    given = network.translate(bare, origin)
+    _fill(network, given, _Written(network, tensors, given), origin)
     return network.eval().requires_grad_(False)
 
 
-def _fill(network: Network[Any], tensors: Mapping[str, Tensor], origin: str) -> None:
+class _Written:
+    """How a file writes the names of parameters.
+
+    Args:
+        network: The network that they are of.
+        tensors: Name in the file -> tensor.
+        given: Name in the network -> the same tensor, or one made of several.
+    """
+
+    def __init__(
+        self, network: Network[Any], tensors: Mapping[str, Tensor], given: Mapping[str, Tensor]
+    ) -> None:
+        names = {id(tensor): name for name, tensor in tensors.items()}
+        self._names = {ours: names.get(id(tensor), ours) for ours, tensor in given.items()}
+        bare = set(map(_bare, tensors))
+        published = bool(given.keys() - bare) or not bare & network.state_dict().keys()
+        reference = network.reference_names if published else {}
+        self._published = {ours: theirs for theirs, ours in reversed(reference.items())}
+
+    def __call__(self, name: str) -> str:
+        """Return a parameter's name in the file, or what it would be there if it is missing."""
+        if name in self._names:
+            return self._names[name]
+        prefix, _, last = name.rpartition(".")
+        return ".".join(part for part in (self._published.get(prefix, prefix), last) if part)
+
+
+def _fill(
+    network: Network[Any], tensors: Mapping[str, Tensor], written: _Written, origin: str
+) -> None:
     """Copy tensors into a network by name, every one of them."""
     wanted = {
         name: tensor
@@ -216,13 +251,15 @@ def _fill(network: Network[Any], tensors: Mapping[str, Tensor], origin: str) -> 
         if not name.endswith("num_batches_tracked")
     }
     given = {n: t for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
-    _fit_constants(network, wanted, given, origin)
-    wrong = [f"{name} is missing" for name in wanted if name not in given]
-    wrong += [f"{name} is unknown" for name in given if name not in wanted]
+    _fit_constants(network, wanted, given, written, origin)
+    wrong = [f"{written(name)} is missing" for name in wanted if name not in given]
+    wrong += [f"{written(name)} is unknown" for name in given if name not in wanted]
+    other = [n for n, t in wanted.items() if n in given and given[n].shape != t.shape]
+    if other and not wrong:
+        _check_classes(network, wanted, {name: given[name] for name in other}, written, origin)
     wrong += [
-        f"{name} is {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in given and given[name].shape != wanted[name].shape
+        f"{written(name)} is {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in other
     ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
@@ -235,8 +272,33 @@ def _fill(network: Network[Any], tensors: Mapping[str, Tensor], origin: str) -> 
             tensor.copy_(given[name])
 
 
+def _check_classes(
+    network: Network[Any],
+    wanted: Mapping[str, Tensor],
+    other: Mapping[str, Tensor],
+    written: _Written,
+    origin: str,
+) -> None:
+    """Where all that differs is the number of classes, say so."""
+    classes = network.options["classes"]
+    rows = {len(tensor) if tensor.ndim else 0 for tensor in other.values()}
+    if len(rows) == 1 and all(
+        wanted[name].shape == (classes, *tensor.shape[1:]) for name, tensor in other.items()
+    ):
+        (found,) = rows
+        raise ModelError(
+            f"{origin}: must fit {network.name} with {classes} classes, but its head "
+            f"({written(next(iter(other)))}) has {found}; set classes = {found}, on the command "
+            f"line --option classes={found} or --classes with {found} names"
+        )
+
+
 def _fit_constants(
-    network: Network[Any], wanted: dict[str, Tensor], given: dict[str, Tensor], origin: str
+    network: Network[Any],
+    wanted: dict[str, Tensor],
+    given: dict[str, Tensor],
+    written: _Written,
+    origin: str,
 ) -> None:
     """Bring the neurons' constants of a checkpoint into this network's form.
 
@@ -252,7 +314,7 @@ def _fit_constants(
             value = given.pop(name)
             if not torch.allclose(value.to(fixed[name]), fixed[name]):
                 raise ModelError(
-                    f"{origin}: {name} must be what the options say, "
+                    f"{origin}: {written(name)} must be what the options say, "
                     f"{fixed[name].flatten().tolist()[:3]}, got {value.flatten().tolist()[:3]}; "
                     "set it in the option `lif`, with learnable = true where it was trained"
                 )
@@ -261,12 +323,8 @@ def _fit_constants(
             given.setdefault(name, tensor)
 
 
-def unwrap(checkpoint: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
-    """Return the parameters of a training checkpoint, without the wrappers of its training.
-
-    BIDL saves a dictionary with ``state_dict``, BICLab one with ``model``; parallel training,
-    compiling, a classifier around the backbone and layers wrapped over time each add a part to the
-    names, which is cut off.
+def _parameters(checkpoint: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
+    """Return the parameters of a training checkpoint, out of what it keeps beside them.
 
     Raises:
         ModelError: There are no tensors in it.
@@ -275,13 +333,15 @@ def unwrap(checkpoint: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
     for key in _NESTS:
         if isinstance(found.get(key), Mapping):
             found = found[key]
-    tensors = {}
     for name, tensor in found.items():
         if not isinstance(tensor, Tensor):
             raise ModelError(
                 f"{origin}: must hold tensors by parameter name, or a dictionary of them under "
                 f"{' or '.join(_NESTS)}, but {name!r} is {type(tensor).__name__}"
             )
-        parts = [part for part in str(name).split(".") if part not in _WRAPPERS]
-        tensors[".".join(parts)] = tensor
-    return tensors
+    return {str(name): tensor for name, tensor in found.items()}
+
+
+def _bare(name: str) -> str:
+    """Return a parameter's name without the wrappers of its training."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)

@@ -94,7 +94,15 @@ def test_an_old_file_is_left_alone(command_line: CommandLine, checkpoint: Path) 
     ("arguments", "message"),
     [
         (("--as", "mnist"), "unknown network 'mnist'; did you mean 'mnist_dvs'?"),
-        (("--as", "imdb"), "best.pth: must fit imdb, but embedding.weight is missing"),
+        (
+            ("--as", "imdb"),
+            "best.pth: must fit imdb, but embedding.weight is missing, lif.p0.weight is missing,",
+        ),
+        (
+            ("--as", "mnist_dvs", "--option", "classes=7"),
+            "best.pth: must fit mnist_dvs with 7 classes, but its head (module.head.4.weight) has"
+            " 10; set classes = 10, on the command line --option classes=10 or --classes with 10",
+        ),
         (("--as", "mnist_dvs", "--option", "mode"), "--option mode: must be KEY=VALUE"),
         (("--as", "mnist_dvs", "--option", "mood=1"), "unknown option 'mood'; did you mean 'mode'"),
         (("--as", "mnist_dvs", "--classes", "none.txt"), "--classes: none.txt cannot be read"),

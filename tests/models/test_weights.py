@@ -20,6 +20,7 @@ import models
 from models import ModelCard, ModelError, read_card
 from models.network import Network
 from models.weights import read_checkpoint, save
+from tests import golden_draw
 
 CARD = ModelCard(
     network="dvs_gesture",
@@ -86,10 +87,10 @@ def test_a_checkpoint_is_read_from_a_pickle_or_from_safetensors(tmp_path: Path) 
     beside = {"epoch": 3, "args": argparse.Namespace(model="x", lr=0.1)}
     torch.save({"model": {f"module.{k}": v for k, v in plain.items()}, **beside}, tmp_path / "a")
     save_file(plain, tmp_path / "b")
-    for name in ("a", "b"):
+    for name, written in (("a", "module.norm.weight"), ("b", "norm.weight")):
         found = read_checkpoint(tmp_path / name)
-        assert list(found) == ["norm.weight"]
-        assert torch.equal(found["norm.weight"], plain["norm.weight"])
+        assert list(found) == [written]
+        assert torch.equal(found[written], plain["norm.weight"])
 
 
 class Touches:
@@ -148,6 +149,54 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
         models.from_reference("imdb", checkpoint)
 
 
+def published() -> dict[str, torch.Tensor]:
+    """A checkpoint of mnist_dvs in BIDL's names, as parallel training leaves them."""
+    tensors = golden_draw.tensors("mnist_dvs_spike")
+    return {f"module.backbone.{name}": tensor.float() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"module.backbone.clif1.p0.bias": None}, "clif1.p0.bias is missing; check"),
+        ({"module.backbone.extra": torch.ones(1)}, "module.backbone.extra is unknown; check"),
+        (
+            {"module.backbone.clif1.p0.weight": torch.ones(32, 3, 3, 3)},
+            "module.backbone.clif1.p0.weight is (32, 3, 3, 3), not (32, 2, 3, 3); check",
+        ),
+        (
+            {"module.backbone.head.2.bias": torch.tensor([torch.inf])},
+            "the checkpoint: module.backbone.head.2.bias must be finite",
+        ),
+        (
+            {"module.backbone.clif2.lif.alpha": torch.tensor([0.7])},
+            "module.backbone.clif2.lif.alpha must be what the options say, [0.3",
+        ),
+    ],
+)
+def test_a_parameter_is_named_as_in_the_file(
+    changes: dict[str, torch.Tensor | None], message: str
+) -> None:
+    checkpoint = {name: t for name, t in (published() | changes).items() if t is not None}
+    with pytest.raises(ModelError) as caught:
+        models.from_reference("mnist_dvs", checkpoint)
+    assert message in str(caught.value)
+    models.from_reference("mnist_dvs", published())
+
+
+def test_a_head_of_another_number_of_classes_is_told_in_numbers() -> None:
+    with pytest.raises(ModelError) as caught:
+        models.from_reference("mnist_dvs", published(), classes=7)
+    assert str(caught.value) == (
+        "the checkpoint: must fit mnist_dvs with 7 classes, but its head"
+        " (module.backbone.head.4.weight) has 10; set classes = 10, on the command line"
+        " --option classes=10 or --classes with 10 names"
+    )
+    ours = models.build("dvs_gesture", classes=4).state_dict()  # six tensors have a row a class
+    with pytest.raises(ModelError, match=r"with 11 classes, but its head \(fc2.fc.weight\) has 4;"):
+        models.from_reference("dvs_gesture", ours)
+
+
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
     network = models.build("dvs_gesture", **CARD.options)
     with torch.no_grad():
@@ -162,7 +211,9 @@ def test_weights_that_do_not_fit_the_card_are_refused(tmp_path: Path) -> None:
     network = models.build("dvs_gesture", **CARD.options | {"classes": 4})
     path = tmp_path / "w.safetensors"
     save(network, CARD, path)
-    with pytest.raises(ModelError, match=r"w.safetensors: must fit dvs_gesture, but fc2"):
+    with pytest.raises(
+        ModelError, match=r"w.safetensors: must fit dvs_gesture with 3 classes, but"
+    ):
         models.load(path)
 
 
