@@ -231,7 +231,7 @@ class _Written:
         bare = set(map(_bare, tensors))
         published = bool(given.keys() - bare) or not bare & network.state_dict().keys()
         reference = network.reference_names if published else {}
-        self._published = {ours: theirs for theirs, ours in reversed(reference.items())}
+        self._published = {ours: theirs for theirs, ours in reversed([*reference.items()])}
 
     def __call__(self, name: str) -> str:
         """Return a parameter's name in the file, or what it would be there if it is missing."""
