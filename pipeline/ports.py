@@ -79,6 +79,8 @@ class OutputsPort:
     head: Path | None = None
     """Weights of the network that says how its outputs are taken together, and makes class scores
     of what was taken; None where the mean of the outputs is that already."""
+    scores: str = "score"
+    """What the class scores will be, see `PredictionsPort`."""
 
     def __str__(self) -> str:
         features = "?" if self.features is None else self.features
@@ -87,10 +89,16 @@ class OutputsPort:
 
 @dataclass(frozen=True)
 class PredictionsPort:
-    """Class scores, (predictions, classes)."""
+    """Class scores, (predictions, classes).
+
+    ``scores`` says what they are: ``rate``, the share of the steps in which the class's neuron
+    fired; ``activity``, the mean of what it put out, 0 or more; ``logit``; ``probability``;
+    ``vote``, the share of the steps that the class won; ``score``, where nobody says more.
+    """
 
     kind: ClassVar[str] = "predictions"
     classes: tuple[str, ...] = field(repr=False)
+    scores: str = "score"
 
     def __str__(self) -> str:
         return f"predictions (n, {len(self.classes)})"

@@ -125,7 +125,8 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
                 f"the model was trained to be aggregated over {trained} steps, got {config.steps};"
                 ' leave steps out, or set mismatch = "allow"',
             )
-        return PredictionsPort(self._outputs.classes)
+        scores = "vote" if config.take == "vote" else self._outputs.scores
+        return PredictionsPort(self._outputs.classes, scores)
 
     def open(self) -> None:
         """Load the network whose head the predictions go through, if it has one."""

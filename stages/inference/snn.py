@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 import models
+from models.scores import scores_of
 from pipeline.config import FilePath
 from pipeline.errors import ConfigError, DeviceError, StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
@@ -67,6 +68,7 @@ class Snn(Transform[SnnConfig, SnnState]):
             step_us=frames.step_us,
             trained_steps=card.steps,
             head=self.config.weights if readout else None,
+            scores=scores_of(card),
         )
 
     def open(self) -> None:

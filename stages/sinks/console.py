@@ -15,6 +15,7 @@ from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, Sink, StageConfig
 from stages.datasets.labels import Label, LabelError, class_of_folder, labels_path, read_labels
 from stages.sinks.prediction import Prediction, predictions_in
+from stages.sinks.scores import MEANINGS, share
 
 __all__ = ["Console", "ConsoleConfig", "ConsoleState"]
 
@@ -49,7 +50,20 @@ class ConsoleState(NamedTuple):
 
 
 class Console(Sink[ConsoleConfig, ConsoleState]):
-    """Print each prediction on a line of its own."""
+    """Print each prediction on a line of its own: time, bar, score and class.
+
+    The score is that of the class. What it is says the first line:
+
+    - of networks whose last layer has a neuron a class (dvs_gesture, rgb_gesture) the share of the
+      steps in which the neuron fired, or, in analog mode, the mean of what it put out;
+    - of imdb a probability;
+    - of all others a logit: any number, of which only the differences between classes count;
+    - with ``take = "vote"`` the share of the steps that the class won.
+
+    The bar is the score itself where that goes from 0 to 1. Of logits it is the class's share by
+    softmax, of mean outputs the class's share of all classes' sum. Scores of a stage that does not
+    say what they are fill it at 1.
+    """
 
     Config = ConsoleConfig
     takes = (PredictionsPort,)
@@ -57,8 +71,10 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
 
     def open(self) -> None:
         """Prepare standard output."""
-        self._heard = True
+        self._heard, self._begun = True, False
         self._recordings = self._judged = self._right = 0
+        kinds = {port.scores for port in self.inputs if isinstance(port, PredictionsPort)}
+        self._scores = kinds.pop() if len(kinds) == 1 else "score"
         if isinstance(sys.stdout, TextIOWrapper):
             # A terminal that lacks a sign shows another; that is no reason to end a run.
             sys.stdout.reconfigure(errors="replace")
@@ -73,6 +89,10 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
 
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording and read its labels."""
+        if not self._begun and self._scores in MEANINGS:
+            score, bar = MEANINGS[self._scores]
+            self._print(f"── a score is {score}; the bar shows {bar}")
+        self._begun = True
         self._print(f"── {_near(header.source)} ({header.width}×{header.height})")
         labels = tuple(
             Label(one.start_us + header.shift_us, one.end_us + header.shift_us, one.class_index)
@@ -151,7 +171,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
 
     def _line(self, prediction: Prediction, truth: str | None, origin_us: int | None) -> str:
         score = prediction.scores[prediction.class_]
-        filled = round(min(max(score, 0.0), 1.0) * _BAR)
+        filled = round(share(self._scores, prediction.scores, prediction.class_) * _BAR)
         bar = "█" * filled + "·" * (_BAR - filled)
         seconds = (prediction.t_end_us - (origin_us or 0)) / 1e6
         verdict = ""

@@ -35,7 +35,13 @@ class JsonLinesState(NamedTuple):
 
 
 class JsonLines(Sink[JsonLinesConfig, JsonLinesState]):
-    """Write each prediction as one JSON object on a line of its own."""
+    """Write each prediction as one JSON object on a line of its own.
+
+    ``scores`` has a number for each class, in the order of the model's classes, as the network and
+    the aggregation give it, nothing is scaled: a spike rate, a mean output, a probability, a logit
+    or a share of votes. Which it is depends on the model and on ``take`` alone, and is told under
+    `console`. ``label`` and ``class`` are of the highest; of equal ones the first.
+    """
 
     Config = JsonLinesConfig
     takes = (PredictionsPort,)

@@ -35,7 +35,9 @@ from pipeline.stage import PortError
 from stages.aggregation.aggregate import Aggregate, AggregateConfig, AggregateState
 from stages.inference.snn import Snn, SnnConfig
 
-PORT = OutputsPort(features=3, classes=("a", "b", "c"), window_us=10, step_us=10, trained_steps=4)
+PORT = OutputsPort(
+    features=3, classes=("a", "b", "c"), window_us=10, step_us=10, trained_steps=4, scores="rate"
+)
 
 
 def aggregate(**options: Any) -> Aggregate:
@@ -153,6 +155,8 @@ def test_a_vote_is_shared_by_equal_scores() -> None:
     out = through([aggregate(take="vote")], outputs(x))
     third = 1 / 3
     np.testing.assert_allclose(rows(out), [[(1 + third) / 4, (1.5 + third) / 4, (0.5 + third) / 4]])
+    assert aggregate(take="vote").port().scores == "vote", "whatever the network's scores are"
+    assert aggregate(take="last").port().scores == "rate"
 
 
 @pytest.mark.parametrize("over", ["tumbling", "sliding", "running", "recording"])

@@ -119,6 +119,68 @@ def test_the_console_judges_predictions_by_their_labels(
     assert verdict.startswith("── 2 of 3 predictions right (66.7%)")
 
 
+def filled(kind: str, scores: list[float], capsys: pytest.CaptureFixture[str]) -> tuple[str, int]:
+    """The console's first line, and how many of 20 places of the bar are full."""
+    stage = Console("show", ConsoleConfig(), [PredictionsPort(CLASSES, kind)])
+    through([stage], predictions([scores]))
+    first, *_, line = capsys.readouterr().out.splitlines()
+    return first, line.count("█")
+
+
+@pytest.mark.parametrize(
+    ("kind", "scores", "places", "meaning"),
+    [
+        ("rate", [0.1, 0.5, 0.2], 10, "the share of steps in which the class's neuron fired"),
+        (
+            "activity",
+            [2, 6, 4],
+            10,
+            "the mean output of the class's neuron; the bar shows the class's share of all",
+        ),
+        ("activity", [0, 0, 0], 0, "the mean output of the class's neuron"),
+        (
+            "logit",
+            [7, 7, 7 - 1e9],
+            10,
+            "a logit, of which only differences count; the bar shows the",
+        ),
+        ("logit", [-900, -800, -900], 20, "a logit"),
+        (
+            "probability",
+            [0.2, 0.55, 0.25],
+            11,
+            "the probability of the class; the bar shows the score",
+        ),
+        ("vote", [0, 1, 0], 20, "the share of steps that the class won"),
+    ],
+)
+def test_the_console_says_what_a_score_is_and_draws_its_share(
+    kind: str,
+    scores: list[float],
+    places: int,
+    meaning: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, full = filled(kind, scores, capsys)
+    assert first.startswith(f"── a score is {meaning}")
+    assert full == places
+
+
+def test_of_scores_that_no_one_explains_the_console_says_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert filled("score", [0, 3, 0], capsys) == ("── some.aedat4 (8×6)", 20)
+    ports = [PredictionsPort(CLASSES, kind) for kind in ("rate", "logit")]
+    through([Console("show", ConsoleConfig(), ports)], predictions([[0, 1, 0]]))
+    assert "a score is" not in capsys.readouterr().out, "it would be true of some only"
+
+
+def test_what_a_score_is_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    stage = Console("show", ConsoleConfig(), [PredictionsPort(CLASSES, "logit")])
+    through([stage], [*predictions([[0, 1, 0]]), *predictions([[0, 1, 0]])])
+    assert capsys.readouterr().out.count("a score is") == 1
+
+
 def test_the_console_judges_by_the_folder_that_is_named_after_a_class(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

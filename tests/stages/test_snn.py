@@ -109,9 +109,9 @@ def test_a_new_recording_and_a_reset_put_the_membranes_to_rest(path: Path) -> No
     assert rows(through([snn(path)], reset))[STEPS:].tobytes() == expected
 
 
-def test_the_port_carries_the_classes_and_the_trained_steps(path: Path) -> None:
+def test_the_port_carries_what_the_card_says(path: Path) -> None:
     port = snn(path).port()
-    assert (port.classes, port.trained_steps) == (CLASSES, 60)
+    assert (port.classes, port.trained_steps, port.scores) == (CLASSES, 60, "rate")
 
 
 @pytest.mark.parametrize(
