@@ -100,7 +100,7 @@ def from_reference(name: str, state_dict: "Mapping[str, Any]", **options: Any) -
     Raises:
         ModelError: The name, an option or a parameter is unknown or does not fit.
     """
-    from models.weights import from_checkpoint
+    from models.checkpoint import from_checkpoint
 
     return from_checkpoint(name, state_dict, "the checkpoint", options)
 

@@ -115,12 +115,12 @@ def import_checkpoint(
     """
     target = out or Path(f"{os.path.splitext(file)[0]}.safetensors")
     refuse_existing(target, replace)
-    weights, names = import_module("models.weights"), _class_names(classes)
-    checkpoint = weights.read_checkpoint(file)
-    built = weights.from_checkpoint(network, checkpoint, str(file), _options(option, names))
+    library, names = import_module("models.checkpoint"), _class_names(classes)
+    checkpoint = library.read_checkpoint(file)
+    built = library.from_checkpoint(network, checkpoint, str(file), _options(option, names))
     facts = {"data": data, "accuracy": accuracy, "licence": licence}
     card = _card(built, names, size_of(size), window_us, frame, facts)
-    weights.save(built, card, target, built.dtype)
+    import_module("models.weights").save(built, card, target, built.dtype)
     print(f"written: {target}")
 
 
