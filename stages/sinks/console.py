@@ -63,6 +63,8 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     The bar is the score itself where that goes from 0 to 1. Of logits it is the class's share by
     softmax, of mean outputs the class's share of all classes' sum. Scores of a stage that does not
     say what they are fill it at 1.
+
+    ``(partial)`` behind the class: it was made of less than asked for, because the recording ended.
     """
 
     Config = ConsoleConfig
@@ -177,7 +179,8 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
         verdict = ""
         if truth is not None:
             verdict = " ✓" if truth == prediction.label else f" ✗ {truth}"
-        return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{verdict}"
+        partial = " (partial)" if prediction.partial else ""
+        return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{verdict}{partial}"
 
 
 def _truth(prediction: Prediction, state: ConsoleState, classes: tuple[str, ...]) -> str | None:

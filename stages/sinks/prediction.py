@@ -28,6 +28,7 @@ class Prediction(msgspec.Struct, frozen=True):
     class_: int = msgspec.field(name="class")
     scores: list[float]
     partial: bool
+    """It was made of less than asked for: of fewer windows, or of a last one cut short."""
 
 
 def predictions_in(message: Message, recording: str) -> Iterator[Prediction]:

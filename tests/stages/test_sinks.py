@@ -119,6 +119,21 @@ def test_the_console_judges_predictions_by_their_labels(
     assert verdict.startswith("── 2 of 3 predictions right (66.7%)")
 
 
+def test_the_console_says_which_predictions_are_partial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, message, end = predictions([[0, 1, 0], [0, 1, 0]], "set/wave/1.bin")
+    assert isinstance(message.header, Predictions)
+    whole, last = message.header.spans
+    spans = (whole, msgspec.structs.replace(last, partial=True))
+    header = msgspec.structs.replace(message.header, spans=spans)
+    through(
+        [Console("show", ConsoleConfig(), [PORT])], [start, Message(header, message.array), end]
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if " s  " in line]
+    assert [line.split("1.00  ")[1] for line in lines] == ["wave ✓", "wave ✓ (partial)"]
+
+
 def filled(kind: str, scores: list[float], capsys: pytest.CaptureFixture[str]) -> tuple[str, int]:
     """The console's first line, and how many of 20 places of the bar are full."""
     stage = Console("show", ConsoleConfig(), [PredictionsPort(CLASSES, kind)])
