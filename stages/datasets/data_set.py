@@ -113,5 +113,6 @@ class DataSet(ABC):
         title, publisher, licence, layout = self.origin
         return ConfigError(
             f"data.set: {self.name} is not there: {what} does not exist; get {title} from"
-            f" {publisher} (licence: {licence}) and put into {self.folder} {layout}"
+            f" {publisher} (licence: {licence}) and put into {self.folder} {layout}; if it lies"
+            " elsewhere, name that place: --data FOLDER, and data.path in it"
         )

@@ -111,7 +111,8 @@ def test_a_set_that_is_not_there_says_what_to_get(tmp_path: Path) -> None:
         f"data.set: dvs_gesture is not there: {tmp_path / 'trials_to_train.txt'} does not exist;"
         " get DVS128 Gesture (DvsGesture.tar.gz) from IBM Research,"
         " research.ibm.com/interactive/dvsgesture (licence: CC BY 4.0) and put into"
-        f" {tmp_path} the recordings, their label files and the two lists trials_to_*.txt"
+        f" {tmp_path} the recordings, their label files and the two lists trials_to_*.txt; if it"
+        " lies elsewhere, name that place: --data FOLDER, and data.path in it"
     )
 
 
