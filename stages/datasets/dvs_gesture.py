@@ -48,7 +48,7 @@ class DvsGesture(DataSet):
     def _listed(self, path: Path, part: Part) -> Iterator[Item]:
         if not path.is_file():
             raise self.missing(path)
-        for (line,) in read_rows(path, "lines"):
+        for _, (line,) in read_rows(path, "lines"):
             if not line.strip():
                 continue
             recording = path.parent / line.strip()

@@ -57,7 +57,7 @@ class EsImageNet(DataSet):
             path = self.folder / f"{name}label.txt"
         if not path.is_file():
             raise self.missing(path)
-        for number, (row,) in enumerate(read_rows(path, "lines"), start=1):
+        for number, (row,) in read_rows(path, "lines"):
             fields = row.replace(",", " ").split()
             if not fields:
                 continue

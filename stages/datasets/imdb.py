@@ -11,7 +11,7 @@ from typing import ClassVar
 from pipeline.errors import ConfigError
 from stages.datasets.data_set import Origin
 from stages.datasets.reviews import Reviews
-from stages.sources.text_file import read_rows
+from stages.sources.text_file import Row, read_rows
 
 __all__ = ["Imdb"]
 
@@ -32,17 +32,17 @@ class Imdb(Reviews):
         layout="the file 'IMDB Dataset.csv'",
     )
 
-    def rows(self, path: Path) -> Iterator[tuple[str, str]]:
-        """Yield review and sentiment."""
+    def rows(self, path: Path) -> Iterator[tuple[int, str, str]]:
+        """Yield line, review and sentiment."""
         rows = read_rows(path, "csv")
-        header = next(rows, [])
+        _, header = next(rows, Row(0, []))
         if not set(_COLUMNS) <= set(header):
             raise ConfigError(
                 f"data.set: {path}: its first line must name {' and '.join(_COLUMNS)}, it is"
                 f" {','.join(header)[:60]!r}"
             )
         places = [header.index(name) for name in _COLUMNS]
-        for number, row in enumerate(rows, start=1):
-            if len(row) <= max(places):
-                raise ConfigError(f"data.set: {path}: review {number} has {len(row)} columns")
-            yield row[places[0]], row[places[1]]
+        for line, fields in rows:
+            if len(fields) <= max(places):
+                raise ConfigError(f"data.set: {path}: line {line} has {len(fields)} columns")
+            yield line, fields[places[0]], fields[places[1]]

@@ -66,7 +66,7 @@ class Jester(DataSet):
 
     def _listed(self, path: Path, frames: Path, part: Part) -> Iterator[Item]:
         labels = {name: label for label, name in enumerate(self.classes)}
-        for number, (row,) in enumerate(read_rows(path, "lines"), start=1):
+        for number, (row,) in read_rows(path, "lines"):
             video, _, name = row.partition(";")
             if not name and part == "test":
                 continue

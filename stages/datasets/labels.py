@@ -1,21 +1,39 @@
-"""What a recording shows: label files as DVS128 Gesture has them, or the folder that it lies in.
+"""What recordings show: label files as DVS128 Gesture has them, a table, or the folder they lie in.
 
 Beside ``NAME.aedat4`` lies ``NAME_labels.csv`` with the columns ``class`` (from 1),
 ``startTime_usec`` and ``endTime_usec``, in the recording's own time. Source: Amir et al., "A Low
 Power, Fully Event-Based Gesture Recognition System", CVPR 2017, and its data set.
+
+A table, such as ``labels.tsv`` of one's own recordings, says it of many: tab-separated, its first
+line names the columns. It has ``file`` and ``label``, and if wanted ``start_us`` and ``end_us``, in
+the recording's own time.
 
 Where a set has a folder for each class (N-MNIST: ``Train/7/00001.bin``), the folder says it.
 """
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Label", "LabelError", "class_of_folder", "labels_path", "read_labels", "write_labels"]
+from pipeline.errors import RecordingError
+from stages.sources.text_file import Layout, Row, read_rows
+
+__all__ = [
+    "Entry",
+    "Label",
+    "LabelError",
+    "class_of_folder",
+    "is_label_file",
+    "labels_path",
+    "read_labels",
+    "read_table",
+    "write_labels",
+]
 
 _COLUMNS = ("class", "startTime_usec", "endTime_usec")
+_TIMES = ("start_us", "end_us")
 
 
 class LabelError(ValueError):
@@ -30,6 +48,22 @@ class Label(NamedTuple):
     start_us: int
     end_us: int
     class_index: int
+
+
+class Entry(NamedTuple):
+    """A row of a table: what a recording shows, or a stretch of it."""
+
+    line: int
+    """Where it stands."""
+    file: str
+    """The recording, relative to the table's folder."""
+    label: str
+    start_us: int | None
+    """None: from its beginning."""
+    end_us: int | None
+    """Exclusive; None: to its end."""
+    columns: dict[str, str]
+    """All of the row, by the columns' names."""
 
 
 def labels_path(recording: Path) -> Path:
@@ -64,6 +98,53 @@ def _label(row: dict[str, str]) -> Label:
     if class_index < 1 or end_us <= start_us:
         raise ValueError(f"class {class_index} from {start_us} to {end_us} µs")
     return Label(start_us, end_us, class_index - 1)
+
+
+def is_label_file(path: Path) -> bool:
+    """Return whether a file begins as a label file does; otherwise it may be a table.
+
+    Raises:
+        LabelError: it cannot be read.
+    """
+    first = next(_rows(path, "lines"), Row(0, [""]))
+    return set(_COLUMNS) <= set(first.fields[0].split(","))
+
+
+def read_table(path: Path) -> Iterator[Entry]:
+    """Yield the rows of a table.
+
+    Raises:
+        LabelError: it cannot be read, or a row is not what it should be.
+    """
+    rows = _rows(path, "tsv")
+    _, header = next(rows, Row(0, []))
+    if not {"file", "label"} <= set(header):
+        raise LabelError(
+            f"{path}: its first line must name file and label, separated by tabs, it is"
+            f" {' '.join(header)[:60]!r}"
+        )
+    for line, fields in rows:
+        row = dict(zip(header, fields, strict=False))
+        if len(fields) < len(header) or not row["label"]:
+            raise LabelError(f"{path}: line {line} lacks a column")
+        yield _entry(f"{path}: line {line}", line, row)
+
+
+def _entry(place: str, line: int, row: dict[str, str]) -> Entry:
+    for name in _TIMES:
+        if row.get(name) and not row[name].lstrip("-").isdecimal():
+            raise LabelError(f"{place}: {name} must be a whole number of µs, got {row[name]!r}")
+    start_us, end_us = (int(row[name]) if row.get(name) else None for name in _TIMES)
+    if start_us is not None and end_us is not None and end_us <= start_us:
+        raise LabelError(f"{place}: end_us must be > start_us = {start_us}, got {end_us}")
+    return Entry(line, row["file"], row["label"], start_us, end_us, row)
+
+
+def _rows(path: Path, layout: Layout) -> Iterator[Row]:
+    try:
+        yield from read_rows(path, layout)
+    except RecordingError as error:
+        raise LabelError(str(error)) from None
 
 
 def write_labels(path: Path, labels: Sequence[Label]) -> None:

@@ -16,13 +16,11 @@ from pydantic import PositiveInt
 from pipeline.errors import ConfigError
 from pipeline.stage import StageConfig
 from stages.datasets.data_set import DataSet, Item, Origin
+from stages.datasets.labels import Entry, LabelError, read_table
 from stages.datasets.split import PARTS
 from stages.formats import open_recording
-from stages.sources.text_file import read_rows
 
 __all__ = ["RecordingOptions", "Recordings"]
-
-_TIMES = ("start_us", "end_us")
 
 
 class RecordingOptions(StageConfig):
@@ -55,18 +53,18 @@ class Recordings(DataSet):
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels, by name."""
-        return tuple(sorted({row["label"] for row in self._rows()}))
+        return tuple(sorted({row.label for row in self._rows()}))
 
     def items(self) -> list[Item]:
         """List the recordings, or their stretches."""
         labels = {name: label for label, name in enumerate(self.classes)}
         return [
             Item(
-                key=f"{row['file']}#{number}" if times != (None, None) else row["file"],
-                source=dict(self.options.source) | {"path": str(self.folder / row["file"])},
-                label=labels[row["label"]],
-                group=row.get("group") or row["file"],
-                part=row.get("part") or None,
+                key=f"{row.file}#{number}" if times != (None, None) else row.file,
+                source=dict(self.options.source) | {"path": str(self.folder / row.file)},
+                label=labels[row.label],
+                group=row.columns.get("group") or row.file,
+                part=row.columns.get("part") or None,
                 start_us=times[0],
                 end_us=times[1],
             )
@@ -74,40 +72,28 @@ class Recordings(DataSet):
             for number, times in enumerate(self._stretches(row))
         ]
 
-    def _rows(self) -> Iterator[dict[str, str]]:
+    def _rows(self) -> Iterator[Entry]:
         path = self.folder / self.options.table
         if not path.is_file():
             raise self.missing(path)
-        rows = read_rows(path, "tsv")
-        header = next(rows, [])
-        if not {"file", "label"} <= set(header):
-            raise ConfigError(
-                f"data.table: {path}: its first line must name file and label, separated by tabs,"
-                f" it is {' '.join(header)[:60]!r}"
-            )
-        for number, values in enumerate(rows, start=2):
-            row = dict(zip(header, values, strict=False))
-            if len(values) < len(header) or not row["label"]:
-                raise ConfigError(f"data.table: {path}: row {number} lacks a column")
-            if not (self.folder / row["file"]).exists():
-                raise ConfigError(f"data.table: {path}: row {number}: no {row['file']} is there")
-            if row.get("part") and row["part"] not in PARTS:
-                raise ConfigError(
-                    f"data.table: {path}: row {number}: part must be {', '.join(PARTS)} or empty,"
-                    f" got {row['part']!r}"
-                )
-            for name in _TIMES:
-                if row.get(name) and not row[name].lstrip("-").isdecimal():
-                    raise ConfigError(
-                        f"data.table: {path}: row {number}: {name} must be a whole number of µs,"
-                        f" got {row[name]!r}"
+        try:
+            for row in read_table(path):
+                part = row.columns.get("part")
+                if not (self.folder / row.file).exists():
+                    raise LabelError(f"{path}: line {row.line}: no {row.file} is there")
+                if part and part not in PARTS:
+                    raise LabelError(
+                        f"{path}: line {row.line}: part must be {', '.join(PARTS)} or empty, got"
+                        f" {part!r}"
                     )
-            yield row
+                yield row
+        except LabelError as error:
+            raise ConfigError(f"data.table: {error}") from None
 
-    def _stretches(self, row: dict[str, str]) -> Iterator[tuple[int | None, int | None]]:
+    def _stretches(self, row: Entry) -> Iterator[tuple[int | None, int | None]]:
         """Yield start and end of each item of a row."""
-        begin, end = (int(row[name]) if row.get(name) else None for name in _TIMES)
-        path, options = self.folder / row["file"], self.options
+        begin, end = row.start_us, row.end_us
+        path, options = self.folder / row.file, self.options
         if options.stretch_events is not None:
             if options.stretch_us is not None:
                 raise ConfigError("data.stretch_us: leave it out where stretch_events is given")

@@ -34,8 +34,8 @@ class Reviews(DataSet):
     column: ClassVar[str | int]
     """Which column of the file is the text."""
 
-    def rows(self, path: Path) -> Iterator[tuple[str, str]]:
-        """Yield text and mood of each row.
+    def rows(self, path: Path) -> Iterator[tuple[int, str, str]]:
+        """Yield line, text and mood of each row.
 
         Raises:
             ConfigError: a row is not what it should be.
@@ -54,10 +54,10 @@ class Reviews(DataSet):
             raise self.missing(path)
         items = []
         try:
-            for number, (text, mood) in enumerate(self.rows(path)):
+            for number, (line, text, mood) in enumerate(self.rows(path)):
                 if mood not in self.moods:
                     raise ConfigError(
-                        f"data.set: {path}: the mood of text {number + 1} must be"
+                        f"data.set: {path}: line {line}: the mood must be"
                         f" {' or '.join(self.moods)}, got {mood[:40]!r}"
                     )
                 words = " ".join(tokenise(text))
@@ -84,7 +84,7 @@ class Reviews(DataSet):
         """Write the vocabulary of the training part to ``vocabulary.txt``."""
         wanted = {item.recording for item in training}
         rows = enumerate(self.rows(self.folder / self.file_name))
-        texts = (text for number, (text, _) in rows if number in wanted)
+        texts = (text for number, (_, text, _) in rows if number in wanted)
         path = folder / "vocabulary.txt"
         try:
             vocabulary = Vocabulary.of(texts, self.options.words)

@@ -49,12 +49,12 @@ class Sentences(Reviews):
         """Written as numbers."""
         return {"0": 0, "1": 1}
 
-    def rows(self, path: Path) -> Iterator[tuple[str, str]]:
-        """Yield sentence and mood."""
-        for number, row in enumerate(read_rows(path, "tsv"), start=1):
-            if len(row) != 2:
+    def rows(self, path: Path) -> Iterator[tuple[int, str, str]]:
+        """Yield line, sentence and mood."""
+        for line, fields in read_rows(path, "tsv"):
+            if len(fields) != 2:
                 raise ConfigError(
-                    f"data.set: {path}: row {number} must be text, tab, 0 or 1; it has {len(row)}"
+                    f"data.set: {path}: line {line} must be text, tab, 0 or 1; it has {len(fields)}"
                     " columns"
                 )
-            yield row[0], row[1].strip()
+            yield line, fields[0], fields[1].strip()

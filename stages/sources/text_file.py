@@ -7,19 +7,27 @@ occur within reviews.
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from pipeline.errors import RecordingError
 
-__all__ = ["Layout", "read_rows", "read_texts"]
+__all__ = ["Layout", "Row", "read_rows", "read_texts"]
 
 Layout: TypeAlias = Literal["lines", "csv", "tsv"]
 
 _LINE_BYTES = 1 << 20
 
 
-def read_rows(path: Path, layout: Layout) -> Iterator[list[str]]:
-    """Yield the fields of each row, of a ``csv`` file the header first; blank rows are none.
+class Row(NamedTuple):
+    """A row of a file."""
+
+    line: int
+    """Number of the line that it begins on, as an editor counts them: from 1, all of them."""
+    fields: list[str]
+
+
+def read_rows(path: Path, layout: Layout) -> Iterator[Row]:
+    """Yield each row, of a ``csv`` file the header first; blank rows are none.
 
     A row of ``lines`` has one field, and may be blank. Quotes mean something in ``csv`` only.
 
@@ -27,15 +35,20 @@ def read_rows(path: Path, layout: Layout) -> Iterator[list[str]]:
         RecordingError: the file cannot be read to its end; the rows before were yielded.
     """
     lines = _lines(path)
-    if layout == "lines":
-        yield from ([line.rstrip("\r\n")] for line in lines)
-    elif layout == "tsv":
-        stripped = (line.rstrip("\r\n") for line in lines)
-        yield from (line.split("\t") for line in stripped if line.strip())
+    if layout != "csv":
+        for number, line in enumerate(lines, start=1):
+            text = line.rstrip("\r\n")
+            if layout == "lines":
+                yield Row(number, [text])
+            elif text.strip():
+                yield Row(number, text.split("\t"))
     else:
-        rows = csv.reader(lines, strict=True)
+        rows, before = csv.reader(lines, strict=True), 0
         try:
-            yield from (row for row in rows if row)
+            for fields in rows:
+                if fields:
+                    yield Row(before + 1, fields)
+                before = rows.line_num
         except csv.Error as error:
             raise RecordingError(
                 f"{path}: line {rows.line_num} is no CSV ({error}); quote texts that hold commas,"
@@ -55,10 +68,10 @@ def read_texts(path: Path, layout: Layout, column: str | int | None = None) -> I
     Raises:
         RecordingError: the file cannot be read to its end, or a row lacks the column.
     """
-    rows = enumerate(read_rows(path, layout), start=1)
+    rows = read_rows(path, layout)
     place = 0
     if layout == "csv":
-        _, header = next(rows, (0, []))
+        _, header = next(rows, Row(0, []))
         if column is not None and column not in header:
             raise RecordingError(
                 f"{path}: has no column '{column}'; its first line names {', '.join(header)}"
@@ -66,13 +79,13 @@ def read_texts(path: Path, layout: Layout, column: str | int | None = None) -> I
         place = 0 if column is None else header.index(str(column))
     elif column is not None:
         place = int(column)
-    for number, row in rows:
-        if place >= len(row):
+    for line, fields in rows:
+        if place >= len(fields):
             raise RecordingError(
-                f"{path}: row {number} has {len(row)} columns, column {place} (from 0 on) is the"
+                f"{path}: line {line} has {len(fields)} columns, column {place} (from 0 on) is the"
                 " text"
             )
-        yield row[place]
+        yield fields[place]
 
 
 def _lines(path: Path) -> Iterator[str]:

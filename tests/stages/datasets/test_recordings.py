@@ -95,12 +95,17 @@ def test_any_source_can_play_the_files(tmp_path: Path) -> None:
     ("table", "message"),
     [
         ("path\tlabel\n", r"its first line must name file and label, separated by tabs, it is"),
-        ("file\tlabel\na.aedat4\n", r"row 2 lacks a column"),
-        ("file\tlabel\nz.aedat4\tcup\n", r"row 2: no z\.aedat4 is there"),
-        ("file\tlabel\tpart\na.aedat4\tx\ty\n", r"row 2: part must be train, validation, test or"),
-        ("file\tlabel\tend_us\na.aedat4\tx\t1.5\n", r"row 2: end_us must be a whole number of µs"),
+        ("file\tlabel\na.aedat4\n", r"line 2 lacks a column"),
+        ("\n\nfile\tlabel\n\na.aedat4\n", r"line 5 lacks a column"),
+        ("file\tlabel\nz.aedat4\tcup\n", r"line 2: no z\.aedat4 is there"),
+        ("file\tlabel\tpart\na.aedat4\tx\ty\n", r"line 2: part must be train, validation, test or"),
+        (
+            "file\tlabel\tstart_us\tend_us\na.aedat4\tx\t9\t9\n",
+            r"line 2: end_us must be > start_us",
+        ),
+        ("file\tlabel\tend_us\na.aedat4\tx\t1.5\n", r"line 2: end_us must be a whole number of µs"),
     ],
-    ids=["header", "column", "file", "part", "time"],
+    ids=["header", "column", "blank lines", "file", "part", "order", "time"],
 )
 def test_a_wrong_table_is_refused(tmp_path: Path, table: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -69,8 +69,11 @@ def test_the_same_review_twice_is_in_one_part(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("text,mood\nx,y\n", "its first line must name review and sentiment, it is 'text,mood'"),
-        ("review,sentiment\nx,so-so\n", "text 1 must be negative or positive, got 'so-so'"),
-        ("review,sentiment\nx\n", "review 1 has 1 columns"),
+        (
+            "review,sentiment\nx,so-so\n",
+            "line 2: the mood must be negative or positive, got 'so-so'",
+        ),
+        ("review,sentiment\nx\n", "line 2 has 1 columns"),
         ('review,sentiment\n"x,positive\n', "is no CSV"),
     ],
     ids=["header", "mood", "columns", "quotes"],
@@ -93,7 +96,7 @@ def test_a_set_that_is_not_there_says_what_to_get(tmp_path: Path) -> None:
 def test_sentences_are_text_tab_mood(tmp_path: Path) -> None:
     text = "So so\x85 good.  \t1\nBad \t 0\n\nA wide\tgap\t1\n"
     (tmp_path / "imdb_labelled.txt").write_text(text, "utf-8")
-    with pytest.raises(ConfigError, match=r"row 3 must be text, tab, 0 or 1; it has 3 columns"):
+    with pytest.raises(ConfigError, match=r"line 4 must be text, tab, 0 or 1; it has 3 columns"):
         listed("sentences", tmp_path)
     (tmp_path / "mine.txt").write_text(text.replace("wide\tgap", "wide gap"), "utf-8")
     items = listed("sentences", tmp_path, file="mine.txt")

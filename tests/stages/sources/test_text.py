@@ -141,7 +141,7 @@ def test_texts_before_a_broken_one_are_played(tmp_path: Path, words: Path) -> No
             "fine\n",
             {"layout": "tsv", "column": 1},
             "path",
-            "{path}: row 1 has 1 columns, column 1 (from 0 on) is the text",
+            "{path}: line 1 has 1 columns, column 1 (from 0 on) is the text",
         ),
         (
             'review\n"fine\n',
