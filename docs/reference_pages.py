@@ -362,8 +362,8 @@ def _networks_page() -> str:
     import torch
 
     from models import NETWORKS, build
+    from models.lif import Lif
     from models.network import Options
-    from models.neurons import Lif
     from models.tau_lif import TauLif
 
     with torch.device("meta"):

@@ -9,8 +9,8 @@ from typing import NamedTuple, Unpack
 from torch import Tensor
 
 from models.layers import Conv2dLif, FcLif, StepNorm2d, names_in_bidl
+from models.lif import Lif
 from models.network import Network, Options
-from models.neurons import Lif
 
 __all__ = ["DvsGesture", "DvsGestureState"]
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.layers import FcLif, names_in_bidl
+from models.lif import Lif
 from models.network import Network, Options
-from models.neurons import Lif
 
 __all__ = ["Imdb", "ImdbState"]
 

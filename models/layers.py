@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
-from models.neurons import Constants, Lif, lif_step
+from models.lif import Constants, Lif
+from models.neurons import lif_step
 
 __all__ = [
     "Conv2dLif",

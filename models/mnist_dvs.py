@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.layers import Conv2dLif, each_step, names_in_bidl
+from models.lif import Lif
 from models.network import Network, Options
-from models.neurons import Lif
 
 __all__ = ["MnistDvs", "MnistDvsState"]
 

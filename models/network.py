@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from models.choices import offer
 from models.errors import ModelError
 from models.layers import Normalise
-from models.neurons import Mode, Sharing
+from models.lif import Mode, Sharing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -62,7 +62,7 @@ class Options(TypedDict, total=False):
         mode: Output of the neurons: spikes, or the rectified membrane.
         head: Whether the classifier comes after the mean over time, or before it, at each step.
         sharing: Whether a layer shares its neurons' constants, or each channel has its own.
-        lif: Other options of the neurons, see `models.neurons.Lif`.
+        lif: Other options of the neurons, see `models.lif.Lif`.
         mean: Subtracted from each channel of a frame before anything else; None: nothing is.
         std: What each channel is divided by then; None: 1.
     """

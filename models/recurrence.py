@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models import recurrence_kernel as kernel
-from models.neurons import Lif
+from models.lif import Lif
 from models.products import Product
 
 __all__ = ["StepStatistics", "through_time"]

@@ -13,8 +13,8 @@ from typing import ClassVar, NamedTuple, Unpack
 from torch import Tensor, nn
 
 from models.layers import Lif2d, StepNorm2d, each_step
+from models.lif import Lif
 from models.network import Network, Options
-from models.neurons import Lif
 
 __all__ = ["ResidualBlock", "ResidualLif", "ResidualLifState"]
 

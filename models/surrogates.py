@@ -12,14 +12,14 @@ Sources: LynxiTech/BIDL ``layers/gradient_approx.py``; Fang et al., "Incorporati
 Membrane Time Constant", ICCV 2021 (arctan); Esser et al., PNAS 2016 (triangle).
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Surrogate", "spike", "surrogate_gradient"]
+from models.lif import Surrogate
 
-Surrogate: TypeAlias = Literal["rectangle", "arctan", "sigmoid", "triangle"]
+__all__ = ["spike", "surrogate_gradient"]
 
 
 def surrogate_gradient(distance: Tensor, kind: Surrogate) -> Tensor:

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from models.choices import offer
 from models.errors import ModelError
-from models.surrogates import Surrogate, spike
+from models.lif import Surrogate
+from models.surrogates import spike
 
 __all__ = ["TauLif", "TauLifLayer", "tau_lif_step"]
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from models.card import ModelCard, read_card
 from models.errors import ModelError
+from models.lif import Constants
 from models.network import Network
-from models.neurons import Constants
 
 __all__ = ["load", "restore", "save"]
 

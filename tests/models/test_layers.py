@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.layers import Conv2dLif, FcLif, Lif2d, LifLayer, Normalise, SumLayer, each_step
-from models.neurons import Lif
+from models.lif import Lif
 
 
 @pytest.mark.parametrize("size", [(9, 12), (40, 40), (1, 1)])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.neurons import Constants, Lif, lif_step
+from models.lif import Constants, Lif
+from models.neurons import lif_step
 
 
 def column(*values: float) -> torch.Tensor:

@@ -14,7 +14,7 @@ import models
 from models import recurrence
 from models.errors import ModelError
 from models.layers import Conv2dLif, FcLif, Lif2d, LifLayer, StepNorm2d
-from models.neurons import Lif
+from models.lif import Lif
 
 TOLERANCE = 1e-9
 

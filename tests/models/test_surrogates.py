@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.surrogates import Surrogate, spike, surrogate_gradient
+from models.lif import Surrogate
+from models.surrogates import spike, surrogate_gradient
 
 SMOOTH: dict[Surrogate, Callable[[Tensor], Tensor]] = {
     "rectangle": lambda d: (d + 0.5).clamp(0, 1),
