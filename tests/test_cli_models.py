@@ -148,3 +148,12 @@ def test_untrained_weights_say_so(command_line: CommandLine, tmp_path: Path) -> 
     assert models.load(first).input_shape == (1, 16, 16)
     assert command_line(*asked, again).code == command_line(*asked, other, "--seed", 1).code == 0
     assert again.read_bytes() == first.read_bytes() != other.read_bytes()
+
+
+def test_untrained_layers_that_stay_silent_are_named(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    asked = ("models", "new", "imdb", "--out", tmp_path / "w.safetensors", "--option")
+    code, out, _ = command_line(*asked, "lif={theta = 1e4}")
+    assert code == 0
+    assert out.endswith("\nuntrained: silent on random frames, 1 layer: fc1\n")

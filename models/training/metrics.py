@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.layers import LifLayer
 from models.network import Network
+from models.tau_lif import TauLifLayer
 from models.training.data import Examples
 
 __all__ = [
@@ -119,14 +120,15 @@ def firing_rates(network: nn.Module) -> Iterator[FiringRates]:
     rates = FiringRates()
     handles = []
     for name, layer in network.named_modules():
-        if isinstance(layer, LifLayer):
+        if isinstance(layer, LifLayer | TauLifLayer):
 
             def watch(
                 layer: nn.Module, _: Any, result: tuple[Tensor, Tensor], name: str = name
             ) -> None:
-                assert isinstance(layer, LifLayer)
                 # A spike is a fired neuron; in analog mode, a membrane above the threshold is.
-                above = 0.0 if layer.lif.mode == "spike" else layer.theta
+                above: Tensor | float = 0.0
+                if isinstance(layer, LifLayer) and layer.lif.mode == "analog":
+                    above = layer.theta
                 rates.add(name, result[0].detach() > above)
 
             handles.append(layer.register_forward_hook(watch))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from pipeline.cli.options import Json, Replace, Size, refuse_existing, size_of
+from pipeline.cli.options import Json, Replace, Size, plain, refuse_existing, size_of
 
 __all__ = ["import_checkpoint", "list_networks", "models", "new", "show"]
 
@@ -136,20 +136,29 @@ def new(
     seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
     replace: Replace = False,
 ) -> None:
-    """Write untrained weights, to try a pipeline before there are trained ones."""
+    """Write untrained weights, to try a pipeline before there are trained ones.
+
+    Running statistics are taken from random frames, so that deep layers fire too.
+    """
     refuse_existing(out, replace)
-    library, weights = import_module("models"), import_module("models.weights")
+    library, untrained = import_module("models"), import_module("models.untrained")
     import_module("torch").manual_seed(seed)
     names = _class_names(classes)
     built = library.build(network, **_options(option, names))
+    untrained.calibrate(built, seed)
     facts = {
         "data": "none: untrained weights",
         "accuracy": f"none: untrained weights, drawn with seed {seed}",
         "licence": "none: random numbers",
     }
     card = _card(built, names, size_of(size), window_us, frame, facts)
-    weights.save(built, card, out)
+    import_module("models.weights").save(built, card, out)
     print(f"written: {out}; these weights are untrained")
+    silent = untrained.silent_layers(built)
+    if silent:
+        layers = "layer" if len(silent) == 1 else "layers"
+        told = _few(silent, most=5)
+        print(f"untrained: silent on random frames, {len(silent)} {layers}: {told}")
 
 
 def _networks() -> Iterator[dict[str, Any]]:
@@ -229,8 +238,7 @@ def _options(given: list[str] | None, classes: list[str] | None) -> dict[str, An
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--option {text}: must be KEY=VALUE, such as steps=8")
-        # As JSON the value is what a card can hold.
-        options[key.strip()] = json.loads(json.dumps(value_of(value.strip()), default=str))
+        options[key.strip()] = plain(value_of(value.strip()))
     return options
 
 

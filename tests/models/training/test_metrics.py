@@ -6,6 +6,7 @@ import torch
 
 from models.layers import FcLif
 from models.network import Network, Options
+from models.tau_lif import TauLifLayer
 from models.training.data import LabelledFrames
 from models.training.metrics import accuracy, cross_entropy, evaluate, firing_rates, recall
 
@@ -59,3 +60,11 @@ def test_firing_rates_see_steps_and_let_go() -> None:
         only(torch.zeros(1, 1, 1), only.initial_state(1))
     assert rates.rates == {"only": 0.75}
     assert not only._forward_hooks
+
+
+def test_firing_rates_of_the_transformers_neurons() -> None:
+    layer = TauLifLayer(1)
+    x = torch.tensor([0.0, 3.0, 3.0, 3.0]).reshape(1, 1, 1, 2, 2)  # half is integrated
+    with firing_rates(torch.nn.ModuleDict({"only": layer})) as rates:
+        layer(x, torch.zeros(1, 1, 2, 2))
+    assert rates.rates == {"only": 0.75}
