@@ -118,7 +118,20 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
         (["--set", "epochs=3"], "--set epochs=3: must be TABLE.KEY=VALUE"),
         (["--set", "training.epoch=3"], "training.epoch: unknown key; did you mean 'epochs'?"),
         (["--set", "network.name=mnist"], "unknown network 'mnist'; did you mean 'mnist_dvs'"),
-        (["--set", "network.start_from=none.st"], "none.st: there is no such file"),
+        (
+            ["--set", "network.start_from=none.st"],
+            "digits.toml: network.start_from: {here}/none.st: there is no such file",
+        ),
+        (
+            ["--set", "network.options.size=[7, 7]"],
+            "digits.toml: network.options: mnist_dvs: size must be at least [8, 8]",
+        ),
+        (
+            ["--set", "network.options.size=[20, 20]"],
+            "digits.toml: network.options.size: mnist_dvs takes frames of (2, 20, 20), but"
+            " input.stage gives (2, 34, 34)",
+        ),
+        (["--set", "data.set=nmnst"], "digits.toml: data.set: no data set is called 'nmnst'"),
         (["--out", "weights"], "weights: a weights file must have an ending"),
     ],
 )
@@ -127,6 +140,28 @@ def test_a_mistake_is_told_before_data_are_made(
 ) -> None:
     ended = command_line("train", recipe, *arguments)
     assert ended.code == 2
-    assert message in ended.err
+    assert message.format(here=tmp_path) in ended.err
     assert "bug" not in ended.err
-    assert not (tmp_path / "data" / "cache").exists()
+    assert not list(tmp_path.glob("data/cache/*.h5"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "stages", "message"),
+    [
+        (9, "", "digits.toml: network.options.classes: must be 10, the data's, got 9"),
+        (
+            10,
+            '[{use = "time_bin", window_us = 50000, size = [40, 34]}]',
+            "digits.toml: input.stage.0.size: height must be <= 34, the sensor's, got 40",
+        ),
+    ],
+)
+def test_what_only_the_data_tell_is_a_mistake_in_the_recipe_too(
+    classes: int, stages: str, message: str, command_line: CommandLine, recipe: Path
+) -> None:
+    changes = ["--set", f"network.options.classes={classes}"]
+    if stages:
+        changes += ["--set", f"input.stage={stages}", "--set", "network.options.size=[40, 34]"]
+    ended = command_line("train", recipe, "--processes", 1, *changes)
+    assert ended.code == 2
+    assert message in ended.err

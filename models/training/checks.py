@@ -10,7 +10,7 @@ from models.network import Network
 from models.training.data import Examples
 from models.training.recipe import Recipe
 
-__all__ = ["check"]
+__all__ = ["check", "check_frames"]
 
 _LOOKED_AT = 16
 _SELDOM = 10
@@ -37,15 +37,10 @@ def check(
     classes = network.options["classes"]
     if classes != len(train.classes):
         raise ModelError(
-            f"network.options.classes must be {len(train.classes)}, the data's, got {classes}"
+            f"network.options.classes: must be {len(train.classes)}, the data's, got {classes}"
         )
     steps, *shape = train.example(0).shape
-    if tuple(shape) != network.input_shape:
-        raise ModelError(
-            f"the input stages give frames of {tuple(shape)}, {recipe.network.name} takes "
-            f"{network.input_shape} (channels, height, width); change network.options or "
-            "input.stage"
-        )
+    check_frames(network.name, network.input_shape, shape)
     counts = np.bincount(train.labels, minlength=classes)
     if len(counts) > classes or train.labels.min() < 0:
         raise ModelError(
@@ -53,19 +48,42 @@ def check(
         )
     if recipe.augment.drop_probability and train.example(0).dtype.kind not in "ui":
         raise ModelError(
-            "augment.drop_probability thins whole counts of events, the frames are of "
+            "augment.drop_probability: thins whole counts of events, the frames are of "
             f"{train.example(0).dtype}; drop events with augment.events.drop_probability"
         )
     looked = np.linspace(0, len(train) - 1, min(_LOOKED_AT, len(train))).astype(int)
     examples = [train.example(int(index)) for index in looked]
     if not any(np.any(example) for example in examples):
         raise ModelError(
-            f"all of {len(examples)} training examples looked at are zero everywhere; check "
-            "input.stage and the data"
+            f"input.stage: all of {len(examples)} training examples looked at are zero everywhere; "
+            "check the stages and the data"
         )
     if not all(np.all(np.isfinite(example)) for example in examples):
-        raise ModelError("training examples must be finite; check input.stage and the data")
+        raise ModelError(
+            "input.stage: training examples must be finite; check the stages and the data"
+        )
     return _remarks(counts, train.classes, steps, network.options["steps"])
+
+
+def check_frames(name: str, taken: Sequence[int], given: Sequence[int | None]) -> None:
+    """Hold the frames that the input stages give against those that a network takes.
+
+    Args:
+        name: The network's.
+        taken: Channels, height and width.
+        given: Likewise; None where that is not known yet.
+
+    Raises:
+        ModelError: They differ.
+    """
+    differ = [g is not None and g != t for g, t in zip(given, taken, strict=True)]
+    if any(differ):
+        key = "input_channels" if differ[0] else "size"
+        shape = ", ".join("?" if side is None else str(side) for side in given)
+        raise ModelError(
+            f"network.options.{key}: {name} takes frames of {tuple(taken)}, but input.stage gives "
+            f"({shape}) (channels, height, width); change one of them"
+        )
 
 
 def _check_parts(train: Examples, others: Sequence[Examples]) -> None:

@@ -1,5 +1,6 @@
 """What is asked for: found wrong before any data are made for it, and the weights to start from."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from models.weights import load
 __all__ = ["check_request", "start_from"]
 
 
-def check_request(recipe: Recipe, out: Path) -> None:
+def check_request(recipe: Recipe, out: Path) -> tuple[int, int, int]:
     """Find out what is wrong with a request before any data are made for it.
+
+    Returns:
+        What the network takes: channels, height and width of a frame.
 
     Raises:
         ModelError: A package is missing, the network cannot be built, the weights to start from
@@ -34,10 +38,14 @@ def check_request(recipe: Recipe, out: Path) -> None:
             "without it is where the run is kept"
         )
     if recipe.training.precision == "16-mixed" and not torch.cuda.is_available():
-        raise ModelError('training.precision = "16-mixed" needs a GPU; use "bf16-mixed" or "32"')
+        raise ModelError('training.precision: "16-mixed" needs a GPU; use "bf16-mixed" or "32"')
     with torch.random.fork_rng():
-        network = models.build(recipe.network.name, **recipe.network.options)
+        try:
+            network = models.build(recipe.network.name, **recipe.network.options)
+        except ModelError as error:
+            raise ModelError(f"network.options: {error}") from None
     start_from(network, recipe.network)
+    return network.input_shape
 
 
 def start_from(network: Network[Any], section: NetworkSection) -> None:
@@ -48,23 +56,36 @@ def start_from(network: Network[Any], section: NetworkSection) -> None:
     """
     if section.start_from is None:
         return
-    place = section.start_from
-    given = load(place).state_dict()
-    wanted = network.state_dict()
+    place, wanted = section.start_from, network.state_dict()
     for module in section.start_without:
         if not any(name.startswith(f"{module}.") for name in wanted):
             modules = {name.partition(".")[0] for name in wanted}
             raise ModelError(
                 f"network.start_without: no module {module!r}; {offer(module, modules)}"
             )
-    fresh = tuple(f"{module}." for module in section.start_without)
-    for name, tensor in wanted.items():
-        if name.startswith(fresh) or name.endswith("num_batches_tracked"):
-            continue
-        if name not in given or given[name].shape != tensor.shape:
-            found = tuple(given[name].shape) if name in given else "nothing"
-            raise ModelError(
-                f"network.start_from: {place}: {name} must be {tuple(tensor.shape)}, got {found}; "
-                f'start it fresh with start_without = ["{name.partition(".")[0]}"]'
-            )
-        tensor.copy_(given[name])
+    try:
+        before = load(place)
+    except ModelError as error:
+        raise ModelError(f"network.start_from: {error}") from None
+    given, fresh = before.state_dict(), tuple(f"{module}." for module in section.start_without)
+    taken = [
+        name
+        for name in wanted
+        if not name.startswith(fresh) and not name.endswith("num_batches_tracked")
+    ]
+    wrong = [n for n in taken if n not in given or given[n].shape != wanted[n].shape]
+    if wrong:
+        found = tuple(given[wrong[0]].shape) if wrong[0] in given else "nothing"
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        remedy = f"take weights of {network.name}"
+        if len(wrong) < len(taken):
+            differing = dict.fromkeys(name.partition(".")[0] for name in wrong)
+            without = json.dumps([*section.start_without, *differing])
+            remedy = f"start what differs fresh with start_without = {without}"
+        raise ModelError(
+            f"network.start_from: {place} has weights of {before.name}, they must fit "
+            f"{network.name}, but {wrong[0]} must be {tuple(wanted[wrong[0]].shape)}, got {found}"
+            f"{more}; {remedy}"
+        )
+    for name in taken:
+        wanted[name].copy_(given[name])

@@ -1,13 +1,24 @@
 """Arguments that several commands share."""
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-__all__ = ["File", "Json", "Replace", "Set", "Size", "Stream", "refuse_existing", "size_of"]
+__all__ = [
+    "File",
+    "Json",
+    "Replace",
+    "Set",
+    "Size",
+    "Stream",
+    "plain",
+    "refuse_existing",
+    "size_of",
+]
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="The pipeline's TOML file.")]
 Set: TypeAlias = Annotated[
@@ -55,6 +66,11 @@ def size_of(text: str | None) -> tuple[int, int] | None:
             f" {text!r}"
         )
     return height, width
+
+
+def plain(value: Any) -> Any:
+    """Return a value of TOML as one of JSON, as a card or a cache can hold it."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def refuse_existing(target: Path, replace: bool) -> None:

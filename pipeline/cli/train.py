@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -80,10 +80,11 @@ def train(
             f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
         ) from None
     trainer = import_module("models.training.trainer")
-    import_module("models.training.request").check_request(asked, target)
-    parts = _prepare(asked, data, processes, console)
+    with _mistakes_in(recipe, type(asked).model_fields):
+        taken = import_module("models.training.request").check_request(asked, target)
+        parts = _prepare(asked, taken, data, processes, console)
     import_module("torch").set_num_threads(processes)
-    with _stopping() as stop:
+    with _stopping() as stop, _mistakes_in(recipe, type(asked).model_fields):
         try:
             result = trainer.train(
                 asked,
@@ -115,6 +116,7 @@ def train(
 
 def _change(override: str) -> dict[str, Any]:
     """Turn ``TABLE.KEY=VALUE`` into a table to lay over the recipe."""
+    from pipeline.cli.options import plain
     from pipeline.config import value_of
     from pipeline.errors import ConfigError
 
@@ -122,7 +124,7 @@ def _change(override: str) -> dict[str, Any]:
     *tables, key = place.strip().split(".")
     if not equals or not tables or not all((*tables, key)):
         raise ConfigError(f"--set {override}: must be TABLE.KEY=VALUE, as training.epochs=20")
-    value = value_of(text.strip())
+    value = plain(value_of(text.strip()))
     if place.strip() == "network.start_from":
         value = os.path.abspath(value)  # given here, it is relative to here
     change: dict[str, Any] = {key: value}
@@ -131,9 +133,35 @@ def _change(override: str) -> dict[str, Any]:
     return change
 
 
-def _prepare(recipe: Any, folder: Path, processes: int, console: "Console") -> Any:
-    """Return the recipe's data, and say on the way what is being made."""
+@contextmanager
+def _mistakes_in(recipe: Path, tables: Iterable[str]) -> Iterator[None]:
+    """Name the recipe's file before what is said of one of its keys."""
+    try:
+        yield
+    except Exception as error:
+        of_a_key = str(error).partition(".")[0] in tables
+        if of_a_key and getattr(error, "exit_code", None) == 2:
+            error.args = (f"{recipe}: {error}",)
+        raise
+
+
+def _prepare(
+    recipe: Any, taken: tuple[int, int, int], folder: Path, processes: int, console: "Console"
+) -> Any:
+    """Return the recipe's data, and say on the way what is being made.
+
+    Args:
+        recipe: As it was read.
+        taken: What the network takes: channels, height and width of a frame.
+        folder: Where training data are kept.
+        processes: Cores to use.
+        console: Where to say it.
+    """
     from rich.progress import Progress
+
+    def admit(port: Any) -> None:
+        given = (port.channels, port.height, port.width)
+        import_module("models.training.checks").check_frames(recipe.network.name, taken, given)
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {}
@@ -144,7 +172,7 @@ def _prepare(recipe: Any, folder: Path, processes: int, console: "Console") -> A
             progress.update(tasks[what], completed=done)
 
         parts = import_module("stages.datasets.training_set").prepare(
-            recipe, folder, processes, show
+            recipe, folder, processes, show, admit
         )
     for note in parts.notes:
         console.print(f"note: {note}", style="yellow", highlight=False)

@@ -197,15 +197,18 @@ def prepared(
         ConfigError: an item is not what the input stages take.
         RecordingError: a recording cannot be read.
     """
-    through = Input(items[0][1], tables)
+    through, sizes = Input(items[0][1], tables), set[tuple[int, int]]()
     indices = iter([index for index, _ in items])
     for one in recorded([item for _, item in items]):
         start = one.messages[0].header
         assert isinstance(start, Start)
+        size = (start.height, start.width)
+        if size not in sizes:
+            Input(one.item, tables, size)  # refuses stages that do not fit this sensor
+            sizes.add(size)
         events = events_of(one) if as_events else None
         frames, refused = through.bin(one.messages)
         array = fit(frames, steps) if events is None else events
-        size = (start.height, start.width)
         yield Prepared(next(indices), size, len(frames), array, one.refused + refused)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.events import EventArray, concatenate_events
 from pipeline.messages import EndRecording, Events, Frames, Message, Start, control, data
 from pipeline.offline import run_chain
-from pipeline.ports import FramesPort, Port
+from pipeline.ports import EventsPort, FramesPort, Port
 from pipeline.registry import load_stage
 from pipeline.stage import Account, PortError, Source, Transform
 from stages.datasets.data_set import Item
@@ -92,21 +93,29 @@ class Input:
     Args:
         item: one of the items; its source tells what goes in.
         tables: the stages, as ``[[stage]]`` tables of a pipeline.
+        size: (height, width) of its sensor or pictures, where a recording has told it.
 
     Attributes:
         source: what the source gives.
-        port: what the stages make of it.
+        port: the frames that the stages make of it.
 
     Raises:
         ConfigError: they do not lead to frames, or to frames whose steps no network can take.
     """
 
-    def __init__(self, item: Item, tables: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        item: Item,
+        tables: Sequence[Mapping[str, Any]],
+        size: tuple[int, int] | None = None,
+    ) -> None:
         try:
             port: Port | None = _source(item).port()
         except PortError as error:
             raise ConfigError(f"data.set: {item.key}: {error.key}: {error}") from None
         assert port is not None
+        if size is not None and isinstance(port, EventsPort | FramesPort) and port.height is None:
+            port = replace(port, height=size[0], width=size[1])
         self.source = port
         self._stages: list[Transform[Any, Any]] = []
         for number, table in enumerate(tables):
@@ -115,7 +124,7 @@ class Input:
             raise ConfigError(f"input.stage: must end in frames, ends in {port.kind}")
         if port.step_us != port.window_us:
             raise ConfigError("input.stage: windows must follow each other, leave step_us out")
-        self.port = port
+        self.port: FramesPort = port
 
     def bin(self, messages: Iterable[Message]) -> Binned:
         """Send one recording through the stages.

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,7 @@ from models.choices import offer
 from models.training.recipe import DataSection, Recipe
 from pipeline.config import validate
 from pipeline.errors import ConfigError, RecordingError
+from pipeline.ports import FramesPort
 from stages.datasets import load_data_set
 from stages.datasets.cache import digest, ensure, fingerprint
 from stages.datasets.data_set import STEPS, DataSet, Item, Progress
@@ -25,6 +26,7 @@ from stages.datasets.examples import (
     prepared,
     write_cache,
 )
+from stages.datasets.frames import Input
 from stages.datasets.split import PARTS, split
 
 __all__ = ["TrainingSet", "prepare"]
@@ -61,7 +63,13 @@ class TrainingSet(NamedTuple):
         return (*lengths, *refused)
 
 
-def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) -> TrainingSet:
+def prepare(
+    recipe: Recipe,
+    folder: Path,
+    processes: int,
+    progress: Progress,
+    admit: Callable[[FramesPort], None] = lambda port: None,
+) -> TrainingSet:
     """Return the recipe's data.
 
     Args:
@@ -69,6 +77,7 @@ def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) ->
         folder: below it lie the data sets, and in ``cache`` what was made of them.
         processes: how many to work side by side.
         progress: called with what is being done, how many are done, and of how many.
+        admit: called with what is known of the frames before they are made; may refuse them.
 
     Raises:
         ConfigError: the set is unknown or not there, its split is not possible, or the input
@@ -99,6 +108,7 @@ def prepare(recipe: Recipe, folder: Path, processes: int, progress: Progress) ->
     items = [item._replace(source=_source(item.source | learnt, steps)) for item in items]
 
     changes, tables = recipe.augment.events, recipe.input.stage
+    admit(Input(items[0], tables).port)
     as_events = any(changes.model_dump().values())
     kind = "events" if as_events else "frames"
     mark = fingerprint(items, tables, steps, kind)

@@ -10,7 +10,7 @@ from training_runs import moving_bars, recipe
 import models
 from models import ModelError
 from models.training import LabelledFrames
-from models.training.checks import check
+from models.training.checks import check, check_frames
 
 TRAIN, VALIDATION = moving_bars(8, 0, 1), moving_bars(4, 1, 2)
 
@@ -31,13 +31,27 @@ def test_nothing_to_remark() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": 3}, "network.options.classes must be 2, the data's, got 3"),
-        ({"size": [8, 9]}, r"give frames of \(2, 8, 8\), dvs_gesture takes \(2, 8, 9\)"),
+        ({"classes": 3}, "network.options.classes: must be 2, the data's, got 3"),
+        (
+            {"size": [8, 9]},
+            r"^network.options.size: dvs_gesture takes frames of \(2, 8, 9\), but input.stage "
+            r"gives \(2, 8, 8\)",
+        ),
+        (
+            {"input_channels": 1},
+            r"^network.options.input_channels: .* \(1, 8, 8\), but .*\(2, 8",
+        ),
     ],
 )
 def test_a_network_that_does_not_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         looked_at(**options)
+
+
+def test_what_is_not_known_yet_may_fit() -> None:
+    check_frames("dvs_gesture", (2, 8, 9), (2, None, None))
+    with pytest.raises(ModelError, match=r"^network.options.size: .* gives \(2, \?, 8\)"):
+        check_frames("dvs_gesture", (2, 8, 9), (2, None, 8))
 
 
 def test_examples_of_zeros() -> None:

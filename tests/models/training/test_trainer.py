@@ -141,7 +141,7 @@ def test_steps_without_finite_gradients_are_left_out(tmp_path: Path) -> None:
 
 def test_half_precision_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ModelError, match='"16-mixed" needs a GPU; use "bf16-mixed"'):
+    with pytest.raises(ModelError, match=r'^training.precision: "16-mixed" needs a GPU'):
         train(recipe(training={"precision": "16-mixed"}), TRAIN, VALIDATION, tmp_path / "w.st")
 
 
@@ -190,6 +190,15 @@ def test_training_goes_on_from_other_weights(result: TrainingResult, tmp_path: P
         (
             {"options": {"classes": 2, "size": [16, 16], "steps": 8}},
             r"fc1.fc.weight must be \(256, 1024\), got \(256, 256\); .*start_without = \[\"fc1\"\]",
+        ),
+        (
+            {"options": {"classes": 3, "size": [16, 16], "steps": 8}, "start_without": ["conv1"]},
+            r"got \(256, 256\) and \d more; start what .* = \[\"conv1\", \"fc1\", \"fc2\"\]",
+        ),
+        (
+            {"name": "mnist_dvs"},
+            r"network.start_from: .*bars.safetensors has weights of dvs_gesture, they must fit "
+            r"mnist_dvs, but conv1.* more; take weights of mnist_dvs",
         ),
     ],
 )
