@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from models.training.trainer import TrainingResult
 
-__all__ = ["write_report"]
+__all__ = ["draw_rates", "write_report"]
 
 _PACKAGES = ("event-pipeline", "torch", "lightning", "numpy")
 _MOST_NUMBERS = 20
@@ -51,7 +51,7 @@ def write_report(
         (result.confusion, "validation") if result.test is None else (result.test, "test")
     )
     _draw_confusion(folder / "confusion.png", confusion, result.card.classes, part)
-    _draw_rates(folder / "firing_rates.png", result.firing_rates)
+    draw_rates(folder / "firing_rates.png", result.firing_rates)
 
 
 def summarise(
@@ -156,11 +156,18 @@ def _draw_confusion(
     figure.savefig(path, dpi=120)
 
 
-def _draw_rates(path: Path, rates: Mapping[str, float]) -> None:
+def draw_rates(path: Path, rates: Mapping[str, float]) -> None:
+    """Draw a bar a layer, with its number behind it.
+
+    Args:
+        path: The picture to write.
+        rates: Layer -> mean share of its neurons above threshold in a step, 0 to 1.
+    """
     figure, (axes,) = _axes(7, 1.5 + 0.3 * len(rates))
     layers = list(rates)
     bars = axes.barh(layers, [100 * rates[layer] for layer in layers])
     axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.spines[["top", "right"]].set_visible(False)  # a line through the numbers
     axes.invert_yaxis()
-    axes.set(xlabel="neurons above threshold in a step, %", xlim=(0, 110))
+    axes.set(xlabel="neurons above threshold in a step, %", xlim=(0, 100))
     figure.savefig(path, dpi=120)

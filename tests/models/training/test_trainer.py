@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from training_runs import moving_bars, recipe
 
@@ -16,6 +17,7 @@ import models
 from models import ModelError, read_card
 from models.training import LabelledFrames
 from models.training.metrics import evaluate
+from models.training.report import draw_rates
 from models.training.trainer import TrainingResult, train
 
 TRAIN, VALIDATION, TEST = moving_bars(64, 0, 1), moving_bars(40, 1, 2), moving_bars(20, 2, 3)
@@ -87,6 +89,17 @@ def test_the_report_says_how_to_do_it_again(result: TrainingResult) -> None:
     assert set(summary["firing_rates"]) == {"conv1", "conv2", "conv3", "fc1", "fc2"}
     for name in ("curves", "confusion", "firing_rates"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_firing_rates_are_drawn_from_0_to_100_percent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: drawn.append(figure))
+    draw_rates(tmp_path / "rates.png", {"conv1": 0.031, "fc1": 1.0})
+    (axes,) = drawn[0].axes
+    assert axes.get_xlim() == (0, 100)
+    assert [text.get_text() for text in axes.texts] == ["3.1", "100.0"]
 
 
 def test_a_finished_run_is_not_gone_on_with(result: TrainingResult) -> None:
