@@ -41,7 +41,8 @@ class FramesPort:
 
     ``frame`` says what they hold, as the option of the stages that make them does: ``counts`` of
     events, ``grey`` pictures, ``tokens``. Windows of a number of events, tokens and slices have
-    neither length nor step in time.
+    neither length nor step in time. ``made_of`` is what the source had: ``events``, ``video``,
+    ``pictures``, ``slices``, ``text``; what to do where frames do not fit depends on it.
     """
 
     kind: ClassVar[str] = "frames"
@@ -51,6 +52,9 @@ class FramesPort:
     window_us: int | None
     step_us: int | None
     frame: str = "counts"
+    made_of: str = "events"
+    steps: int | None = None
+    """How many each recording has, where it is the same for all."""
 
     def __str__(self) -> str:
         height, width = ("?" if size is None else size for size in (self.height, self.width))
@@ -76,6 +80,8 @@ class OutputsPort:
     step_us: int | None
     trained_steps: int | None = None
     """Time steps over which the network was trained to be aggregated."""
+    steps: int | None = None
+    """How many outputs each recording has, where it is the same for all."""
     head: Path | None = None
     """Weights of the network that says how its outputs are taken together, and makes class scores
     of what was taken; None where the mean of the outputs is that already."""

@@ -125,6 +125,7 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
                 f"the model was trained to be aggregated over {trained} steps, got {config.steps};"
                 ' leave steps out, or set mismatch = "allow"',
             )
+        self._check_length()
         scores = "vote" if config.take == "vote" else self._outputs.scores
         return PredictionsPort(self._outputs.classes, scores)
 
@@ -219,6 +220,19 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
     @property
     def _how(self) -> str:
         return self.config.take or self._head.take
+
+    def _check_length(self) -> None:
+        """Refuse recordings that are known to be too short for a single prediction."""
+        length = self._outputs.steps
+        if length is not None and not self._rule.due(length, ended=True):
+            key = "every" if self.config.over == "running" else "steps"
+            needed = self.config.every if key == "every" else self._steps
+            raise PortError(
+                key,
+                f"a prediction needs {needed} steps, and each recording has {length}, so that none"
+                f" would ever be made; give recordings {needed} steps (`count` of the stage steps,"
+                ' `steps` or `slices` of others), or set over = "recording"',
+            )
 
     def _check_fading(self) -> None:
         decay, constant = self.config.decay, self.config.time_constant_us

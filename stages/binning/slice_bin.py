@@ -10,6 +10,7 @@ How long a slice is shows only at the end, so all events of a recording are held
 bytes each, and nothing comes out of it before. A live source has no such end.
 """
 
+import dataclasses
 from collections.abc import Generator
 from typing import NamedTuple
 
@@ -76,7 +77,8 @@ class SliceBin(Transform[SliceBinConfig, SliceBinState]):
                 "a live source has no end, and slices of equally many events are known only at the"
                 " end of a recording; take time_bin or count_bin, or replay a recording",
             )
-        return frames_port(self.config, events, None, None, open_windows=1)
+        port = frames_port(self.config, events, None, None, open_windows=1)
+        return dataclasses.replace(port, steps=self.config.slices)
 
     def open(self) -> None:
         """Compile the kernel, or load it from Numba's cache."""

@@ -6,6 +6,7 @@ darker by more (RGB-gesture of Lynxi's BIDL design text). A difference is of the
 two frames; the first frame of a recording, or after a reset, has none.
 """
 
+import dataclasses
 from collections.abc import Generator
 from itertools import pairwise
 from typing import NamedTuple
@@ -63,9 +64,8 @@ class FrameDifference(Transform[FrameDifferenceConfig, FrameDifferenceState]):
                 f"takes grey frames, its input gives {frames.channels} channels of"
                 f' {frames.frame}; set colour = "grey" in the source',
             )
-        return FramesPort(
-            2, frames.height, frames.width, frames.window_us, frames.step_us, "binary"
-        )
+        steps = None if frames.steps is None else frames.steps - 1
+        return dataclasses.replace(frames, channels=2, frame="binary", steps=steps)
 
     def start(self, header: Start) -> FrameDifferenceState:
         """Return the state in front of a recording's first frame."""

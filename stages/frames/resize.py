@@ -5,6 +5,7 @@ float32. With ``nearest`` every frame keeps its dtype. ``sum`` makes counts of w
 integers, as if the sensor had been coarser.
 """
 
+import dataclasses
 from collections.abc import Generator
 from typing import Any, Literal, NamedTuple
 
@@ -73,7 +74,7 @@ class Resize(Transform[ResizeConfig, ResizeState]):
         if summed and (height > given[0] or width > given[1]):
             raise PortError("size", f"must be <= {given} to be summed, got {(height, width)}")
         kind = "counts" if summed and frames.frame == "binary" else frames.frame
-        return FramesPort(frames.channels, height, width, frames.window_us, frames.step_us, kind)
+        return dataclasses.replace(frames, height=height, width=width, frame=kind)
 
     def start(self, header: Start) -> ResizeState:
         """Return the state in front of a recording's first frame."""

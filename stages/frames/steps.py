@@ -5,6 +5,7 @@ with empty steps at its end. With this stage a stream is the same, and so its pr
 of an evaluation. A recording without any frame stays without.
 """
 
+import dataclasses
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -49,10 +50,10 @@ class Steps(Transform[StepsConfig, StepsState]):
     takes = (FramesPort,)
 
     def port(self) -> FramesPort:
-        """Return the frames as they are."""
+        """Return the frames as they are, and how many of them there will be."""
         (frames,) = self.inputs
         assert isinstance(frames, FramesPort)
-        return frames
+        return dataclasses.replace(frames, steps=self.config.count)
 
     def start(self, header: Start) -> StepsState:
         """Return the state in front of a recording's first frame."""

@@ -67,6 +67,7 @@ class Snn(Transform[SnnConfig, SnnState]):
             window_us=frames.window_us,
             step_us=frames.step_us,
             trained_steps=card.steps,
+            steps=frames.steps,
             head=self.config.weights if readout else None,
             scores=scores_of(card),
         )

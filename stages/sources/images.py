@@ -65,7 +65,9 @@ class Images(FrameFiles[ImagesConfig]):
         height, width = self._size_of(files[:_LOOKED_AT]) or (None, None)
         channels = 1 if config.colour == "grey" else 3
         step_us = config.step_us
-        return FramesPort(channels, height, width, step_us, step_us, config.colour)
+        return FramesPort(
+            channels, height, width, step_us, step_us, config.colour, "pictures", config.steps
+        )
 
     def _size_of(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return the (height, width) of all frames of these pictures."""

@@ -65,7 +65,8 @@ class Slices(FrameFiles[SlicesConfig]):
                 sizes.add(volume.shape[1:])
         height, width = sizes.pop() if len(sizes) == 1 else self.config.size or (None, None)
         step_us = self.config.step_us
-        return FramesPort(1, height, width, step_us, step_us, "slices")
+        steps = self.config.steps
+        return FramesPort(1, height, width, step_us, step_us, "slices", "slices", steps)
 
     def read(self, path: Path) -> Content:
         """Read a volume; its frames are (slices, 1, height, width) bytes.

@@ -83,7 +83,7 @@ class Text(Source[TextConfig, TextState]):
         except ConfigError as error:
             hint = "" if config.vocabulary.exists() else "; `pipeline train` writes it with weights"
             raise PortError("vocabulary", f"{error}{hint}") from None
-        return FramesPort(1, 1, 1, window_us=None, step_us=None, frame="tokens")
+        return FramesPort(1, 1, 1, None, None, "tokens", "text", config.steps)
 
     def initial_state(self) -> TextState:
         """Return the place before the first text."""

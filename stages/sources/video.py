@@ -114,7 +114,9 @@ class Video(Source[VideoConfig, VideoState]):
         height, width = sizes.pop() if len(sizes) == 1 else (None, None)
         period_us = periods_us.pop() if len(periods_us) == 1 and config.steps is None else None
         channels = 1 if config.colour == "grey" else 3
-        return FramesPort(channels, height, width, period_us, period_us, config.colour)
+        return FramesPort(
+            channels, height, width, period_us, period_us, config.colour, "video", config.steps
+        )
 
     @property
     def speed(self) -> float:

@@ -1,6 +1,7 @@
 """Aggregation: many steps become one prediction."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,26 @@ def test_weights_that_go_between_check_and_run_are_named(tmp_path: Path) -> None
     port = OutputsPort(None, ("a", "b"), None, None, 4, head=tmp_path / "gone.safetensors")
     with pytest.raises(ConfigError, match=r"gone.safetensors: there is no such file"):
         Aggregate("mean", AggregateConfig(), [port]).open()
+
+
+@pytest.mark.parametrize(
+    ("options", "needed", "key"),
+    [
+        ({}, 4, "steps"),
+        ({"over": "sliding"}, 4, "steps"),
+        ({"over": "running", "every": 5}, 5, "every"),
+    ],
+)
+def test_recordings_too_short_for_a_single_prediction_are_refused(
+    options: dict[str, Any], needed: int, key: str
+) -> None:
+    config = AggregateConfig(**options)
+    short, just_right = (replace(PORT, steps=steps) for steps in (needed - 1, needed))
+    with pytest.raises(PortError, match=f"needs {needed} steps, .* has {needed - 1}, so") as caught:
+        Aggregate("mean", config, [short]).port()
+    assert caught.value.key == key
+    Aggregate("mean", config, [just_right]).port()
+    Aggregate("mean", AggregateConfig(over="recording"), [short]).port()
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_recording_too_long_to_hold_is_refused() -> None:
 
 
 def test_ports_say_what_frames_will_come() -> None:
-    assert slice_bin().port() == FramesPort(2, 6, 8, None, None)
+    assert slice_bin().port() == FramesPort(2, 6, 8, None, None, steps=slice_bin().config.slices)
     with pytest.raises(ValueError, match="must be <= 6, the sensor's, got 7"):
         slice_bin(size=(7, 8)).port()
 

@@ -52,6 +52,10 @@ def test_a_difference_is_of_the_time_between_its_frames() -> None:
 
 def test_its_frames_are_windows_of_events_of_the_same_step() -> None:
     assert difference().port() == FramesPort(2, 3, 4, STEP_US, STEP_US, "binary")
+    of_eight = FramesPort(1, 3, 4, STEP_US, STEP_US, "grey", "video", 8)
+    assert difference(of_eight).port() == FramesPort(
+        2, 3, 4, STEP_US, STEP_US, "binary", "video", 7
+    )
 
 
 @given(cut=cuts(6), threshold=st.integers(0, 100))

@@ -1,5 +1,7 @@
 """Steps: each recording cut or filled up to the same number of frames."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from frame_streams import STEP_US, frame_messages, frame_recording, spans_us
@@ -22,6 +24,10 @@ def steps(count: int) -> Steps:
 
 def frames(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(3).integers(1, 256, (count, 2, 3, 4), np.uint8)
+
+
+def test_the_port_says_how_many_there_will_be() -> None:
+    assert steps(5).port() == replace(PORT, steps=5)
 
 
 @given(length=st.integers(1, 12), count=st.integers(1, 12), cut=cuts(12))

@@ -64,7 +64,7 @@ def test_its_account_tells_what_was_left_out(reviews: Path, words: Path) -> None
 
 
 def test_the_port_has_one_token_a_step_without_length_in_time(reviews: Path, words: Path) -> None:
-    assert text(reviews, words).port() == FramesPort(1, 1, 1, None, None, "tokens")
+    assert text(reviews, words).port() == FramesPort(1, 1, 1, None, None, "tokens", "text", 3)
 
 
 @given(batch=st.integers(1, 4), stop=st.integers(0, 15))

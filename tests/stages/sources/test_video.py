@@ -102,7 +102,7 @@ def test_pictures_are_frames_in_the_order_of_their_numbers(tmp_path: Path, colou
     (folder / "notes.txt").write_text("no frame")
     source = video(folder, colour=colour, rate_hz=12)
     channels = 1 if colour == "grey" else 3
-    assert source.port() == FramesPort(channels, 6, 8, 83_333, 83_333, colour)
+    assert source.port() == FramesPort(channels, 6, 8, 83_333, 83_333, colour, "video")
     messages = messages_of(source)
     frames = np.concatenate([m.array for m in messages if isinstance(m.header, Frames)])
     expected = {
@@ -126,7 +126,7 @@ def test_a_folder_stands_for_the_clips_in_it(tmp_path: Path) -> None:
     assert [Path(start.source).name for start in starts] == ["clip2.avi", "clip3", "clip10.avi"]
     assert [start.epoch for start in starts] == [0, 1, 2]
     assert [len(m.array) for m in messages if isinstance(m.header, Frames)] == [2, 4, 3]
-    assert source.port() == FramesPort(1, None, None, PERIOD_US, PERIOD_US, "grey")
+    assert source.port() == FramesPort(1, None, None, PERIOD_US, PERIOD_US, "grey", "video")
 
 
 def test_a_pattern_stands_for_the_clips_that_match_it(tmp_path: Path) -> None:
