@@ -2,20 +2,20 @@
 
 import os
 import sys
-from bisect import bisect_right
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import Field
 
+from pipeline.config import FilePath
 from pipeline.errors import StageError
 from pipeline.messages import Message, Predictions, Start
 from pipeline.ports import PredictionsPort
-from pipeline.stage import Account, Sink, StageConfig
-from stages.datasets.labels import Label, LabelError, class_of_folder, labels_path, read_labels
+from pipeline.stage import Account, PortError, Sink, StageConfig
 from stages.sinks.prediction import Prediction, predictions_in
 from stages.sinks.scores import MEANINGS, share
+from stages.sinks.truth import LabelFile, Truth, check_labels, truth_beside
 
 __all__ = ["Console", "ConsoleConfig", "ConsoleState"]
 
@@ -29,6 +29,10 @@ class ConsoleConfig(StageConfig):
     """Where a label file NAME_labels.csv lies beside the recording (class from 1, startTime_usec,
     endTime_usec, as DVS128 Gesture has it), or the recording lies in a folder that is named after a
     class, say of each prediction whether it is right, and at the end how many were."""
+    labels: FilePath | None = None
+    """A file that says it instead: a table of recordings as the data set ``recordings`` has it
+    (tab-separated, the first line names file, label and if wanted start_us and end_us), or a label
+    file as above, of the one recording that is played."""
     every: int = Field(1, ge=1)
     """Print every n-th prediction; all are counted."""
 
@@ -38,9 +42,7 @@ class ConsoleState(NamedTuple):
 
     recording: str
     """What its source calls it: the file that is replayed."""
-    labels: tuple[Label, ...]
-    by_folder: bool
-    """Whether it has no labels, so that the folder it lies in may tell what it shows."""
+    truth: Truth
     taken: int
     judged: int
     """Those made wholly from windows within one label, or all where the folder tells."""
@@ -71,8 +73,16 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     takes = (PredictionsPort,)
     many_inputs = True
 
+    def port(self) -> None:
+        """Look into the labels."""
+        if self.config.labels is not None and not self.config.judge:
+            raise PortError("labels", "has no meaning with judge = false; leave one of them out")
+        check_labels(self.config.labels, self.inputs)
+
     def open(self) -> None:
         """Prepare standard output."""
+        path = self.config.labels
+        self._labels = None if path is None else LabelFile(path, self.inputs)
         self._heard, self._begun = True, False
         self._recordings = self._judged = self._right = 0
         kinds = {port.scores for port in self.inputs if isinstance(port, PredictionsPort)}
@@ -82,7 +92,13 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             sys.stdout.reconfigure(errors="replace")
 
     def close(self) -> None:
-        """Say how many predictions of several recordings were right."""
+        """Say how many predictions of several recordings were right, or that none was judged."""
+        if self._begun and self._labels is not None and not self._judged:
+            self._print(
+                "── nothing was judged: no prediction lies within a stretch of"
+                f" {self.config.labels}; its files must be those played, its times the recordings'"
+                " own, in µs"
+            )
         if self._recordings > 1:
             self._print(
                 f"── in {self._recordings} recordings {self._right} of {self._judged} predictions"
@@ -96,19 +112,19 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             self._print(f"── a score is {score}; the bar shows {bar}")
         self._begun = True
         self._print(f"── {_near(header.source)} ({header.width}×{header.height})")
-        labels = tuple(
-            Label(one.start_us + header.shift_us, one.end_us + header.shift_us, one.class_index)
-            for one in self._labels_of(header)
-        )
-        by_folder = self.config.judge and not labels
-        return ConsoleState(header.source, labels, by_folder, 0, 0, 0, header.t_first_us)
+        truth = Truth((), by_folder=False)
+        if self._labels is not None:
+            truth = self._labels.of(header)
+        elif self.config.judge:
+            truth = truth_beside(header, self.inputs)
+        return ConsoleState(header.source, truth, 0, 0, 0, header.t_first_us)
 
     def write(self, state: ConsoleState, message: Message) -> ConsoleState:
         """Print the predictions of a message."""
         assert isinstance(message.header, Predictions)
         classes = message.header.classes
         for prediction in predictions_in(message, state.recording):
-            truth = _truth(prediction, state, classes)
+            truth = state.truth.of(prediction, classes)
             right = truth == prediction.label
             if state.taken % self.config.every == 0:
                 self._print(self._line(prediction, truth, state.origin_us))
@@ -125,7 +141,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             self._recordings += 1
             self._judged += state.judged
             self._right += state.right
-        if state.labels and state.judged:
+        if state.truth.labels and state.judged:
             self._print(
                 f"{_sum(state)}, of those made within one labelled stretch; {state.taken} in all"
             )
@@ -136,27 +152,6 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     def account(self, state: ConsoleState) -> Account:
         """Return predictions taken."""
         return Account.one_to_one(state.taken, "predictions", "predictions")
-
-    def _labels_of(self, header: Start) -> tuple[Label, ...]:
-        """Read the labels beside a recording, if there are any.
-
-        Raises:
-            StageError: they cannot be read, or name a class that is not predicted.
-        """
-        path = labels_path(Path(header.source))
-        if not self.config.judge or not path.is_file():
-            return ()
-        try:
-            labels = read_labels(path)
-        except LabelError as error:
-            raise StageError(f"{error}; mend it, or set judge = false") from None
-        known = min(len(port.classes) for port in self.inputs if isinstance(port, PredictionsPort))
-        highest = max((label.class_index + 1 for label in labels), default=0)
-        if highest > known:
-            raise StageError(
-                f"{path}: names class {highest}, the model has {known} classes; set judge = false"
-            )
-        return labels
 
     def _print(self, line: str) -> None:
         """Print, as long as there is a reader; the run and its other sinks go on without one."""
@@ -181,17 +176,6 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             verdict = " ✓" if truth == prediction.label else f" ✗ {truth}"
         partial = " (partial)" if prediction.partial else ""
         return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{verdict}{partial}"
-
-
-def _truth(prediction: Prediction, state: ConsoleState, classes: tuple[str, ...]) -> str | None:
-    """Return the label of the stretch that the prediction's windows lie in, or of the folder."""
-    if state.by_folder:
-        found = class_of_folder(Path(prediction.recording), classes)
-        return None if found is None else classes[found]
-    k = bisect_right(state.labels, (prediction.t_start_us, sys.maxsize, 0)) - 1
-    if k < 0 or prediction.t_end_us > state.labels[k].end_us:
-        return None
-    return classes[state.labels[k].class_index]
 
 
 def _sum(state: ConsoleState) -> str:

@@ -29,6 +29,8 @@ class Prediction(msgspec.Struct, frozen=True):
     scores: list[float]
     partial: bool
     """It was made of less than asked for: of fewer windows, or of a last one cut short."""
+    truth: str | msgspec.UnsetType | None = msgspec.UNSET
+    """The right label; None where nobody knows it. Only there if it was asked for."""
 
 
 def predictions_in(message: Message, recording: str) -> Iterator[Prediction]:

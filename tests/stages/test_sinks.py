@@ -259,9 +259,102 @@ def test_labels_of_classes_that_the_model_lacks_are_refused(tmp_path: Path) -> N
     recording = tmp_path / "some.aedat4"
     write_labels(labels_path(recording), [Label(0, 10, 3)])
     messages = list(predictions([[1, 0, 0]], str(recording)))
-    with pytest.raises(StageError, match="names class 4, the model has 3 classes; set judge"):
+    with pytest.raises(
+        StageError, match="names class 4, the model has 3 classes; mend it, or set judge"
+    ):
         through([Console("show", ConsoleConfig(), [PORT])], messages)
     through([Console("show", ConsoleConfig(judge=False), [PORT])], messages)
+
+
+def label_file(folder: Path, kind: str) -> Path:
+    """What "some.aedat4" shows: wave from 100 to 120 µs, clap from 125 on."""
+    path = folder / "mine.tsv"
+    if kind == "label file":
+        write_labels(path, [Label(100, 120, 1), Label(125, 200, 0)])
+    else:
+        rows = ["some.aedat4\t100\t120\twave", "some.aedat4\t125\t\tclap", "b.raw\t\t\troll"]
+        path.write_text("\n".join(["file\tstart_us\tend_us\tlabel", *rows]))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["label file", "table"])
+def test_labels_may_be_told_in_a_file_of_ones_own(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = label_file(tmp_path, kind)
+    console = Console("show", ConsoleConfig(labels=labels), [PORT])
+    file = jsonl(tmp_path / "out.jsonl", labels=str(labels))
+    messages = list(predictions([[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0]], "set/some.aedat4"))
+    messages[0] = control(
+        msgspec.structs.replace(messages[0].header, source=str(tmp_path / "some.aedat4"))
+    )
+    for stage in (console, file):
+        stage.port()
+        through([stage], messages)
+    *_, verdict = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("── 2 of 3 predictions right (66.7%)")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["truth"] for line in lines] == ["wave", "wave", None, "clap"]
+
+
+def test_a_table_tells_each_recording_what_it_is_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = label_file(tmp_path, "table")
+    stage = Console("show", ConsoleConfig(labels=labels), [PORT])
+    sources = [str(tmp_path / name) for name in ("b.raw", "x/b.raw", "roll/c.raw")]
+    through([stage], [m for one in sources for m in predictions([[0, 0, 1]], one)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if " s  " in line]
+    assert [line.split()[-1] for line in lines] == ["✓", "roll", "roll"], "nothing else is asked"
+
+
+def test_that_no_label_was_of_use_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = Console("show", ConsoleConfig(labels=label_file(tmp_path, "table")), [PORT])
+    through([stage], predictions([[1, 0, 0]], str(tmp_path / "other.aedat4")))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("── nothing was judged: no prediction lies within a stretch of")
+
+
+def test_a_label_file_is_of_one_recording(tmp_path: Path) -> None:
+    stage = jsonl(tmp_path / "out.jsonl", labels=str(label_file(tmp_path, "label file")))
+    one, other = (list(predictions([[1, 0, 0]], source)) for source in ("a.raw", "b.raw"))
+    through([stage], [*one, *one])
+    with pytest.raises(
+        StageError, match=r"is of one recording, and b\.raw is played behind a\.raw"
+    ):
+        through([stage], [*one, *other])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "problem"),
+    [
+        ("", {}, "its first line must name file and label, separated by tabs, it is ''"),
+        (
+            "file\tlabel\na\twaev\n",
+            {},
+            "line 2: label 'waev' is none of the model's 3 classes; did",
+        ),
+        (
+            "class,startTime_usec,endTime_usec\n4,0,1\n",
+            {},
+            "names class 4, the model has 3 classes",
+        ),
+        ("file\tlabel\n", {"judge": False}, "has no meaning with judge = false"),
+    ],
+)
+def test_labels_of_no_use_are_refused_before_the_run(
+    text: str, options: dict[str, bool], problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.tsv"
+    path.write_text(text)
+    with pytest.raises(PortError, match=problem) as caught:
+        Console("show", ConsoleConfig(labels=path, **options), [PORT]).port()
+    assert caught.value.key == "labels"
+    ports = [PORT, PredictionsPort(("a", "b"))]
+    with pytest.raises(PortError, match="needs predictions of the same classes"):
+        Console("show", ConsoleConfig(labels=path), ports).port()
 
 
 def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
