@@ -8,9 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FINGERS", "HandPose", "Owner", "make_owner", "place_hand"]
+__all__ = ["BODY_PARTS", "FINGERS", "HandPose", "Owner", "make_owner", "place_hand"]
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+BODY_PARTS = 5
+"""The first capsules of `place_hand`: shoulders, chest, neck, hair and face."""
 
 _ROOTS = np.array([[-0.85, 0.15], [-0.62, -0.75], [-0.2, -0.9], [0.22, -0.85], [0.6, -0.65]])
 _LENGTHS = np.array([1.0, 1.5, 1.7, 1.55, 1.2])

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.simulation.hand_gestures import HAND_GESTURES
+from models.simulation.hand_video import Backdrop
 from pipeline.stage import StageConfig
 from stages.datasets.data_set import DataSet, Item
 from stages.datasets.simulated.pictures import write_picture
@@ -32,6 +33,9 @@ class JesterOptions(StageConfig):
     """Videos of each gesture by each person."""
     frames: PositiveInt = 32
     """Most frames of a video, at 12 Hz; the shortest have three quarters of it."""
+    backdrop: Backdrop = "room"
+    """The people sit in a ``room``, or reach their hand through a dark ``curtain``: one thing to
+    see, and much easier."""
     simulation_seed: NonNegativeInt = 1
     """Another seed is another set."""
 
@@ -59,9 +63,10 @@ class SimulatedJester(SimulatedSet):
 
     def pieces(self) -> Sequence[Piece]:
         """One folder of frames for each video."""
-        seed, frames = self.options.simulation_seed, self.options.frames
+        options = self.options
+        told = (options.simulation_seed, options.frames, options.backdrop)
         return [
-            Piece(f"frames/{number}", (number // _IDS_PER_OWNER, seed, gesture, number, frames))
+            Piece(f"frames/{number}", (number // _IDS_PER_OWNER, gesture, number, *told))
             for part in _PARTS
             for number, gesture in self._videos(part)
         ]
@@ -71,12 +76,12 @@ class SimulatedJester(SimulatedSet):
         """Film one gesture."""
         from models.simulation.hand_video import film_hand
 
-        owner, seed, gesture, number, most = arguments
+        owner, gesture, number, seed, most, backdrop = arguments
         rng = np.random.default_rng([seed, number])
         frames = int(rng.integers(most - most // 4, most, endpoint=True))
         path.mkdir(parents=True)
         # Each video has its own seed, as a person makes a gesture several times.
-        video = film_hand(owner, 100_000 * seed + number, gesture, frames)
+        video = film_hand(owner, 100_000 * seed + number, gesture, frames, backdrop)
         for index, frame in enumerate(video, start=1):
             write_picture(path / f"{index:05d}.jpg", frame, quality=80)
 
