@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import RecordingError
+from stages.below import pattern_below
 from stages.formats.policies import Policies
 from stages.formats.recognition import LOOKED_AT_BYTES, ROS_FOLDER, recognise
 from stages.natural import natural
@@ -70,6 +71,8 @@ FORMATS: dict[str, Format] = {
 }
 """All formats by name."""
 
+_KNOWN = ", ".join(FORMATS)
+
 _READ_ONLY_ENDINGS = (".bin", ".mat", ".bag", ".db3", ".mcap")
 """How names of recordings usually end whose format cannot be written."""
 _SHOWN_BYTES = 16
@@ -100,7 +103,7 @@ def open_recording(
     if name is None:
         raise RecordingError(
             f"{path}: is of no known format: it begins with {begin[:_SHOWN_BYTES]!r}; known"
-            f" formats: {', '.join(FORMATS)}"
+            f" formats: {_KNOWN}"
         )
     opened: Reader = _load(FORMATS[name].reader)(path, policies, stream=stream, size=size)
     return opened
@@ -184,7 +187,9 @@ def recordings_in(path: Path | str) -> Found:
     except (OSError, ValueError) as error:
         raise RecordingError(_unreadable(path, error)) from None
     if not recordings:
-        raise RecordingError(f"{path}: {where}; known formats: {', '.join(FORMATS)}")
+        pattern = pattern_below(path, _is_meant)
+        remedy = f"its folders do, name {pattern}" if pattern else f"known formats: {_KNOWN}"
+        raise RecordingError(f"{path}: {where}; {remedy}")
     return Found(recordings, len(files) - len(recordings))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import RecordingError
+from stages.below import pattern_below
 from stages.natural import natural
 from stages.sources.picture import PICTURES
 
@@ -64,9 +65,13 @@ def clips_in(path: Path) -> list[Path]:
             f"{error.filename}: cannot be read: {error.strerror}; check the path"
         ) from None
     if not found:
+        pattern = pattern_below(path, _is_video)
+        remedy = f"its folders hold videos, name {pattern}"
+        if pattern is None:
+            names = f"in {', '.join(VIDEOS)}, of pictures in {', '.join(PICTURES)}"
+            remedy = f"names of videos end {names}"
         raise RecordingError(
-            f"{path}: holds no video, no pictures and no folder of pictures; names of videos end"
-            f" in {', '.join(VIDEOS)}, of pictures in {', '.join(PICTURES)}"
+            f"{path}: holds no video, no pictures and no folder of pictures; {remedy}"
         )
     return sorted(found, key=natural)
 
@@ -77,6 +82,10 @@ def _is_clip(path: Path) -> bool:
         return False
     if path.is_dir():
         return any(_pictures(path))
+    return _is_video(path)
+
+
+def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS
 
 

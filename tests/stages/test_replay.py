@@ -313,6 +313,27 @@ def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
         replay(tmp_path).port()
 
 
+@pytest.mark.parametrize(
+    ("place", "pattern"),
+    [("ann/1.aedat4", "*/*.aedat4"), ("ann/monday/1.aedat4", "*/*/*.aedat4"), ("ann/1", "*/*")],
+)
+def test_a_folder_whose_folders_hold_recordings_tells_their_pattern(
+    place: str, pattern: str, tmp_path: Path
+) -> None:
+    (tmp_path / place).parent.mkdir(parents=True)
+    write_recording(tmp_path / place, some_events(10))
+    (tmp_path / "notes.txt").write_text("none here\n")
+    (tmp_path / "ann" / "notes.txt").write_text("how they were made\n")
+    (tmp_path / "ann" / "back").symlink_to(tmp_path)
+    with pytest.raises(PortError) as caught:
+        replay(tmp_path).port()
+    assert str(caught.value) == (
+        f"{tmp_path}: holds no recording of a known format; its folders do, name"
+        f" {tmp_path / pattern}"
+    )
+    replay(tmp_path / pattern).port()
+
+
 @pytest.mark.parametrize("path", ["one.aedat4", ["other.aedat4", "one.aedat4"], "."])
 def test_what_is_played_cannot_be_written_over(path: Any, tmp_path: Path) -> None:
     for name in ("one", "other"):

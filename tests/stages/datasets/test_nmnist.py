@@ -65,8 +65,8 @@ def test_a_set_that_is_not_there_says_what_to_get_and_where_to_put_it(tmp_path: 
         f"data.set: nmnist is not there: {tmp_path / 'Train'} does not exist; get N-MNIST"
         " (Train.zip and Test.zip) from Garrick Orchard's page of the data set, garrickorchard.com"
         f" (licence: CC BY-SA 4.0) and put into {tmp_path} the folders Train and Test with a folder"
-        " for each digit, 0 to 9; if it lies elsewhere, name that place: --data FOLDER, and data.path"
-        " in it"
+        " for each digit, 0 to 9; if it lies elsewhere, name that place: --data FOLDER, and"
+        " data.path in it"
     )
 
 

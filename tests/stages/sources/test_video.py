@@ -326,6 +326,10 @@ def test_what_is_no_video_is_said_by_check(
 def test_folders_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PortError, match="holds no video, no pictures and no folder of pictures"):
         video(tmp_path).port()
+    write_video(tmp_path / "ben" / "wave" / "1.mp4", 1)
+    with pytest.raises(PortError, match=r"its folders hold videos, name .*/\*/\*/\*\.mp4"):
+        video(tmp_path).port()
+    video(tmp_path / "*" / "*" / "*.mp4").port()
     write_pictures(tmp_path, pictures(1))
     with pytest.raises(PortError, match=r"says nothing of how many frames .* set rate_hz"):
         video(tmp_path).port()
