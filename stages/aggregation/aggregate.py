@@ -107,6 +107,11 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
     def port(self) -> PredictionsPort:
         """Hold T against what the model was trained for."""
         config, trained = self.config, self._outputs.trained_steps
+        features, classes = self._outputs.features, len(self._outputs.classes)
+        if self._outputs.head is None and features not in (None, classes):
+            raise PortError(
+                "from", f"takes a score for each of {classes} classes, its input gives {features}"
+            )
         if config.over == "running" and config.steps is not None:
             raise PortError("steps", f'has no meaning with over = "running", got {config.steps}')
         if config.over in ("tumbling", "recording") and config.every != 1:

@@ -14,12 +14,14 @@ import numpy as np
 from pydantic import Field
 
 import models
+from models.choices import offer
 from models.scores import scores_of
 from pipeline.config import FilePath
 from pipeline.errors import ConfigError, DeviceError, StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
-from pipeline.ports import EVENT_FRAMES, FramesPort, OutputsPort
+from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
+from stages.inference.fit import check_kind, check_shape, resized
 
 __all__ = ["Snn", "SnnConfig", "SnnState"]
 
@@ -57,9 +59,10 @@ class Snn(Transform[SnnConfig, SnnState]):
         (frames,) = self.inputs
         assert isinstance(frames, FramesPort)
         card = self._card()
-        self._check_shape(frames, card)
+        who = f"{self._name} ({card.network})"
+        check_shape(frames, card, who)
         if self.config.mismatch == "refuse":
-            self._check_kind(frames, card)
+            check_kind(frames, card, who)
         readout = card.network not in models.SCORES_ALREADY
         return OutputsPort(
             features=None if readout else len(card.classes),
@@ -100,8 +103,11 @@ class Snn(Transform[SnnConfig, SnnState]):
         assert isinstance(header, Frames)
         torch, network, membranes = self._torch, self._network, state.membranes
         if frames.shape[1:] != network.input_shape:
+            (given,) = self.inputs
+            assert isinstance(given, FramesPort)
             raise StageError(
-                f"{self._name} takes frames of {network.input_shape}, got {frames.shape[1:]}"
+                f"{self._name} ({network.name}) takes frames of {network.input_shape}, got"
+                f" {frames.shape[1:]}; {resized(given.made_of, network.input_shape[1:])}"
             )
         if not len(frames):
             return state
@@ -127,66 +133,30 @@ class Snn(Transform[SnnConfig, SnnState]):
         """Return windows stepped through."""
         return Account.one_to_one(state.steps, "windows", "outputs")
 
-    def _check_shape(self, frames: FramesPort, card: models.ModelCard) -> None:
-        """Refuse frames of another shape; what is not known yet is checked in the run."""
-        height, width = card.input_size
-        takes = (card.options.get("input_channels", frames.channels), height, width)
-        got = (frames.channels, frames.height, frames.width)
-        if all(side in (None, wanted) for side, wanted in zip(got, takes, strict=True)):
-            return
-        remedy = f"bin to size = [{height}, {width}]"
-        if card.frame not in EVENT_FRAMES:
-            remedy = f"give it {takes[0]} channels and size = [{height}, {width}]"
-        elif frames.frame != card.frame:
-            remedy += f' with frame = "{card.frame}"'
-        raise PortError(
-            "weights",
-            f"{self._name} takes frames of {takes}, its input gives {got}; {remedy}",
-        )
-
-    def _check_kind(self, frames: FramesPort, card: models.ModelCard) -> None:
-        """Refuse frames that hold something else, or are of another time, than in training."""
-        anyway = 'mismatch = "allow" to run it all the same'
-        if frames.frame != card.frame:
-            raise PortError(
-                "weights",
-                f"{self._name} was trained on {card.frame}, its input gives {frames.frame}; set"
-                f' frame = "{card.frame}", or {anyway}',
-            )
-        if card.window_us is None:
-            return
-        if frames.window_us is None:
-            given, remedy = "frames that are not evenly apart", "make them so"
-            if frames.frame in EVENT_FRAMES:
-                given = "bins by the count of events"
-                remedy = f"bin with time_bin and window_us = {card.window_us}"
-            raise PortError(
-                "weights",
-                f"{self._name} was trained on bins of {card.window_us} µs, its input gives {given};"
-                f" {remedy}, or {anyway}",
-            )
-        if frames.window_us != card.window_us:
-            raise PortError(
-                "weights",
-                f"{self._name} was trained on bins of {card.window_us} µs, its input gives"
-                f" {frames.window_us} µs; set window_us = {card.window_us}, or {anyway}",
-            )
-        if frames.step_us != frames.window_us:
-            raise PortError(
-                "weights",
-                f"{self._name} was trained on windows that follow each other, its input gives one"
-                f" each {frames.step_us} µs; leave step_us out, or set {anyway}",
-            )
-
     @property
     def _name(self) -> str:
         return Path(self.config.weights).name
 
     def _card(self) -> models.ModelCard:
+        path = self.config.weights
         try:
-            return models.read_card(self.config.weights)
+            card = models.read_card(path)
         except models.ModelError as error:
             raise PortError("weights", str(error)) from None
+        if card.network not in models.NETWORKS:
+            raise PortError(
+                "weights",
+                f"{path}: its card names an unknown network {card.network!r};"
+                f" {offer(card.network, models.NETWORKS)}; it may be of a newer version",
+            )
+        classes = card.options.get("classes", len(card.classes))
+        if classes != len(card.classes):
+            raise PortError(
+                "weights",
+                f"{path}: its card names {len(card.classes)} classes, its {card.network} has"
+                f" {classes}; train or import it again with a name for each class",
+            )
+        return card
 
     def _device(self) -> str:
         """Return the device to compute on.

@@ -325,8 +325,7 @@ def test_a_stream_decides_as_the_network_itself_does(
     with torch.inference_mode():
         steps, _ = loaded(torch.from_numpy(frames)[None])
         own = loaded.scores(loaded.decide(steps))
-        taken = steps.double().mean(1).float() if loaded.take == "mean" else steps[:, -1]
-        assert streamed.tobytes() == loaded.readout(taken).numpy().tobytes()
+    assert streamed.tobytes() == rows(through(stages, framed(frames, []))).tobytes()
     np.testing.assert_allclose(streamed, own.numpy(), rtol=1e-5, atol=1e-6)
     assert streamed.std() > 0
 
@@ -350,6 +349,16 @@ def test_weights_that_go_between_check_and_run_are_named(tmp_path: Path) -> None
     port = OutputsPort(None, ("a", "b"), None, None, 4, head=tmp_path / "gone.safetensors")
     with pytest.raises(ConfigError, match=r"gone.safetensors: there is no such file"):
         Aggregate("mean", AggregateConfig(), [port]).open()
+
+
+def test_as_many_scores_as_classes_are_taken() -> None:
+    config = AggregateConfig()
+    with pytest.raises(
+        PortError, match="a score for each of 3 classes, its input gives 5"
+    ) as caught:
+        Aggregate("mean", config, [replace(PORT, features=5)]).port()
+    assert caught.value.key == "from"
+    Aggregate("mean", config, [replace(PORT, features=5, head=Path("w"))]).port()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from streams import account, rows, through
 from weights import CLASSES, random_weights
 
 import models
-from pipeline.errors import DeviceError
+from models.weights import save
+from pipeline.errors import DeviceError, StageError
 from pipeline.messages import (
     EndRecording,
     Frames,
@@ -179,10 +181,8 @@ def test_pictures_of_another_size_are_to_be_resized(tmp_path: Path) -> None:
         tmp_path / "a.safetensors", None, (32, 32), "luna16cls", "slices", ("no", "yes")
     )
     assert snn(path, FramesPort(1, None, None, None, None, "slices")).port().trained_steps == 8
-    with pytest.raises(PortError, match=r"takes frames of \(1, 32, 32\).*\(1, 64, 64\); give"):
-        snn(path, FramesPort(1, 64, 64, None, None, "slices")).port()
-    with pytest.raises(PortError, match=r"None\); give it 1 channels and size = \[32, 32\]"):
-        snn(path, FramesPort(3, 32, None, None, None, "slices")).port()
+    with pytest.raises(PortError, match=r"takes frames of \(1, 32, 32\).*\(1, 64, 64\); set size"):
+        snn(path, FramesPort(1, 64, 64, None, None, "slices", "slices")).port()
 
 
 def test_video_must_be_as_even_as_in_training(tmp_path: Path) -> None:
@@ -190,8 +190,10 @@ def test_video_must_be_as_even_as_in_training(tmp_path: Path) -> None:
         tmp_path / "a.safetensors", 40_000, (32, 32), "luna16cls", "grey", ("no", "yes")
     )
     snn(path, FramesPort(1, 32, 32, 40_000, 40_000, "grey")).port()
-    uneven = FramesPort(1, 32, 32, None, None, "grey")
-    with pytest.raises(PortError, match="gives frames that are not evenly apart; make them so, or"):
+    uneven = FramesPort(1, 32, 32, None, None, "grey", "video")
+    with pytest.raises(
+        PortError, match="that are not evenly apart; play videos of 25 frames a sec"
+    ):
         snn(path, uneven).port()
     assert snn(path, uneven, mismatch="allow").port().trained_steps == 8
 
@@ -207,6 +209,29 @@ def test_weights_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for wrong in (broken, tmp_path / "missing.safetensors"):
         with pytest.raises(PortError, match=wrong.name):
             snn(wrong).port()
+
+
+def test_a_card_that_contradicts_itself_is_refused(path: Path, tmp_path: Path) -> None:
+    network, card = models.load(path), models.read_card(path)
+    for changes, text in (
+        (
+            {"network": "dvs_gestur"},
+            "names an unknown network 'dvs_gestur'; did you mean 'dvs_gest",
+        ),
+        ({"classes": ("no", "yes")}, "its card names 2 classes, its dvs_gesture has 11; train or"),
+    ):
+        save(network, replace(card, **changes), tmp_path / "odd.safetensors")
+        with pytest.raises(PortError, match=text) as caught:
+            snn(tmp_path / "odd.safetensors").port()
+        assert caught.value.key == "weights"
+
+
+def test_frames_whose_size_only_the_run_tells(path: Path) -> None:
+    stage = snn(path, FramesPort(2, None, None, 25_000, 25_000))
+    assert stage.port().features == len(CLASSES)
+    array = np.zeros((1, 2, 48, 64), np.uint8)
+    with pytest.raises(StageError, match=r"\(dvs_gesture\) .* 48, 64\); bin to size = \[40, 40\]"):
+        through([stage], recording(array, []))
 
 
 def test_a_device_that_is_not_there_is_named(path: Path) -> None:

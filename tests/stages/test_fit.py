@@ -1,0 +1,108 @@
+"""Frames that a model was not trained on: the message says what to do with such a source."""
+
+import pytest
+from msgspec.structs import replace
+
+from models.card import ModelCard
+from pipeline.ports import FramesPort
+from pipeline.stage import PortError
+from stages.inference.fit import check_kind, check_shape
+
+CARD = ModelCard(
+    network="jester",
+    options={"input_channels": 3},
+    classes=("no", "yes"),
+    sensor_size=(64, 64),
+    input_size=(64, 64),
+    window_us=40_000,
+    steps=8,
+    frame="bgr",
+    data="none",
+    accuracy="none",
+    licence="none",
+    created_by="tests",
+)
+EVENTS = replace(CARD, frame="counts", options={"input_channels": 2})
+SLICES = replace(CARD, frame="slices", options={"input_channels": 1}, window_us=1000)
+TIMES = (40_000, 40_000)
+
+
+@pytest.mark.parametrize(
+    ("frames", "card", "message"),
+    [
+        (
+            FramesPort(3, 112, 112, *TIMES, "bgr", "video"),
+            CARD,
+            "a.st (jester) takes frames of (3, 64, 64), its input gives (3, 112, 112);"
+            " put the stage resize with size = [64, 64] in front",
+        ),
+        (
+            FramesPort(1, 112, 112, *TIMES, "grey", "pictures"),
+            CARD,
+            'set size = [64, 64] of the stage images and set colour = "bgr"',
+        ),
+        (FramesPort(1, 32, 64, *TIMES, "slices", "slices"), SLICES, "size = [64, 64] of the stage"),
+        (FramesPort(1, 1, 1, None, None, "tokens", "text"), CARD, "trained on tokens"),
+        (FramesPort(2, 40, 40, *TIMES), CARD, "(2, 40, 40); take weights that were trained on cou"),
+        (FramesPort(2, 40, 40, *TIMES), EVENTS, "(2, 40, 40); bin to size = [64, 64]"),
+        (
+            FramesPort(5, None, None, *TIMES, "voxel"),
+            EVENTS,
+            '(5, None, None); set frame = "counts"',
+        ),
+        (
+            FramesPort(2, 40, 64, *TIMES, "binary", "video"),
+            EVENTS,
+            "put the stage resize with size = [64, 64] in front and sum them with the stage resize,"
+            ' method = "sum"',
+        ),
+        (FramesPort(3, 64, 64, *TIMES, "slices", "slices"), SLICES, "; give it 1 channels"),
+        (
+            FramesPort(1, 2, 3, *TIMES, "heat", "heat"),
+            replace(SLICES, frame="heat"),
+            "frames of si",
+        ),
+    ],
+)
+def test_another_shape(frames: FramesPort, card: ModelCard, message: str) -> None:
+    with pytest.raises(PortError) as caught:
+        check_shape(frames, card, "a.st (jester)")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("frames", "card", "message"),
+    [
+        (
+            FramesPort(3, 64, 64, 33_333, 33_333, "bgr", "video"),
+            CARD,
+            "was trained on frames of 40000 µs, its input gives 33333 µs; play videos of 25 frames"
+            ' a second, all frames of them, or mismatch = "allow" to run it all the same',
+        ),
+        (
+            FramesPort(3, 64, 64, None, None, "bgr", "video", 8),
+            CARD,
+            "its input gives frames that are not evenly apart; play videos of 25 frames a second,",
+        ),
+        (FramesPort(3, 64, 64, *TIMES, "rgb", "video"), CARD, 'gives rgb; set colour = "bgr", or'),
+        (FramesPort(1, 64, 64, 50, 50, "slices", "slices"), SLICES, "50 µs; set step_us = 1000"),
+        (FramesPort(2, 64, 64, 50, 50), EVENTS, "bins of 40000 µs, its input gives 50 µs; set win"),
+        (FramesPort(2, 64, 64, *TIMES, "binary", "video"), EVENTS, "binary; sum them with the sta"),
+        (FramesPort(2, 64, 64, *TIMES, "binary"), EVENTS, 'binary; set frame = "counts"'),
+    ],
+)
+def test_another_kind_or_time(frames: FramesPort, card: ModelCard, message: str) -> None:
+    check_shape(frames, card, "a.st (jester)")
+    with pytest.raises(PortError) as caught:
+        check_kind(frames, card, "a.st (jester)")
+    assert message in str(caught.value)
+
+
+def test_what_fits_passes() -> None:
+    for frames, card in (
+        (FramesPort(3, 64, None, *TIMES, "bgr", "video"), CARD),
+        (FramesPort(3, 64, 64, None, None, "bgr", "video"), replace(CARD, window_us=None)),
+        (FramesPort(2, 64, 64, *TIMES), EVENTS),
+    ):
+        check_shape(frames, card, "a.st")
+        check_kind(frames, card, "a.st")
