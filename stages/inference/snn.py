@@ -10,18 +10,19 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 from pydantic import Field
 
 import models
 from models.choices import offer
+from models.engine.chain import CHAINS, supports
 from models.scores import scores_of
 from pipeline.config import FilePath
-from pipeline.errors import ConfigError, DeviceError, StageError
+from pipeline.errors import StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
 from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
 from stages.inference.fit import check_kind, check_shape, resized
+from stages.inference.stepper import EventStepper, Stepper, TorchStepper, gpu_driver
 
 __all__ = ["Snn", "SnnConfig", "SnnState"]
 
@@ -31,10 +32,14 @@ class SnnConfig(StageConfig):
 
     weights: FilePath
     """A safetensors file with a model card."""
+    engine: Literal["auto", "event", "torch"] = "auto"
+    """``event``: kernels that work only where there are events or spikes, on the processor;
+    ``torch``: the network as it was trained. ``auto`` takes ``event`` where the network has it and
+    nothing asks for torch: a device, threads, or a GPU."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
-    """Where to compute; ``auto`` takes a GPU when there is one."""
+    """Where torch computes; ``auto`` takes a GPU when there is one."""
     threads: int = Field(1, ge=1)
-    """Processor cores for one step, when it runs on the processor."""
+    """Processor cores for one step of torch."""
     mismatch: Literal["refuse", "allow"] = "refuse"
     """Whether bins of another length, step or kind than the model was trained on are refused."""
 
@@ -61,6 +66,8 @@ class Snn(Transform[SnnConfig, SnnState]):
         card = self._card()
         who = f"{self._name} ({card.network})"
         check_shape(frames, card, who)
+        if self.config.engine == "event":
+            self._check_engine(card)
         if self.config.mismatch == "refuse":
             check_kind(frames, card, who)
         readout = card.network not in models.SCORES_ALREADY
@@ -76,48 +83,37 @@ class Snn(Transform[SnnConfig, SnnState]):
         )
 
     def open(self) -> None:
-        """Load the weights and run one step, so that the first window waits for nothing."""
-        import torch
-
-        torch.set_num_threads(self.config.threads)
-        self._torch = torch
-        try:
-            self._network = models.load(self.config.weights, device=self._device())
-        except models.ModelError as error:
-            raise ConfigError(str(error)) from None
-        frame = torch.zeros((1, *self._network.input_shape))
-        with torch.inference_mode():
-            self._network.step(frame, self._network.initial_state(1))
+        """Load the weights, and whatever makes the first window wait for nothing."""
+        config = self.config
+        self._stepper: Stepper
+        if self._event_driven():
+            self._stepper = EventStepper(config.weights)
+        else:
+            self._stepper = TorchStepper(config.weights, config.device, config.threads)
 
     def start(self, header: Start) -> SnnState:
         """Return the state with every membrane at rest."""
-        return SnnState(header.stream, header.epoch, self._network.initial_state(1), 0)
+        return SnnState(header.stream, header.epoch, self._stepper.rest(), 0)
 
     def reset(self, state: SnnState) -> SnnState:
         """Put every membrane to rest; the count of steps goes on."""
-        return state._replace(membranes=self._network.initial_state(1))
+        return state._replace(membranes=self._stepper.rest())
 
     def process(self, state: SnnState, message: Message) -> Generator[Message, None, SnnState]:
         """Step through the windows of a message; yield the output of each step."""
         header, frames = message.header, message.array
         assert isinstance(header, Frames)
-        torch, network, membranes = self._torch, self._network, state.membranes
-        if frames.shape[1:] != network.input_shape:
+        wanted = self._stepper.input_shape
+        if frames.shape[1:] != wanted:
             (given,) = self.inputs
             assert isinstance(given, FramesPort)
             raise StageError(
-                f"{self._name} ({network.name}) takes frames of {network.input_shape}, got"
-                f" {frames.shape[1:]}; {resized(given.made_of, network.input_shape[1:])}"
+                f"{self._name} ({self._card().network}) takes frames of {wanted}, got"
+                f" {frames.shape[1:]}; {resized(given.made_of, wanted[1:])}"
             )
         if not len(frames):
             return state
-        outputs = []
-        with torch.inference_mode():
-            inputs = torch.from_numpy(frames.astype(np.float32)).to(network.device)
-            for k in range(len(frames)):
-                output, membranes = network.step(inputs[k : k + 1], membranes)
-                outputs.append(output)
-            array = torch.cat(outputs).cpu().numpy()
+        array, membranes = self._stepper.step(frames, state.membranes)
         yield data(
             Outputs,
             array,
@@ -132,6 +128,29 @@ class Snn(Transform[SnnConfig, SnnState]):
     def account(self, state: SnnState) -> Account:
         """Return windows stepped through."""
         return Account.one_to_one(state.steps, "windows", "outputs")
+
+    def _event_driven(self) -> bool:
+        """Tell whether the event-driven engine steps the network."""
+        config = self.config
+        if config.engine == "auto":
+            plain = config.device == "auto" and config.threads == 1 and not gpu_driver()
+            return plain and supports(self._card())
+        return config.engine == "event"
+
+    def _check_engine(self, card: models.ModelCard) -> None:
+        """Refuse what the engine cannot do."""
+        if not supports(card):
+            raise PortError(
+                "engine",
+                f"the event-driven engine runs {', '.join(CHAINS)}, not {card.network};"
+                ' leave engine out, or set engine = "torch"',
+            )
+        if self.config.device not in ("auto", "cpu"):
+            raise PortError(
+                "device",
+                f'the event-driven engine runs on the processor, not on "{self.config.device}";'
+                ' leave device out, or set engine = "torch"',
+            )
 
     @property
     def _name(self) -> str:
@@ -157,21 +176,3 @@ class Snn(Transform[SnnConfig, SnnState]):
                 f" {classes}; train or import it again with a name for each class",
             )
         return card
-
-    def _device(self) -> str:
-        """Return the device to compute on.
-
-        Raises:
-            DeviceError: the one asked for is not there.
-        """
-        torch, wanted = self._torch, self.config.device
-        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-        there += ["mps"] if torch.backends.mps.is_available() else []
-        if wanted == "auto":
-            return there[1] if len(there) > 1 else "cpu"
-        if wanted not in there and not (wanted == "cuda" and "cuda:0" in there):
-            raise DeviceError(
-                f'device = "{wanted}" is not there; this machine has {", ".join(there)};'
-                " choose one, or leave device out"
-            )
-        return wanted

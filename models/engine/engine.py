@@ -1,0 +1,278 @@
+"""The engine: a network of `models.engine.chain` stepped without torch, on the processor."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import ModelCard, read_card
+from models.engine.chain import CHAINS, Chain, Stage, supports
+from models.engine.convolution import Geometry, plain_convolution
+from models.engine.head import Classifier, read_maps
+from models.engine.layer import Buffers, Layer
+from models.engine.membranes import ACTIVATIONS, CONSTANTS, EMITS
+from models.errors import ModelError
+from models.lif import Lif
+
+__all__ = ["Engine", "EngineState"]
+
+_BATCH_NORM_EPS = 1e-5
+
+
+class EngineState(NamedTuple):
+    """Membranes of every layer, float32 (batch, positions, channels); stepped in place."""
+
+    membranes: tuple[NDArray[np.float32], ...]
+
+    def copy(self) -> "EngineState":
+        """Return a state that goes its own way."""
+        return EngineState(tuple(each.copy() for each in self.membranes))
+
+
+class Engine:
+    """A network as event-driven kernels; what it puts out is what the torch network does.
+
+    It works only where inputs are active: an event or a spike adds a row of weights to the
+    currents of the neurons that it reaches; what the normalisation of the input adds everywhere,
+    borders included, is added as one map that was made once. Where so much is active that all
+    products together are faster, it takes all of them: the sums are equal to the bit. Membranes
+    are float32; they differ from torch's by the order of sums alone.
+
+    Args:
+        card: Of the weights.
+        tensors: The weights by their names, of any floating dtype.
+
+    Attributes:
+        input_shape: (channels, height, width) of a step.
+        layers: What is stepped, in order.
+        names: Their names.
+
+    Raises:
+        ModelError: The network is no chain, or a tensor is missing or of another shape.
+    """
+
+    def __init__(self, card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> None:
+        if not supports(card):
+            raise ModelError(f"{card.network}: the engine runs {', '.join(CHAINS)}; use torch")
+        options = card.options
+        chain = CHAINS[card.network](options)
+        self.card, self._tensors = card, tensors
+        height, width = options["size"]
+        self.input_shape = (options["input_channels"], height, width)
+        self._lif = Lif(
+            mode=options["mode"], sharing=options["sharing"], **(options.get("lif") or {})
+        )
+        self._scale, shift = self._input_scale(chain)
+        self.names = tuple(stage.name for stage in chain.stages)
+        self.layers: list[Layer] = []
+        size = (height, width, self.input_shape[0])
+        for stage in chain.stages:
+            self.layers.append(self._layer(stage, size, None if self.layers else shift))
+            size = self.layers[-1].out_size
+        rows, columns, channels = size
+        self.features = rows * columns * channels
+        self._to_channel_first = (rows * columns, channels)
+        self.classifier = Classifier(read_maps(chain, tensors))
+        self._rooms = self._new_rooms()
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Engine":
+        """Read a weights file.
+
+        Raises:
+            ModelError: The file cannot be used, or its network is no chain.
+        """
+        from safetensors.numpy import load_file
+
+        card = read_card(path)
+        return cls(card, load_file(path))
+
+    def tune(self) -> None:
+        """Measure, for each layer, from how many active inputs on all products are faster."""
+        for layer in self.layers:
+            layer.tune()
+
+    def initial_state(self, batch: int = 1) -> EngineState:
+        """Return every membrane at rest."""
+        shapes = [layer.state_shape for layer in self.layers]
+        return EngineState(tuple(np.zeros((batch, *shape), np.float32) for shape in shapes))
+
+    def step(self, x: NDArray[Any], state: EngineState) -> tuple[NDArray[np.float32], EngineState]:
+        """Advance one time step.
+
+        Args:
+            x: Frames (batch, channels, height, width), any real dtype.
+            state: Left by the step before; it is stepped in place.
+
+        Returns:
+            The outputs (batch, features), or (batch, classes) with ``head = "per_step"``, and
+            the state.
+
+        Raises:
+            ModelError: `x` has another shape than the network was built for.
+        """
+        outputs, state = self.forward(x[:, None], state)
+        return outputs[:, 0], state
+
+    def forward(
+        self, x: NDArray[Any], state: EngineState | None = None, threads: int = 1
+    ) -> tuple[NDArray[np.float32], EngineState]:
+        """Advance over a stretch of time.
+
+        Args:
+            x: Frames (batch, time, channels, height, width), any real dtype.
+            state: Where to start from, stepped in place; None starts new recordings.
+            threads: Samples of the batch that are stepped at a time.
+
+        Returns:
+            The outputs of each step, (batch, time, features or classes), and the state.
+
+        Raises:
+            ModelError: `x` has another shape than the network was built for.
+        """
+        if x.ndim != 5 or x.shape[2:] != self.input_shape:
+            raise ModelError(
+                f"{self.card.network} takes frames of {self.input_shape}, got {x.shape[2:]}"
+            )
+        state = self.initial_state(len(x)) if state is None else state
+        features = np.empty((*x.shape[:2], self.features), np.float32)
+        if threads == 1 or len(x) == 1:
+            for sample in range(len(x)):
+                self._run(x[sample], state, sample, self._rooms, features[sample])
+        else:
+            parts = [range(n, len(x), threads) for n in range(min(threads, len(x)))]
+
+            def work(samples: Sequence[int]) -> None:
+                rooms = self._new_rooms()
+                for sample in samples:
+                    self._run(x[sample], state, sample, rooms, features[sample])
+
+            with ThreadPoolExecutor(len(parts)) as pool:
+                list(pool.map(work, parts))
+        if self.card.options["head"] == "per_step":
+            return self.classifier.logits(features), state
+        return features, state
+
+    def to_arrays(self, state: EngineState) -> list[NDArray[np.float32]]:
+        """Return a copy of the state as the torch network has it, (batch, channels, ...)."""
+        arrays = []
+        for layer, v in zip(self.layers, state.membranes, strict=True):
+            g = layer.geometry
+            first = np.ascontiguousarray(v.transpose(0, 2, 1))
+            wide = layer.is_map
+            arrays.append(
+                first.reshape(-1, g.outputs, g.out_height, g.out_width) if wide else first[..., 0]
+            )
+        return arrays
+
+    def from_arrays(self, arrays: Sequence[NDArray[Any]]) -> EngineState:
+        """Return the state that the torch network has as these arrays.
+
+        Raises:
+            ModelError: There are more or fewer, or one has another shape.
+        """
+        shapes = [each.shape[1:] for each in self.to_arrays(self.initial_state(1))]
+        if [each.shape[1:] for each in arrays] != shapes:
+            raise ModelError(
+                f"{self.card.network}: membranes must be of {shapes} a sample, "
+                f"got {[each.shape[1:] for each in arrays]}"
+            )
+        membranes = []
+        for layer, each in zip(self.layers, arrays, strict=True):
+            flat = each.reshape(len(each), layer.geometry.outputs, layer.positions)
+            membranes.append(np.array(flat.transpose(0, 2, 1), np.float32, order="C"))
+        return EngineState(tuple(membranes))
+
+    def _run(
+        self,
+        x: NDArray[Any],
+        state: EngineState,
+        sample: int,
+        rooms: list[Buffers],
+        features: NDArray[np.float32],
+    ) -> None:
+        """Step one sample through its frames (time, channels, height, width)."""
+        for t, frame in enumerate(x):
+            # Channels last, and scaled; what it is shifted by is part of the first layer's drive.
+            active = np.ascontiguousarray(frame.transpose(1, 2, 0), np.float32)
+            if self._scale is not None:
+                active *= self._scale
+            y = active.reshape(-1)
+            for layer, v, room in zip(self.layers, state.membranes, rooms, strict=True):
+                y, _ = layer.step(y, v[sample], room)
+            features[t] = y.reshape(self._to_channel_first).T.reshape(-1)
+
+    def _new_rooms(self) -> list[Buffers]:
+        return [layer.buffers() for layer in self.layers]
+
+    def _tensor(self, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
+        """Return a tensor as float32."""
+        tensor = self._tensors.get(name)
+        if tensor is None or tensor.shape != tuple(shape):
+            found = "none" if tensor is None else f"one of {tensor.shape}"
+            raise ModelError(
+                f"{self.card.network}: there must be a tensor {name} of {tuple(shape)}, the file "
+                f"has {found}; it is damaged, or its card is not its own"
+            )
+        return tensor.astype(np.float32)
+
+    def _norm(self, name: str, channels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return BatchNorm in evaluation as scale and shift."""
+        weight, bias, mean, var = (
+            self._tensor(f"{name}.{part}", (channels,))
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = weight / np.sqrt(var + np.float32(_BATCH_NORM_EPS))
+        return scale, bias - mean * scale
+
+    def _input_scale(
+        self, chain: Chain
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        """Return what the input is multiplied by and shifted by, channel by channel."""
+        channels, options = self.input_shape[0], self.card.options
+        if chain.norm is not None:
+            return self._norm(chain.norm, channels)
+        if "mean" not in options:
+            return None, None
+        mean, std = (np.array(options[name], np.float32) for name in ("mean", "std"))
+        return np.float32(1) / std, -mean / std
+
+    def _layer(
+        self, stage: Stage, size: tuple[int, int, int], shift: NDArray[np.float32] | None
+    ) -> Layer:
+        """Put a layer together; `shift` is what its input is more everywhere than what is given."""
+        height, width, inputs = size
+        kernel = (stage.kernel, stage.kernel) if stage.kernel else (height, width)
+        geometry = Geometry.of(size, stage.outputs, kernel, stage.stride, stage.padding)
+        name = f"{stage.name}.{stage.product}"
+        if stage.kernel:
+            weight = self._tensor(f"{name}.weight", (stage.outputs, inputs, *kernel))
+        else:
+            flat = self._tensor(f"{name}.weight", (stage.outputs, inputs * height * width))
+            weight = flat.reshape(stage.outputs, inputs, *kernel)
+        drive: NDArray[Any] = self._tensor(f"{name}.bias", (stage.outputs,))[None]
+        if shift is not None:
+            everywhere = np.broadcast_to(shift, (height, width, inputs))
+            drive = drive + plain_convolution(everywhere, weight, geometry)
+        scale, offset = self._norm(f"{stage.name}.norm", stage.outputs)
+        lif = self._lif
+        spikes = lif.mode == "spike"
+        neurons = [
+            self._tensors.get(f"{stage.name}.{each}", np.float32(getattr(lif, each))).reshape(-1)
+            for each in CONSTANTS[2:]
+        ]
+        constants = [np.broadcast_to(each, stage.outputs) for each in (scale, offset, *neurons)]
+        return Layer(
+            geometry,
+            weight,
+            drive,
+            np.array(constants, np.float32),
+            takes=np.uint8 if spikes and self.layers else np.float32,
+            spikes=spikes,
+            output=(EMITS.index(lif.emit), ACTIVATIONS.index(lif.activation)),
+            pool=stage.pool,
+            is_map=bool(stage.kernel),
+        )

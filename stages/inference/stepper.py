@@ -1,0 +1,146 @@
+"""What steps a network: torch, or the event-driven engine without it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import models
+from pipeline.errors import ConfigError, DeviceError
+
+__all__ = ["EventStepper", "Stepper", "TorchStepper", "gpu_driver"]
+
+_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")
+"""Where the drivers of NVIDIA, of AMD, and of either below Windows show themselves."""
+
+
+class Stepper(Protocol):
+    """Steps the one stream of a stage through a network."""
+
+    input_shape: tuple[int, int, int]
+
+    def rest(self) -> Any:
+        """Return every membrane at rest."""
+
+    def step(self, frames: NDArray[Any], membranes: Any) -> tuple[NDArray[np.float32], Any]:
+        """Advance over frames (steps, channels, height, width) -> (steps, features), membranes.
+
+        The membranes that are given may be written to.
+        """
+
+    def arrays(self, membranes: Any) -> list[NDArray[Any]]:
+        """Return copies of the membranes, (1, channels, ...): the same from either stepper."""
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> Any:
+        """Return the membranes that `arrays` gave."""
+
+
+class EventStepper:
+    """The event-driven engine (`models.engine`), on one core, without torch.
+
+    Raises:
+        ConfigError: The weights cannot be used.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        from models.engine.engine import Engine
+
+        try:
+            self._engine = Engine.load(weights)
+        except models.ModelError as error:
+            raise ConfigError(str(error)) from None
+        self._engine.tune()
+        self.input_shape = self._engine.input_shape
+
+    def rest(self) -> Any:
+        """Return every membrane at rest."""
+        return self._engine.initial_state()
+
+    def step(self, frames: NDArray[Any], membranes: Any) -> tuple[NDArray[np.float32], Any]:
+        """Advance over frames; the membranes are stepped in place."""
+        outputs, membranes = self._engine.forward(frames[None], membranes)
+        return outputs[0], membranes
+
+    def arrays(self, membranes: Any) -> list[NDArray[Any]]:
+        """Return copies of the membranes."""
+        return [*self._engine.to_arrays(membranes)]
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> Any:
+        """Return the membranes that `arrays` gave."""
+        return self._engine.from_arrays(arrays)
+
+
+class TorchStepper:
+    """The torch network itself, one step at a time.
+
+    Args:
+        weights: A safetensors file with a model card.
+        device: As torch calls it; ``auto`` takes a GPU when there is one.
+        threads: Processor cores for one step, when it runs on the processor.
+
+    Raises:
+        ConfigError: The weights cannot be used.
+        DeviceError: The device is not there.
+    """
+
+    def __init__(self, weights: Path, device: str, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._torch = torch
+        try:
+            self._network = models.load(weights, device=_choose(torch, device))
+        except models.ModelError as error:
+            raise ConfigError(str(error)) from None
+        self.input_shape = self._network.input_shape
+        # One step, so that the first window waits for nothing.
+        self.step(np.zeros((1, *self.input_shape), np.uint8), self.rest())
+
+    def rest(self) -> Any:
+        """Return every membrane at rest."""
+        return self._network.initial_state(1)
+
+    def step(self, frames: NDArray[Any], membranes: Any) -> tuple[NDArray[np.float32], Any]:
+        """Advance over frames; the membranes given are not written to."""
+        torch, outputs = self._torch, []
+        with torch.inference_mode():
+            inputs = torch.from_numpy(frames.astype(np.float32)).to(self._network.device)
+            for k in range(len(frames)):
+                output, membranes = self._network.step(inputs[k : k + 1], membranes)
+                outputs.append(output)
+            array: NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
+        return array, membranes
+
+    def arrays(self, membranes: Any) -> list[NDArray[Any]]:
+        """Return copies of the membranes."""
+        return [each.cpu().numpy().copy() for each in membranes]
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> Any:
+        """Return the membranes that `arrays` gave."""
+        rest, device = self.rest(), self._network.device
+        return type(rest)(*(self._torch.from_numpy(each.copy()).to(device) for each in arrays))
+
+
+def gpu_driver() -> bool:
+    """Tell whether the driver of a GPU is there: what is known without loading torch."""
+    return any(Path(path).exists() for path in _DRIVERS)
+
+
+def _choose(torch: Any, wanted: str) -> str:
+    """Return the device to compute on.
+
+    Raises:
+        DeviceError: The one asked for is not there.
+    """
+    there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    if wanted == "auto":
+        return there[1] if len(there) > 1 else "cpu"
+    if wanted not in there and not (wanted == "cuda" and "cuda:0" in there):
+        raise DeviceError(
+            f'device = "{wanted}" is not there; this machine has {", ".join(there)};'
+            " choose one, or leave device out"
+        )
+    return wanted
