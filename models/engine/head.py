@@ -50,7 +50,9 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
-        """Read the head of a weights file, and nothing else of it.
+        """Read what comes behind the mean over the steps, and nothing else of a weights file.
+
+        That is nothing with ``head = "per_step"``, where each step has gone through the head.
 
         Raises:
             ModelError: The file cannot be used.
@@ -58,6 +60,8 @@ class Classifier:
         from safetensors import safe_open
 
         card = read_card(path)
+        if card.options["head"] == "per_step":
+            return cls([])
         chain = CHAINS[card.network](card.options)
         with safe_open(path, framework="numpy") as file:
             parts = [f"{name}.{part}" for name in chain.classifier for part in ("weight", "bias")]
