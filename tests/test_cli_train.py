@@ -11,7 +11,8 @@ import torch
 from command_line import CommandLine
 from nmnist import write_digits
 
-from models import read_card
+from models import ModelError, read_card
+from models.training import trainer
 from models.training.run_folder import RunFolder
 
 RECIPE = """
@@ -77,6 +78,13 @@ def test_from_a_recipe_to_weights(command_line: CommandLine, recipe: Path, tmp_p
     assert card.accuracy.startswith("test: ")
     assert card.accuracy in ended.err.replace("\n", " ")
     assert "rows: shown, columns: predicted" in ended.err
+    first, *lines = ended.err.splitlines()
+    assert first == (
+        f"{recipe}, variant spike: trains mnist_dvs on nmnist; weights go to"
+        " out/digits_spike.safetensors, the run is kept in out/digits_spike"
+    )
+    assert lines[:2] == ["reading nmnist: 40", "examples: 20 to train, 10 to validate, 10 to test"]
+    assert "training: 2 epochs of 2 steps, 8 examples each" in lines
     report = tmp_path / "out" / "digits_spike" / "report"
     summary = json.loads((report / "summary.json").read_text())
     asked = summary["recipe"]["training"]
@@ -109,6 +117,26 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     assert "going on after step 5 of 10 (out/digits)" in ended.err
     assert "epoch 1/2" not in ended.err
     assert "epoch 2/2" in ended.err
+
+
+def test_a_finished_run_is_left_alone(
+    command_line: CommandLine, recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def begin(*_: Any, **__: Any) -> None:
+        raise ModelError("training begins")
+
+    command = ("train", recipe, "--processes", 1, "--set", "training.epochs=1")
+    weights = tmp_path / "out" / "digits.safetensors"
+    assert command_line(*command).code == 0
+    monkeypatch.setattr(trainer, "train", begin)
+    ended = command_line(*command)
+    accuracy = read_card(weights).accuracy
+    said = f"finished already: out/digits.safetensors ({accuracy}); --fresh trains again"
+    assert (ended.code, ended.err.splitlines()[-1]) == (0, said)
+    for other in (["--fresh"], ["--resume"], ["--seed", 3], ["--set", "augment.shift_px=1"]):
+        assert "training begins" in command_line(*command, *other).err
+    weights.unlink()
+    assert "training begins" in command_line(*command).err
 
 
 @pytest.mark.parametrize(

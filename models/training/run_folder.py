@@ -56,24 +56,27 @@ class RunFolder:
                 an unfinished run goes on, if there is one.
 
         Returns:
-            The checkpoint to go on from; None: from the start.
+            The checkpoint to go on from; None: from the start. What a finished run left is removed
+            then, see `finished`.
 
         Raises:
             ModelError: An unfinished run of another recipe or data is there, or `resume` finds
                 none, or the folder cannot be written to.
         """
-        now = {"recipe": recipe.model_dump(mode="json", exclude=_NO_MATTER), "data": data}
+        now = _request(recipe, data)
         old = self._unfinished()
         if resume is None or resume:
             if old is not None:
-                for key, was, is_ in _differences(old, now):
+                for difference in _differences(old, now):
                     raise ModelError(
-                        f"{self.path}: holds an unfinished run of another recipe or data ({key} "
-                        f"was {was!r}, is {is_!r}); start over with --fresh, or name another --out"
+                        f"{self.path}: holds an unfinished run of another recipe or data "
+                        f"({difference}); start over with --fresh, or name another --out"
                     )
                 return self.last
             if resume:
-                raise ModelError(f"{self.path}: there is no unfinished run to resume")
+                raise ModelError(
+                    f"{self.path}: there is no unfinished run to resume; leave --resume out"
+                )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             for file in (self.run, self.last, self.best, self.metrics):
@@ -87,8 +90,23 @@ class RunFolder:
             ) from error
         return None
 
+    def finished(self, recipe: Recipe, data: str) -> list[str] | None:
+        """Return how the finished run that is here differs from what is asked for now.
+
+        Args:
+            recipe: What is to be trained.
+            data: Fingerprint of the training data.
+
+        Returns:
+            Such as ``training.seed was 0, is 1``; empty: in nothing; None: there is none.
+        """
+        found = self._read()
+        if not found.pop("finished", False):
+            return None
+        return list(_differences(found, _request(recipe, data)))
+
     def finish(self) -> None:
-        """Mark the run as finished: the next one starts over."""
+        """Mark the run as finished."""
         self._write(self.run, json.dumps({**self._read(), "finished": True}, indent=1))
 
     def save_last(self, trainer: "pl.Trainer") -> None:
@@ -172,14 +190,21 @@ def fingerprint(*parts: Examples | None) -> str:
     return digest.hexdigest()[:16]
 
 
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], place: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yield what differs between two tables: path, old value, new value."""
+def _request(recipe: Recipe, data: str) -> dict[str, Any]:
+    """Return what a run is of: one of anything else is not gone on with."""
+    request = {"recipe": recipe.model_dump(mode="json", exclude=_NO_MATTER), "data": data}
+    if recipe.network.start_from is not None:
+        weights = Path(recipe.network.start_from).read_bytes()
+        request["start_from"] = hashlib.sha256(weights).hexdigest()[:16]
+    return request
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """Yield what differs between two tables."""
     for key in dict.fromkeys([*old, *new]):
         was, is_ = old.get(key), new.get(key)
         here = f"{place}{key}"
         if isinstance(was, Mapping) and isinstance(is_, Mapping):
             yield from _differences(was, is_, f"{here.removeprefix('recipe')}.".removeprefix("."))
         elif was != is_:
-            yield here, was, is_
+            yield f"{here} was {was!r}, is {is_!r}"

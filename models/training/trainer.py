@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import models
-from models.card import ModelCard
+from models.card import ModelCard, read_card
 from models.network import Network
 from models.training.augment import Augmentation
 from models.training.checks import check
@@ -34,7 +34,7 @@ from models.weights import save
 if TYPE_CHECKING:
     from models.training.learner import Learner
 
-__all__ = ["Interrupted", "TrainingResult", "train"]
+__all__ = ["Interrupted", "TrainingResult", "finished", "train"]
 
 
 class Interrupted(Exception):
@@ -78,6 +78,27 @@ class TrainingResult:
     warnings: tuple[str, ...]
 
 
+def finished(
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    out: Path,
+    *,
+    test: Examples | None = None,
+) -> ModelCard | None:
+    """Tell whether all of this has been done already; the arguments are those of `train`.
+
+    Returns:
+        The card of the weights that are there; None: there is something to do.
+
+    Raises:
+        ModelError: The weights file is damaged.
+    """
+    data = fingerprint(train, validation, test)
+    done = RunFolder(out.with_suffix("")).finished(recipe, data) == [] and out.exists()
+    return read_card(out) if done else None
+
+
 def train(
     recipe: Recipe,
     train: Examples,
@@ -95,7 +116,7 @@ def train(
     A GPU is used when there is one. The number of CPU threads is the caller's to set. The same
     recipe, data, machine and number of threads give the same weights, whether or not the run was
     killed on the way. State, logs and report lie in the folder that is called as `out` without its
-    suffix.
+    suffix. A run that is finished is done again, see `finished`.
 
     Args:
         recipe: What to build and how to train it.
@@ -124,7 +145,11 @@ def train(
             console.print(f"note: {remark}", style="yellow", highlight=False)
         folder = RunFolder(out.with_suffix(""))
         data = fingerprint(train, *others)
+        differences = folder.finished(recipe, data)
         last = folder.begin(recipe, data, resume)
+        if differences:
+            told = f"note: the finished run in {folder.path} is replaced: {differences[0]}"
+            console.print(told, style="yellow", highlight=False)
         course = _fit(recipe, network, train, validation, folder, last, stop, console)
 
     if recipe.training.select == "best":
@@ -191,6 +216,9 @@ def _fit(
         learner.course = folder.course()
         done, of = learner.course.step, section.epochs * steps_an_epoch
         console.print(f"going on after step {done} of {of} ({folder.path})", highlight=False)
+    else:
+        epochs = f"{section.epochs} epochs of {steps_an_epoch} steps"
+        console.print(f"training: {epochs}, {section.batch} examples each", highlight=False)
     if len(learner.course.epochs) < section.epochs:
         with _quiet():
             _trainer(learner, validation, folder, stop, console).fit(

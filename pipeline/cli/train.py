@@ -58,7 +58,7 @@ def train(
     """Train a network from a recipe, and test it on people that it has never seen.
 
     A run that was stopped or killed goes on from its last save when it is started again in the same
-    way, and ends with the same weights. Ctrl-C saves and stops.
+    way, and ends with the same weights. Ctrl-C saves and stops. A finished run is left alone.
     """
     from rich.console import Console
 
@@ -79,10 +79,17 @@ def train(
         raise ConfigError(
             f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
         ) from None
+    _say_what(recipe, variant or [], asked, target, console)
     trainer = import_module("models.training.trainer")
     with _mistakes_in(recipe, type(asked).model_fields):
         taken = import_module("models.training.request").check_request(asked, target)
         parts = _prepare(asked, taken, data, processes, console)
+    if resume is None:
+        done = trainer.finished(asked, parts.train, parts.validation, target, test=parts.test)
+        if done is not None:
+            said = f"finished already: {target} ({done.accuracy}); --fresh trains again"
+            console.print(said, highlight=False, markup=False, soft_wrap=True)
+            return
     import_module("torch").set_num_threads(processes)
     with _stopping() as stop, _mistakes_in(recipe, type(asked).model_fields):
         try:
@@ -112,6 +119,20 @@ def train(
         console.print(_table(confusion, result.card.classes))
     console.print(result.card.accuracy, highlight=False)
     console.print(f"written: {', '.join(written)}", highlight=False)
+
+
+def _say_what(
+    recipe: Path, variants: Sequence[str], asked: Any, target: Path, console: "Console"
+) -> None:
+    """Say what will be done: loading torch and preparing the data take a while."""
+    variant = f", variant {' and '.join(variants)}" if variants else ""
+    console.print(
+        f"{recipe}{variant}: trains {asked.network.name} on {asked.data.set}; weights go to"
+        f" {target}, the run is kept in {target.with_suffix('')}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _change(override: str) -> dict[str, Any]:
@@ -164,16 +185,22 @@ def _prepare(
         import_module("models.training.checks").check_frames(recipe.network.name, taken, given)
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {}
+        tasks = {"": progress.add_task("looking for the data", total=None)}
 
         def show(what: str, done: int, of: int) -> None:
             if what not in tasks:
+                progress.update(tasks[""], visible=False)
                 tasks[what] = progress.add_task(what, total=of)
+                if not console.is_terminal:
+                    console.print(f"{what}: {of}", highlight=False, markup=False)
             progress.update(tasks[what], completed=done)
 
         parts = import_module("stages.datasets.training_set").prepare(
             recipe, folder, processes, show, admit
         )
+    counts = {"train": parts.train, "validate": parts.validation, "test": parts.test}
+    told = [f"{len(part)} to {verb}" for verb, part in counts.items() if part is not None]
+    console.print(f"examples: {', '.join(told)}", highlight=False)
     for note in parts.notes:
         console.print(f"note: {note}", style="yellow", highlight=False)
     return parts

@@ -18,7 +18,8 @@ from models import ModelError, read_card
 from models.training import LabelledFrames
 from models.training.metrics import evaluate
 from models.training.report import draw_rates
-from models.training.trainer import TrainingResult, train
+from models.training.trainer import TrainingResult, finished, train
+from models.weights import save
 
 TRAIN, VALIDATION, TEST = moving_bars(64, 0, 1), moving_bars(40, 1, 2), moving_bars(20, 2, 3)
 
@@ -194,6 +195,23 @@ def test_training_goes_on_from_other_weights(result: TrainingResult, tmp_path: P
     before, after = (models.load(path).state_dict() for path in (result.path, tmp_path / "w.st"))
     assert torch.allclose(before["conv1.conv.weight"], after["conv1.conv.weight"], atol=1e-4)
     assert not torch.allclose(before["fc2.fc.weight"], after["fc2.fc.weight"], atol=1e-2)
+
+
+def test_a_run_from_other_weights_is_another_run(result: TrainingResult, tmp_path: Path) -> None:
+    base = tmp_path / "base.st"
+    base.write_bytes(result.path.read_bytes())
+    parts = (moving_bars(16, 0, 1), moving_bars(2, 1, 2))
+    asked = recipe(training={"epochs": 1}, network={"start_from": str(base)})
+    card = train(asked, *parts, tmp_path / "w.st").card
+    assert finished(asked, *parts, tmp_path / "w.st") == card
+    assert finished(asked, *parts, tmp_path / "v.st") is None
+    other = models.load(base)
+    other.get_parameter("fc2.fc.bias").add_(1)
+    save(other, read_card(base), base)
+    assert finished(asked, *parts, tmp_path / "w.st") is None
+    shown = io.StringIO()
+    train(asked, *parts, tmp_path / "w.st", progress=Console(file=shown, width=200))
+    assert f"the finished run in {tmp_path / 'w'} is replaced: start_from was '" in shown.getvalue()
 
 
 @pytest.mark.parametrize(
