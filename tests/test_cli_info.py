@@ -5,13 +5,18 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from clips import write_pictures, write_video
 from command_line import CommandLine
+from PIL import Image
 from rich.console import Console
+from weights import random_weights
 
 from pipeline.cli.picture import activity_lines, sparkline
 from pipeline.cli.progress import progress_bar
 from recordings import some_events, write_recording
+from stages.datasets.labels import Label, write_labels
 
 KEYS = {"format", "width", "height", "events", "t_first_us", "t_last_us", "on", "off", "quality"}
 
@@ -101,6 +106,54 @@ def test_what_is_no_recording_is_said_and_the_others_are_shown(
     ]
     code, out, err = command_line("info", text)
     assert (code, out, err.count("error: ")) == (1, "", 1)
+
+
+OTHERS = {
+    "a.mp4": "a video of 3 frames of 32×24 pixels at 25 Hz; the stage 'video' plays it",
+    "a.png": "a picture of 32×24 pixels; the stage 'images' shows it",
+    "a.webp": "a picture of 32×24 pixels; the stage 'images' shows it",
+    "pictures": "a folder of pictures (3); the stage 'video' plays them as the frames of one,"
+    " 'images' shows each by itself",
+    "videos": "a folder of videos (1); the stage 'video' plays them",
+    "a.npy": "a volume of 2 slices of 4×3, int16 from -1000 to 400; the stage 'slices' plays it",
+    "a.txt": "a text of 2 lines; the stage 'text' reads it",
+    "a.csv": "a label file; the option `labels` of the stages 'console' and 'jsonl' takes it",
+    "a.safetensors": "weights of dvs_gesture; `pipeline models show",
+}
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("others")
+    write_video(folder / "a.mp4", 3)
+    write_video(folder / "videos" / "b.mp4", 3)
+    write_pictures(folder / "pictures", [np.zeros((4, 4, 3), np.uint8)] * 3)
+    for name in ("a.png", "a.webp"):
+        Image.new("RGB", (32, 24)).save(folder / name)
+    volume = np.zeros((2, 3, 4), np.int16)
+    volume[0, 0, :2] = -1000, 400
+    np.save(folder / "a.npy", volume)
+    (folder / "a.txt").write_text("A good film.\n\nA bad one.\n")
+    write_labels(folder / "a.csv", [Label(0, 1, 0)])
+    random_weights(folder / "a.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_files_are_told_what_they_are_and_what_reads_them(
+    name: str, command_line: CommandLine, others: Path
+) -> None:
+    code, out, err = command_line("info", others / name)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {others / name}: holds no events; it is {OTHERS[name]}")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_names_alone_are_not_believed(name: str, command_line: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert "holds no events" not in command_line("info", path).err
+    path.write_bytes(b"\x00" * 7)
+    assert "holds no events" not in command_line("info", path).err
 
 
 def test_an_empty_recording_has_no_times(command_line: CommandLine, tmp_path: Path) -> None:

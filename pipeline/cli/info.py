@@ -32,7 +32,8 @@ def info(
     """Say what recordings hold: format, sensor, events, times, rates, quality, a small picture.
 
     Several are shown as a table. With --json each is one object on a line of its own. A damaged
-    recording is described as far as it can be read; exit code 1 if one cannot be opened.
+    recording is described as far as it can be read; exit code 1 if one cannot be opened. Of videos,
+    pictures, volumes, texts and weights it says what they are and what reads them.
     """
     from rich.console import Console
 
@@ -54,7 +55,7 @@ def info(
             with progress_bar(str(path)) as show:
                 found = summary.summarise(path, pixels, stream, show)
         except RecordingError as error:
-            errors.append(error)
+            errors.append(_explained(path, error))
             continue
         if json:
             _print_json(found)
@@ -81,7 +82,7 @@ def _each(
         try:
             found = recordings_in(file)
         except RecordingError as error:
-            errors.append(error)
+            errors.append(_explained(file, error))
             continue
         paths += found.recordings
         if found.passed_over:
@@ -90,6 +91,14 @@ def _each(
                 file=sys.stderr,
             )
     return paths, errors
+
+
+def _explained(path: Path, error: Exception) -> Exception:
+    """Return an error that says what a file is instead of a recording, where that can be told."""
+    from pipeline.errors import RecordingError
+
+    found = import_module("stages.recordings.other").what_it_is(path)
+    return error if found is None else RecordingError(f"{path}: holds no events; it is {found}")
 
 
 def _print_json(summary: Any) -> None:
