@@ -14,7 +14,7 @@ import msgspec
 
 from models.errors import ModelError
 
-__all__ = ["ModelCard", "read_card"]
+__all__ = ["ModelCard", "TrainedWords", "read_card"]
 
 _LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
 
@@ -23,6 +23,18 @@ _BYTES |= {"I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8}
 
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Size = tuple[_Count, _Count]
+
+
+class TrainedWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The vocabulary that a network of words was trained with; with another it answers nonsense.
+
+    Attributes:
+        ids: How many ids there are: of the words, of the padding and of the unknown word.
+        sha256: Of the words, one a line, in UTF-8.
+    """
+
+    ids: _Count
+    sha256: str
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +51,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             or nobody knows it.
         frame: What a frame holds, as the stages that make it call it: ``counts`` of events,
             ``bgr`` pictures, ``tokens``.
+        vocabulary: That of ``tokens``; None where there is none, or nobody knows it.
         steps: Steps that one prediction is made of.
         data: What it was trained on; says so when the data are simulated.
         accuracy: What share was right, and of which recordings.
@@ -58,6 +71,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     licence: str
     created_by: str
     frame: str = "counts"
+    vocabulary: TrainedWords | None = None
 
 
 class _Tensor(msgspec.Struct):

@@ -15,6 +15,7 @@ __all__ = [
     "OutputsPort",
     "Port",
     "PredictionsPort",
+    "Words",
 ]
 
 EVENT_FRAMES = ("counts", "binary", "signed", "voxel", "time_surface", "decay")
@@ -33,6 +34,17 @@ class EventsPort:
     def __str__(self) -> str:
         size = "any sensor" if self.width is None else f"{self.width}×{self.height}"
         return f"events {size}{' live' if self.live else ''}"
+
+
+@dataclass(frozen=True)
+class Words:
+    """The vocabulary by which words are numbered."""
+
+    path: Path
+    ids: int
+    """How many ids there are: of the words, of the padding and of the unknown word."""
+    sha256: str
+    """Of the words, one a line, in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,8 @@ class FramesPort:
     made_of: str = "events"
     steps: int | None = None
     """How many each recording has, where it is the same for all."""
+    words: Words | None = None
+    """By what tokens are numbered."""
 
     def __str__(self) -> str:
         height, width = ("?" if size is None else size for size in (self.height, self.width))

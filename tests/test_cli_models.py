@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import CommandLine
+from msgspec.structs import replace
 from weights import random_weights
 
 import models
+from models.card import TrainedWords
+from models.weights import save
 from tests.golden_draw import tensors
 
 
@@ -56,6 +59,19 @@ def test_a_card_is_shown(command_line: CommandLine, tmp_path: Path) -> None:
     shown = json.loads(command_line("models", "show", path, "--json").out)
     assert shown["options"] == models.read_card(path).options
     assert shown["bytes"] == path.stat().st_size
+
+
+def test_the_card_of_a_network_of_words_tells_its_vocabulary(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    path = random_weights(tmp_path / "w.st", None, (1, 1), "imdb", "tokens", ("no", "yes"))
+    assert "vocabulary  " not in command_line("models", "show", path).out.partition("options")[0]
+    card = replace(models.read_card(path), vocabulary=TrainedWords(1001, "ab" * 32))
+    save(models.load(path), card, path)
+    assert (
+        f"  vocabulary    1001 ids, sha256 {'ab' * 8}…\n"
+        in command_line("models", "show", path).out
+    )
 
 
 def test_a_checkpoint_is_imported(command_line: CommandLine, checkpoint: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.card import TrainedWords
 from models.errors import ModelError
 
 __all__ = ["Examples", "Frames", "LabelledFrames"]
@@ -24,6 +25,7 @@ class Examples(Protocol):
         sensor_size: (height, width) of what the frames were made from, pixels.
         window_us: Length of a step, microseconds; None: a step has no length in time.
         frame: What a frame holds: ``counts``, ``binary``, ``rgb``, ``tokens``, ...
+        vocabulary: What numbers the words of texts; None for all else.
     """
 
     @property
@@ -49,6 +51,10 @@ class Examples(Protocol):
     @property
     def frame(self) -> str:
         """What a frame holds."""
+
+    @property
+    def vocabulary(self) -> TrainedWords | None:
+        """What numbers the words of texts."""
 
     def __len__(self) -> int:
         """Return how many examples there are."""
@@ -83,6 +89,7 @@ class LabelledFrames:
     sensor_size: tuple[int, int]
     window_us: int | None
     frame: str = "counts"
+    vocabulary: TrainedWords | None = None
 
     def __post_init__(self) -> None:
         """Check shapes, dtype and labels."""

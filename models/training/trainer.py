@@ -298,6 +298,7 @@ def _card(
         licence=recipe.card.licence,
         created_by=created_by,
         frame=data.frame,
+        vocabulary=data.vocabulary,
     )
 
 

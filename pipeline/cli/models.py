@@ -79,7 +79,9 @@ def show(
         return
     print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")
     options = card.pop("options")
-    classes = card.pop("classes")
+    classes, words = card.pop("classes"), card.pop("vocabulary")
+    if words is not None:
+        card["vocabulary"] = f"{words['ids']} ids, sha256 {words['sha256'][:16]}…"
     pixels = "(height, width), px"
     units = {"window_us": "µs", "sensor_size": pixels, "input_size": pixels}
     for key, value in card.items():

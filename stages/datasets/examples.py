@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.card import TrainedWords
 from models.training.recipe import EventSection
 from pipeline.errors import ConfigError
 from pipeline.events import EVENT, EventArray
@@ -69,6 +70,12 @@ class CachedExamples:
     def frame(self) -> str:
         """What a frame holds."""
         return self._input.port.frame
+
+    @property
+    def vocabulary(self) -> TrainedWords | None:
+        """What numbers the words of texts."""
+        words = self._input.port.words
+        return None if words is None else TrainedWords(words.ids, words.sha256)
 
     @cached_property
     def sensor_size(self) -> tuple[int, int]:

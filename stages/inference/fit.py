@@ -9,7 +9,7 @@ from models.card import ModelCard
 from pipeline.ports import EVENT_FRAMES, FramesPort
 from pipeline.stage import PortError
 
-__all__ = ["check_kind", "check_shape", "resized"]
+__all__ = ["check_kind", "check_shape", "check_words", "resized"]
 
 _ANYWAY = 'mismatch = "allow" to run it all the same'
 _COLOURS = ("rgb", "bgr", "grey")
@@ -83,6 +83,36 @@ def check_kind(frames: FramesPort, card: ModelCard, who: str) -> None:
 
 def _differ(got: Sequence[int | None], takes: Sequence[int]) -> bool:
     return any(side not in (None, wanted) for side, wanted in zip(got, takes, strict=True))
+
+
+def check_words(frames: FramesPort, card: ModelCard, who: str, allow: bool) -> None:
+    """Refuse words that are numbered by another vocabulary than in training.
+
+    Args:
+        frames: What the network is to be fed with.
+        card: Of its weights; one that does not know its vocabulary bounds only the ids.
+        who: The weights and their network, for the message.
+        allow: Whether any vocabulary is taken that has no more ids than the network.
+
+    Raises:
+        PortError: they are.
+    """
+    words, trained, known = frames.words, card.vocabulary, card.options.get("vocabulary")
+    if words is None:
+        return
+    if known is not None and words.ids > known:
+        raise PortError(
+            "weights",
+            f"{who} knows {known} ids of words, {words.path} gives {words.ids};"
+            " name the vocabulary that training wrote beside the weights",
+        )
+    if trained is not None and trained.sha256 != words.sha256 and not allow:
+        raise PortError(
+            "weights",
+            f"{who} was trained with another vocabulary ({trained.ids} ids) than {words.path}"
+            f" ({words.ids} ids); name the one that training wrote beside the weights, or"
+            f" {_ANYWAY}",
+        )
 
 
 def _reshaped(frames: FramesPort, card: ModelCard, channels: int) -> Iterator[str]:

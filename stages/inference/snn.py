@@ -21,7 +21,7 @@ from pipeline.errors import StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
 from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
-from stages.inference.fit import check_kind, check_shape, resized
+from stages.inference.fit import check_kind, check_shape, check_words, resized
 from stages.inference.stepper import EventStepper, Stepper, TorchStepper, gpu_driver
 
 __all__ = ["Snn", "SnnConfig", "SnnState"]
@@ -41,7 +41,8 @@ class SnnConfig(StageConfig):
     threads: int = Field(1, ge=1)
     """Processor cores for one step of torch."""
     mismatch: Literal["refuse", "allow"] = "refuse"
-    """Whether bins of another length, step or kind than the model was trained on are refused."""
+    """Whether bins of another length, step or kind than the model was trained on, and words of
+    another vocabulary, are refused."""
 
 
 class SnnState(NamedTuple):
@@ -66,6 +67,7 @@ class Snn(Transform[SnnConfig, SnnState]):
         card = self._card()
         who = f"{self._name} ({card.network})"
         check_shape(frames, card, who)
+        check_words(frames, card, who, allow=self.config.mismatch == "allow")
         if self.config.engine == "event":
             self._check_engine(card)
         if self.config.mismatch == "refuse":

@@ -13,7 +13,7 @@ from pydantic import Field
 from pipeline.config import FilePath
 from pipeline.errors import ConfigError, RecordingError
 from pipeline.messages import EndRecording, Frames, Message, Start, Windows, control, data
-from pipeline.ports import FramesPort
+from pipeline.ports import FramesPort, Words
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
 from stages.sources.text_file import Layout, read_texts
 from stages.sources.vocabulary import Encoded, read_vocabulary, tokenise
@@ -79,11 +79,12 @@ class Text(Source[TextConfig, TextState]):
         except RecordingError as error:
             raise PortError("path", str(error)) from None
         try:
-            read_vocabulary(config.vocabulary)
+            vocabulary = read_vocabulary(config.vocabulary)
         except ConfigError as error:
             hint = "" if config.vocabulary.exists() else "; `pipeline train` writes it with weights"
             raise PortError("vocabulary", f"{error}{hint}") from None
-        return FramesPort(1, 1, 1, None, None, "tokens", "text", config.steps)
+        words = Words(config.vocabulary, vocabulary.ids, vocabulary.sha256)
+        return FramesPort(1, 1, 1, None, None, "tokens", "text", config.steps, words)
 
     def initial_state(self) -> TextState:
         """Return the place before the first text."""

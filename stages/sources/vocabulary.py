@@ -6,6 +6,7 @@ comes before the text, so that the last step is a word, and a text that is too l
 both as in Lynxi's preparation of IMDB (LynxiTech/BIDL).
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -90,6 +91,16 @@ class Vocabulary:
         """The id of a word that is not in the vocabulary; the highest one."""
         return len(self.words) + 1
 
+    @property
+    def ids(self) -> int:
+        """How many ids there are, the padding and the unknown word among them."""
+        return len(self.words) + 2
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the words, by which a model knows its vocabulary again."""
+        return hashlib.sha256(self._text.encode()).hexdigest()
+
     def encode(self, text: str, steps: int) -> Encoded:
         """Return the first ``steps`` words of a text as ids, padded in front to ``steps``."""
         words = tokenise(text)
@@ -100,7 +111,11 @@ class Vocabulary:
 
     def write(self, path: Path) -> None:
         """Write the words to a text file, one a line."""
-        path.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
+        path.write_text(self._text, encoding="utf-8")
+
+    @property
+    def _text(self) -> str:
+        return "".join(f"{word}\n" for word in self.words)
 
 
 def read_vocabulary(path: Path) -> Vocabulary:

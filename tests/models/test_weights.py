@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import models
 from models import ModelCard, ModelError, read_card
+from models.card import TrainedWords
 from models.network import Network
 from models.weights import save
 
@@ -45,6 +46,16 @@ def test_card_round_trip(weights: Path) -> None:
     assert read_card(weights) == CARD
     assert read_card(str(weights)) == CARD
     assert [path.name for path in weights.parent.iterdir()] == ["w.safetensors"]
+
+
+def test_a_card_says_the_vocabulary_and_an_old_one_need_not(tmp_path: Path) -> None:
+    words = msgspec.structs.replace(CARD, vocabulary=TrainedWords(1001, "ab" * 32))
+    save(models.build("dvs_gesture", **CARD.options), words, tmp_path / "new.safetensors")
+    assert read_card(tmp_path / "new.safetensors") == words
+    old = json.loads(msgspec.json.encode(CARD))
+    del old["vocabulary"]
+    save_file({"a": torch.zeros(2)}, tmp_path / "old.safetensors", {"card": json.dumps(old)})
+    assert read_card(tmp_path / "old.safetensors") == CARD
 
 
 def test_reading_a_card_is_fast(weights: Path) -> None:

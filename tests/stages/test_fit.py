@@ -1,12 +1,15 @@
 """Frames that a model was not trained on: the message says what to do with such a source."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
-from models.card import ModelCard
-from pipeline.ports import FramesPort
+from models.card import ModelCard, TrainedWords
+from pipeline.ports import FramesPort, Words
 from pipeline.stage import PortError
-from stages.inference.fit import check_kind, check_shape
+from stages.inference.fit import check_kind, check_shape, check_words
 
 CARD = ModelCard(
     network="jester",
@@ -96,6 +99,33 @@ def test_another_kind_or_time(frames: FramesPort, card: ModelCard, message: str)
     with pytest.raises(PortError) as caught:
         check_kind(frames, card, "a.st (jester)")
     assert message in str(caught.value)
+
+
+WORDS = replace(CARD, network="imdb", frame="tokens", options={"vocabulary": 9}, window_us=None)
+
+
+def test_another_vocabulary(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    frames = FramesPort(1, 1, 1, None, None, "tokens", "text", 8, Words(path, 7, "aa"))
+    trained = replace(WORDS, vocabulary=TrainedWords(9, "bb"))
+    with pytest.raises(PortError) as caught:
+        check_words(frames, trained, "a.st (imdb)", allow=False)
+    assert str(caught.value) == (
+        f"a.st (imdb) was trained with another vocabulary (9 ids) than {path} (7 ids); name the one"
+        ' that training wrote beside the weights, or mismatch = "allow" to run it all the same'
+    )
+    check_words(frames, trained, "a.st", allow=True)
+    check_words(frames, replace(WORDS, vocabulary=TrainedWords(7, "aa")), "a.st", allow=False)
+    check_words(dataclasses.replace(frames, words=None), trained, "a.st", allow=False)
+
+
+def test_a_card_that_does_not_know_its_vocabulary_bounds_the_ids(tmp_path: Path) -> None:
+    for ids in (7, 9):
+        words = Words(tmp_path / "mine.txt", ids, "aa")
+        check_words(FramesPort(1, 1, 1, None, None, words=words), WORDS, "a.st", allow=False)
+    words = Words(tmp_path / "mine.txt", 10, "aa")
+    with pytest.raises(PortError, match=r"a.st knows 9 ids of words, .*mine.txt gives 10; name"):
+        check_words(FramesPort(1, 1, 1, None, None, words=words), WORDS, "a.st", allow=True)
 
 
 def test_what_fits_passes() -> None:

@@ -15,6 +15,7 @@ from training_runs import moving_bars, recipe
 
 import models
 from models import ModelError, read_card
+from models.card import TrainedWords
 from models.training import LabelledFrames
 from models.training.metrics import evaluate
 from models.training.report import draw_rates
@@ -142,12 +143,14 @@ def test_steps_without_finite_gradients_are_left_out(tmp_path: Path) -> None:
     tokens[:, -5:] = rng.integers(1, 9, (32, 5, 1, 1, 1))
     tokens[:2] = rng.integers(1, 9, (2, 70, 1, 1, 1))
     labels = np.arange(32) % 2
-    texts = LabelledFrames(tokens, labels, labels * 0, ("no", "yes"), (1, 1), None, "tokens")
+    words = TrainedWords(9, "0" * 64)
+    texts = LabelledFrames(tokens, labels, labels * 0, ("no", "yes"), (1, 1), None, "tokens", words)
     others = dataclasses.replace(texts, groups=labels * 0 + 1)
     network = {"name": "imdb", "options": {"steps": 70, "vocabulary": 9}}
     asked = recipe(network=network, training={"epochs": 1, "batch": 4})
     made = train(asked, texts, others, tmp_path / "w.st")
     assert "of 8 steps of epoch 1 were left out: their gradients were not" in made.warnings[-1]
+    assert read_card(made.path).vocabulary == words
     tokens[:2, :-5] = 0
     with pytest.raises(ModelError, match="no step of epoch 1 had finite gradients"):
         train(asked, texts, others, tmp_path / "v.st")

@@ -8,6 +8,7 @@ import pytest
 from shared import SHARED
 from trees import listed, prepared
 
+from models.card import TrainedWords
 from pipeline.errors import ConfigError
 from stages.sources.vocabulary import read_vocabulary
 
@@ -41,7 +42,9 @@ def test_the_vocabulary_has_words_of_the_training_part_only(tmp_path: Path) -> N
     reviews = [(f"common word{k}", ("negative", "positive")[k % 2]) for k in range(20)]
     folder = write_reviews(tmp_path / "set", reviews)
     parts = prepared("imdb", folder, 4, validation=0.3, words=50)
-    words = read_vocabulary(Path(parts.learnt["vocabulary"])).words
+    vocabulary = read_vocabulary(Path(parts.learnt["vocabulary"]))
+    assert parts.train.vocabulary == TrainedWords(vocabulary.ids, vocabulary.sha256)
+    words = vocabulary.words
     assert words[0] == "common"
     assert len(words) == 1 + len(parts.train)
     unknown = len(words) + 1

@@ -10,10 +10,11 @@ from streams import rows
 
 from pipeline.errors import RecordingError
 from pipeline.messages import EndRecording, Frames, Message, Start
-from pipeline.ports import FramesPort
+from pipeline.ports import FramesPort, Words
 from pipeline.stage import PortError
 from stages.sources.text import Text, TextConfig, TextState
 from stages.sources.text_file import read_texts
+from stages.sources.vocabulary import read_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,9 @@ def test_its_account_tells_what_was_left_out(reviews: Path, words: Path) -> None
 
 
 def test_the_port_has_one_token_a_step_without_length_in_time(reviews: Path, words: Path) -> None:
-    assert text(reviews, words).port() == FramesPort(1, 1, 1, None, None, "tokens", "text", 3)
+    vocabulary = read_vocabulary(words)
+    by = Words(words, vocabulary.ids, vocabulary.sha256)
+    assert text(reviews, words).port() == FramesPort(1, 1, 1, None, None, "tokens", "text", 3, by)
 
 
 @given(batch=st.integers(1, 4), stop=st.integers(0, 15))

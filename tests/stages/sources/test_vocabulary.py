@@ -1,5 +1,6 @@
 """Vocabularies: texts become words, and words numbers."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,17 @@ def test_the_most_frequent_word_is_number_one_and_the_first_of_equals_comes_firs
     assert vocabulary.words == ("b", "a")
     assert vocabulary.encode("a b c", 3).ids.tolist() == [2, 1, 3]
     assert vocabulary.unknown == 3
+    assert vocabulary.ids == 4
+
+
+def test_a_vocabulary_is_known_again_by_its_words_in_their_order(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(["a", "b"])
+    vocabulary.write(tmp_path / "unix.txt")
+    (tmp_path / "windows.txt").write_bytes(b"a\r\nb\r\n")
+    for name in ("unix.txt", "windows.txt"):
+        assert read_vocabulary(tmp_path / name).sha256 == vocabulary.sha256
+    assert vocabulary.sha256 == hashlib.sha256((tmp_path / "unix.txt").read_bytes()).hexdigest()
+    assert Vocabulary(["b", "a"]).sha256 != vocabulary.sha256
 
 
 def test_999_words_make_1001_ids() -> None:
