@@ -3,13 +3,16 @@
 What to do depends on what the frames were made of: a text has no size, a video no ``window_us``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from models.card import ModelCard
+from pipeline.options import toml_text
 from pipeline.ports import EVENT_FRAMES, FramesPort
+from pipeline.registry import nearest
 from pipeline.stage import PortError
 
-__all__ = ["check_kind", "check_shape", "check_words", "resized"]
+__all__ = ["check_expected", "check_kind", "check_shape", "check_words", "resized"]
 
 _ANYWAY = 'mismatch = "allow" to run it all the same'
 _COLOURS = ("rgb", "bgr", "grey")
@@ -24,6 +27,32 @@ _RESIZED = {
 def resized(made_of: str, size: tuple[int, int]) -> str:
     """Return how frames get a size, (height, width)."""
     return _RESIZED.get(made_of, "give it frames of size = {}").format(list(size))
+
+
+def check_expected(expects: Mapping[str, Any], card: ModelCard, who: str) -> None:
+    """Refuse weights of another network, or of other options, than a pipeline asks for.
+
+    Args:
+        expects: Its name as ``network``, and options.
+        card: Of the weights.
+        who: The weights and their network, for the message.
+
+    Raises:
+        PortError: they are.
+    """
+    known = {"network": card.network, **card.options}
+    for key, wanted in expects.items():
+        if key not in known:
+            has, remedy = f"no {key}", f"leave it out{nearest(key, known)}"
+        elif known[key] != wanted:
+            has = toml_text(known[key])
+            remedy = f"set expects.{key} = {has}"
+        else:
+            continue
+        raise PortError(
+            f"expects.{key}",
+            f"asks for {toml_text(wanted)}, but {who} has {has}; name other weights, or {remedy}",
+        )
 
 
 def check_shape(frames: FramesPort, card: ModelCard, who: str) -> None:

@@ -21,7 +21,7 @@ from pipeline.errors import StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
 from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
-from stages.inference.fit import check_kind, check_shape, check_words, resized
+from stages.inference.fit import check_expected, check_kind, check_shape, check_words, resized
 from stages.inference.stepper import EventStepper, Stepper, TorchStepper, gpu_driver
 
 __all__ = ["Snn", "SnnConfig", "SnnState"]
@@ -32,6 +32,10 @@ class SnnConfig(StageConfig):
 
     weights: FilePath
     """A safetensors file with a model card."""
+    expects: dict[str, Any] = Field({})
+    """What the weights must be: ``network`` is its name, other keys are its options, such as
+    ``classes``; nothing is asked for when left out. `pipeline models new --for` makes untrained
+    weights of it."""
     engine: Literal["auto", "event", "torch"] = "auto"
     """``event``: kernels that work only where there are events or spikes, on the processor;
     ``torch``: the network as it was trained. ``auto`` takes ``event`` where the network has it and
@@ -64,8 +68,10 @@ class Snn(Transform[SnnConfig, SnnState]):
         """Hold the frames against what the model was trained for."""
         (frames,) = self.inputs
         assert isinstance(frames, FramesPort)
+        self._check_expected_name()
         card = self._card()
         who = f"{self._name} ({card.network})"
+        check_expected(self.config.expects, card, who)
         check_shape(frames, card, who)
         check_words(frames, card, who, allow=self.config.mismatch == "allow")
         if self.config.engine == "event":
@@ -157,6 +163,13 @@ class Snn(Transform[SnnConfig, SnnState]):
     @property
     def _name(self) -> str:
         return Path(self.config.weights).name
+
+    def _check_expected_name(self) -> None:
+        name = self.config.expects.get("network")
+        if name is not None and name not in models.NETWORKS:
+            raise PortError(
+                "expects.network", f"unknown network {name!r}; {offer(str(name), models.NETWORKS)}"
+            )
 
     def _card(self) -> models.ModelCard:
         path = self.config.weights

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from models.card import ModelCard, TrainedWords
 from pipeline.ports import FramesPort, Words
 from pipeline.stage import PortError
-from stages.inference.fit import check_kind, check_shape, check_words
+from stages.inference.fit import check_expected, check_kind, check_shape, check_words
 
 CARD = ModelCard(
     network="jester",
@@ -99,6 +99,40 @@ def test_another_kind_or_time(frames: FramesPort, card: ModelCard, message: str)
     with pytest.raises(PortError) as caught:
         check_kind(frames, card, "a.st (jester)")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted", "message"),
+    [
+        (
+            "network",
+            "imdb",
+            '"imdb", but a.st (jester) has "jester"; name other weights, or set exp',
+        ),
+        (
+            "input_channels",
+            1,
+            "asks for 1, but a.st (jester) has 3; name other weights, or set"
+            " expects.input_channels = 3",
+        ),
+        (
+            "mean",
+            [1.5],
+            "asks for [1.5], but a.st (jester) has no mean; name other weights, or leav",
+        ),
+        (
+            "netwrk",
+            "jester",
+            "has no netwrk; name other weights, or leave it out; did you mean 'ne",
+        ),
+    ],
+)
+def test_weights_of_something_else_than_expected(key: str, wanted: object, message: str) -> None:
+    check_expected({"network": "jester", "input_channels": 3}, CARD, "a.st (jester)")
+    with pytest.raises(PortError) as caught:
+        check_expected({"network": "jester", key: wanted}, CARD, "a.st (jester)")
+    assert message in str(caught.value)
+    assert caught.value.key == f"expects.{key}"
 
 
 WORDS = replace(CARD, network="imdb", frame="tokens", options={"vocabulary": 9}, window_us=None)

@@ -226,6 +226,17 @@ def test_a_card_that_contradicts_itself_is_refused(path: Path, tmp_path: Path) -
         assert caught.value.key == "weights"
 
 
+def test_weights_are_held_against_what_the_pipeline_expects(path: Path) -> None:
+    assert snn(path, expects={"network": "dvs_gesture", "classes": 11}).port().classes == CLASSES
+    for expects, key in (({"network": "jester"}, "network"), ({"classes": 3}, "classes")):
+        with pytest.raises(PortError, match=r"random.safetensors \(dvs_gesture\) has") as caught:
+            snn(path, expects=expects).port()
+        assert caught.value.key == f"expects.{key}"
+    with pytest.raises(PortError, match="unknown network 'jestr'; did you mean 'jester'") as caught:
+        snn(path.with_name("none"), expects={"network": "jestr"}).port()
+    assert caught.value.key == "expects.network"
+
+
 def test_frames_whose_size_only_the_run_tells(path: Path) -> None:
     stage = snn(path, FramesPort(2, None, None, 25_000, 25_000))
     assert stage.port().features == len(CLASSES)
