@@ -1,4 +1,10 @@
-"""Latency statistics in constant memory: a histogram with buckets one percent wide."""
+"""Latency statistics in constant memory: a histogram with buckets one percent wide.
+
+Latency is how long a prediction comes behind the last event of its window. It has a meaning only
+where events come at a time of their own: live, when they arrive; replayed at a speed, when they are
+due. Recordings that are read as fast as the pipeline can have none: their events would only tell
+how long they stood in queues.
+"""
 
 import math
 
@@ -17,7 +23,8 @@ class Latency(msgspec.Struct, frozen=True):
     p99_ms: float
     max_ms: float
     since: str
-    """What it is counted from: ``event`` (when the last event was due) or ``release``."""
+    """What it is counted from: ``event``, when the last event was due, or ``arrival``, when the
+    oldest of the live events that came in with it did."""
 
 
 class LatencyHistogram:
@@ -26,7 +33,7 @@ class LatencyHistogram:
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
         self._max_ns = 0
-        self.since = "release"
+        self.since = "arrival"
 
     def add(self, duration_ns: int) -> None:
         """Add one duration; negative ones count as zero."""

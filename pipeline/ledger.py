@@ -122,8 +122,7 @@ def timing_lines(reports: Sequence[StageReport]) -> list[str]:
             latency = report.latency
             since = {
                 "event": "a window's last event to its prediction",
-                "release": "leaving the source, or coming in live, to its prediction,"
-                " waiting in queues included",
+                "arrival": "a window's last events coming in to its prediction",
             }[latency.since]
             lines.append(
                 f"{report.name}: latency from {since}: p50 {latency.p50_ms:.1f} ms,"

@@ -159,17 +159,21 @@ class _SinkClock:
 
     def __init__(self) -> None:
         self._clocks: dict[str, Clock | None] = {}
+        self._live: dict[str, bool] = {}
 
     def observe(self, header: Any, latency: LatencyHistogram) -> None:
         now = time.monotonic_ns()
         if isinstance(header, Start | Retime):
             self._clocks[header.stream] = header.clock
+        if isinstance(header, Start):
+            self._live[header.stream] = header.live
         if not isinstance(header, Predictions):
             return
         clock = self._clocks.get(header.stream)
         for span in header.spans:
             if clock is None:
-                latency.add(now - header.born_ns)
+                if self._live.get(header.stream):
+                    latency.add(now - header.born_ns)
             elif span.last_event_us is not None:
                 latency.since = "event"
                 latency.add(now - clock.due_ns(span.last_event_us))

@@ -182,6 +182,8 @@ class Start(Header, frozen=True, array_like=True, kw_only=True, tag="start/1"):
     clock: Clock | None = None
     shift_us: int = 0
     """What was added to the recording's own times, as when it is played again."""
+    live: bool = False
+    """Whether its events come from a device, as they happen."""
 
 
 class Retime(Header, frozen=True, array_like=True, kw_only=True, tag="retime/1"):

@@ -72,6 +72,7 @@ class LiveRecording:
             width=session.width,
             height=session.height,
             source=session.source,
+            live=True,
         )
         return control(start)
 

@@ -127,6 +127,9 @@ def test_timing_is_told_where_there_is_any() -> None:
         "bins: latency from a window's last event to its prediction: p50 1.0 ms, p99 2.0 ms,"
         " max 2.5 ms",
     ]
+    alter(reports, 1, latency=Latency(3, 1.0, 2.0, 2.54, "arrival"))
+    (_, line) = timing_lines(reports)
+    assert line.startswith("bins: latency from a window's last events coming in to its prediction")
     assert timing_lines(balanced()) == []
 
 

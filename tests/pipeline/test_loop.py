@@ -294,12 +294,11 @@ def test_latency_of_a_source_that_was_paused_counts_by_its_new_clock(clock: Time
     assert report.latency.max_ms == 2.0
 
 
-def test_latency_of_an_unpaced_source_counts_from_release(clock: Time) -> None:
+def test_what_is_read_as_fast_as_possible_has_no_latency(clock: Time) -> None:
+    """It would be the time that predictions stood in queues, the start of the run included."""
     _, sender = play([start(), predictions([5]), end_recording()], stop=clock)
     clock.now_ns += 2_000_000
-    report = run(ListSink(), sender.arrived)
-    assert report.latency is not None
-    assert (report.latency.since, report.latency.max_ms) == ("release", 2.0)
+    assert run(ListSink(), sender.arrived).latency is None
 
 
 def test_latency_of_live_events_counts_from_when_they_came_in(clock: Time) -> None:
@@ -307,7 +306,8 @@ def test_latency_of_live_events_counts_from_when_they_came_in(clock: Time) -> No
 
     class Held(ListSource):
         def play(self, state: int) -> Iterator[Played[int]]:
-            yield Played([start()], state)
+            live = Start(stream="cam", width=8, height=6, source="a camera", live=True)
+            yield Played([control(live)], state)
             yield Played([predictions([5])], state, born_ns=clock.now_ns - 3_000_000)
             yield Played([end_recording()], state)
 
@@ -315,7 +315,7 @@ def test_latency_of_live_events_counts_from_when_they_came_in(clock: Time) -> No
     drive_source(Held([]), [sender], paced_by)
     report = run(ListSink(), sender.arrived)
     assert report.latency is not None
-    assert (report.latency.since, report.latency.max_ms) == ("release", 3.0)
+    assert (report.latency.since, report.latency.max_ms) == ("arrival", 3.0)
 
 
 def test_what_a_source_remarks_is_told_the_user(capfd: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,7 @@ def test_what_the_device_hands_over_is_sent() -> None:
         playing.until_events(3)
         start = playing.headers[0]
         assert isinstance(start, Start)
+        assert start.live
         assert (start.width, start.height, start.source) == (8, 6, "scripted")
         assert playing.events["t"].tolist() == [10, 20, 30]
         account = playing.account
