@@ -80,7 +80,7 @@ def test_from_a_recipe_to_weights(command_line: CommandLine, recipe: Path, tmp_p
     assert "rows: shown, columns: predicted" in ended.err
     first, *lines = ended.err.splitlines()
     assert first == (
-        f"{recipe}, variant spike: trains mnist_dvs on nmnist; weights go to"
+        f"{recipe}, variant spike: trains mnist_dvs on the set nmnist; weights go to"
         " out/digits_spike.safetensors, the run is kept in out/digits_spike"
     )
     assert lines[:2] == ["reading nmnist: 40", "examples: 20 to train, 10 to validate, 10 to test"]

@@ -213,7 +213,8 @@ def quoted_mistakes() -> list[tuple[str, str]]:
     """Each command of the page with what the page says that it answers."""
     said: list[tuple[str, str]] = []
     for block in blocks(DOCS / "how-to" / "when-it-fails.md", "console"):
-        for command, answer in re.findall(r"^\$ (.*)\n((?:error: .*\n)+)", block, re.MULTILINE):
+        answered = r"^\$ (.*)\n((?:[^$\n].*\n)*?(?:error: .*\n)+)"
+        for command, answer in re.findall(answered, block, re.MULTILINE):
             said.append((command, answer))
     return said
 

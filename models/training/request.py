@@ -76,7 +76,7 @@ def start_from(network: Network[Any], section: NetworkSection) -> None:
     wrong = [n for n in taken if n not in given or given[n].shape != wanted[n].shape]
     if wrong:
         found = tuple(given[wrong[0]].shape) if wrong[0] in given else "nothing"
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        more = f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
         remedy = f"take weights of {network.name}"
         if len(wrong) < len(taken):
             differing = dict.fromkeys(name.partition(".")[0] for name in wrong)

@@ -127,7 +127,7 @@ def _say_what(
     """Say what will be done: loading torch and preparing the data take a while."""
     variant = f", variant {' and '.join(variants)}" if variants else ""
     console.print(
-        f"{recipe}{variant}: trains {asked.network.name} on {asked.data.set}; weights go to"
+        f"{recipe}{variant}: trains {asked.network.name} on the set {asked.data.set}; weights go to"
         f" {target}, the run is kept in {target.with_suffix('')}",
         highlight=False,
         markup=False,
