@@ -11,7 +11,7 @@ from typing import Any
 
 from models.card import ModelCard
 
-__all__ = ["CHAINS", "Chain", "Stage", "supports"]
+__all__ = ["CHAINS", "Chain", "Stage", "supports", "why_not"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,22 @@ CHAINS: Mapping[str, Callable[[Mapping[str, Any]], Chain]] = {
 """Network -> its chain, by the options in the card of its weights."""
 
 
+_OPTIONS = ("classes", "input_channels", "size", "mode", "head", "sharing")
+"""What a card must say; the defaults are known to the torch networks alone."""
+
+
 def supports(card: ModelCard) -> bool:
     """Tell whether the engine can run the network of a card."""
-    return card.network in CHAINS
+    return why_not(card) is None
+
+
+def why_not(card: ModelCard) -> str | None:
+    """Return why the engine cannot run the network of a card, None where it can."""
+    if card.network not in CHAINS:
+        return f"the event-driven engine runs {', '.join(CHAINS)}, not {card.network}"
+    silent = [option for option in _OPTIONS if option not in card.options]
+    if silent:
+        return (
+            f"the card of {card.network} must say {', '.join(silent)} for the event-driven engine"
+        )
+    return None

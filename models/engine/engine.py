@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import ModelCard, read_card
-from models.engine.chain import CHAINS, Chain, Stage, supports
+from models.engine.chain import CHAINS, Chain, Stage, why_not
 from models.engine.convolution import Geometry, plain_convolution
 from models.engine.head import Classifier, read_maps
 from models.engine.layer import Buffers, Layer
 from models.engine.membranes import ACTIVATIONS, CONSTANTS, EMITS
+from models.engine.tensors import read_tensors, tensor_of
 from models.errors import ModelError
 from models.lif import Lif
 
@@ -55,16 +56,20 @@ class Engine:
     """
 
     def __init__(self, card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> None:
-        if not supports(card):
-            raise ModelError(f"{card.network}: the engine runs {', '.join(CHAINS)}; use torch")
+        reason = why_not(card)
+        if reason is not None:
+            raise ModelError(f"{reason}; use torch")
         options = card.options
         chain = CHAINS[card.network](options)
         self.card, self._tensors = card, tensors
         height, width = options["size"]
         self.input_shape = (options["input_channels"], height, width)
-        self._lif = Lif(
-            mode=options["mode"], sharing=options["sharing"], **(options.get("lif") or {})
-        )
+        try:
+            self._lif = Lif(
+                mode=options["mode"], sharing=options["sharing"], **(options.get("lif") or {})
+            )
+        except TypeError as error:
+            raise ModelError(f"{card.network}: lif cannot be used: {error}") from None
         self._scale, shift = self._input_scale(chain)
         self.names = tuple(stage.name for stage in chain.stages)
         self.layers: list[Layer] = []
@@ -75,7 +80,9 @@ class Engine:
         rows, columns, channels = size
         self.features = rows * columns * channels
         self._to_channel_first = (rows * columns, channels)
-        self.classifier = Classifier(read_maps(chain, tensors))
+        self.classifier = Classifier(
+            read_maps(chain, tensors, card.network, options["classes"], self.features)
+        )
         self._rooms = self._new_rooms()
 
     @classmethod
@@ -85,10 +92,8 @@ class Engine:
         Raises:
             ModelError: The file cannot be used, or its network is no chain.
         """
-        from safetensors.numpy import load_file
-
         card = read_card(path)
-        return cls(card, load_file(path))
+        return cls(card, read_tensors(path))
 
     def tune(self) -> None:
         """Measure, for each layer, from how many active inputs on all products are faster."""
@@ -133,11 +138,17 @@ class Engine:
         Raises:
             ModelError: `x` has another shape than the network was built for.
         """
-        if x.ndim != 5 or x.shape[2:] != self.input_shape:
+        if x.ndim != 5 or x.shape[1] == 0 or x.shape[2:] != self.input_shape:
             raise ModelError(
-                f"{self.card.network} takes frames of {self.input_shape}, got {x.shape[2:]}"
+                f"{self.card.network} takes (batch, time, "
+                f"{', '.join(map(str, self.input_shape))}) with at least one step, got {x.shape}"
             )
         state = self.initial_state(len(x)) if state is None else state
+        if len(state.membranes[0]) != len(x):
+            raise ModelError(
+                f"{self.card.network}: the state must be of {len(x)} samples as the frames are, "
+                f"it is of {len(state.membranes[0])}"
+            )
         features = np.empty((*x.shape[:2], self.features), np.float32)
         if threads == 1 or len(x) == 1:
             for sample in range(len(x)):
@@ -197,7 +208,8 @@ class Engine:
         """Step one sample through its frames (time, channels, height, width)."""
         for t, frame in enumerate(x):
             # Channels last, and scaled; what it is shifted by is part of the first layer's drive.
-            active = np.ascontiguousarray(frame.transpose(1, 2, 0), np.float32)
+            # Always a copy: a frame of one channel would be channels last already.
+            active = np.array(frame.transpose(1, 2, 0), np.float32, order="C")
             if self._scale is not None:
                 active *= self._scale
             y = active.reshape(-1)
@@ -209,15 +221,15 @@ class Engine:
         return [layer.buffers() for layer in self.layers]
 
     def _tensor(self, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
-        """Return a tensor as float32."""
-        tensor = self._tensors.get(name)
-        if tensor is None or tensor.shape != tuple(shape):
-            found = "none" if tensor is None else f"one of {tensor.shape}"
-            raise ModelError(
-                f"{self.card.network}: there must be a tensor {name} of {tuple(shape)}, the file "
-                f"has {found}; it is damaged, or its card is not its own"
-            )
-        return tensor.astype(np.float32)
+        return tensor_of(self._tensors, name, shape, self.card.network)
+
+    def _constant(self, stage: Stage, which: str) -> NDArray[np.float32]:
+        """Return a constant of the neurons, one value or one a channel."""
+        name, many = f"{stage.name}.{which}", self._lif.sharing == "channel"
+        if name not in self._tensors:  # it was not trained
+            return np.array([getattr(self._lif, which)], np.float32)
+        value = self._tensors[name].reshape(-1)
+        return tensor_of({name: value}, name, (stage.outputs if many else 1,), self.card.network)
 
     def _norm(self, name: str, channels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return BatchNorm in evaluation as scale and shift."""
@@ -233,12 +245,15 @@ class Engine:
     ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
         """Return what the input is multiplied by and shifted by, channel by channel."""
         channels, options = self.input_shape[0], self.card.options
-        if chain.norm is not None:
-            return self._norm(chain.norm, channels)
-        if "mean" not in options:
+        if chain.norm is None and "mean" not in options:
             return None, None
-        mean, std = (np.array(options[name], np.float32) for name in ("mean", "std"))
-        return np.float32(1) / std, -mean / std
+        mean, std = options.get("mean", [0.0] * channels), options.get("std", [1.0] * channels)
+        scale = 1 / np.array(std, np.float64)
+        shift = -np.array(mean, np.float64) * scale
+        if chain.norm is not None:
+            norm_scale, norm_shift = self._norm(chain.norm, channels)
+            scale, shift = scale * norm_scale, shift * norm_scale + norm_shift
+        return scale.astype(np.float32), shift.astype(np.float32)
 
     def _layer(
         self, stage: Stage, size: tuple[int, int, int], shift: NDArray[np.float32] | None
@@ -260,10 +275,7 @@ class Engine:
         scale, offset = self._norm(f"{stage.name}.norm", stage.outputs)
         lif = self._lif
         spikes = lif.mode == "spike"
-        neurons = [
-            self._tensors.get(f"{stage.name}.{each}", np.float32(getattr(lif, each))).reshape(-1)
-            for each in CONSTANTS[2:]
-        ]
+        neurons = [self._constant(stage, each) for each in CONSTANTS[2:]]
         constants = [np.broadcast_to(each, stage.outputs) for each in (scale, offset, *neurons)]
         return Layer(
             geometry,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.card import read_card
 from models.engine.chain import CHAINS, Chain
-from models.errors import ModelError
+from models.engine.tensors import read_tensors, tensor_of
 
 __all__ = ["Classifier", "read_maps"]
 
@@ -17,25 +17,34 @@ Maps = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Weight (outputs, inputs) and bias (outputs,) of each linear map."""
 
 
-def read_maps(chain: Chain, tensors: Mapping[str, NDArray[Any]]) -> Maps:
+def read_maps(
+    chain: Chain,
+    tensors: Mapping[str, NDArray[Any]],
+    network: str,
+    classes: int,
+    features: int | None = None,
+) -> Maps:
     """Return the linear maps of a chain's head.
 
+    Args:
+        chain: The network's.
+        tensors: The weights by their names.
+        network: Its name, for the message.
+        classes: Outputs of the last map.
+        features: Inputs of the first one; None takes any number.
+
     Raises:
-        ModelError: A tensor is missing.
+        ModelError: A tensor is missing, or has another shape.
     """
-    try:
-        return [
-            (
-                tensors[f"{name}.weight"].astype(np.float32),
-                tensors[f"{name}.bias"].astype(np.float32),
-            )
-            for name in chain.classifier
-        ]
-    except KeyError as error:
-        raise ModelError(
-            f"there must be a tensor {error.args[0]}, the file has none; it is damaged, or its "
-            "card is not its own"
-        ) from None
+    maps: Maps = []
+    inputs = features
+    for name in chain.classifier:
+        outputs = classes if name == chain.classifier[-1] else None
+        weight = tensor_of(tensors, f"{name}.weight", (outputs, inputs), network)
+        bias = tensor_of(tensors, f"{name}.bias", weight.shape[:1], network)
+        maps.append((weight, bias))
+        inputs = len(weight)
+    return maps
 
 
 class Classifier:
@@ -57,16 +66,12 @@ class Classifier:
         Raises:
             ModelError: The file cannot be used.
         """
-        from safetensors import safe_open
-
         card = read_card(path)
-        if card.options["head"] == "per_step":
+        chain, classes = CHAINS[card.network](card.options), len(card.classes)
+        if card.options["head"] == "per_step" or not chain.classifier:
             return cls([])
-        chain = CHAINS[card.network](card.options)
-        with safe_open(path, framework="numpy") as file:
-            parts = [f"{name}.{part}" for name in chain.classifier for part in ("weight", "bias")]
-            known = set(file.keys())
-            return cls(read_maps(chain, {n: file.get_tensor(n) for n in parts if n in known}))
+        parts = [f"{name}.{part}" for name in chain.classifier for part in ("weight", "bias")]
+        return cls(read_maps(chain, read_tensors(path, parts), card.network, classes))
 
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Map features (..., features) to logits (..., classes).
