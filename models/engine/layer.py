@@ -19,11 +19,11 @@ from models.engine.convolution import (
 )
 from models.engine.membranes import emit, fire, pool
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "compile_kernels", "kernel_sources"]
 
 
-def _compile(sources: str) -> Any:
-    """Compile `advance`, or take it from the cache, whose key `sources` is a part of."""
+def compile_kernels(sources: str) -> Any:
+    """Return `advance`, compiled or out of the cache, whose key `sources` is a part of."""
 
     @njit(cache=True, nogil=True)
     def advance(
@@ -60,12 +60,13 @@ def _compile(sources: str) -> Any:
         """
         if not sources:
             return -1
-        index, values, offsets, padded, sums = scratch
-        active = list_active(x, g.height * g.width, g.inputs, index, values, offsets)
+        index, values, offsets, ranges, padded, sums = scratch
+        active = list_active(x, g, index, values, offsets)
         if active > limit:
             convolve_all(g, rows, x, padded, sums)
         else:
-            convolve_active(g, rows, index, values, offsets, x.itemsize == 1, sums)
+            binary = x.itemsize == 1
+            convolve_active(g, rows, index, values, offsets, ranges, binary, sums)
         if y.itemsize == 1:
             fire(sums, g.block, drive, constants, v, y)
         else:
@@ -77,19 +78,19 @@ def _compile(sources: str) -> Any:
     return advance
 
 
-def _sources() -> str:
-    """Return a hash of the kernels' files.
+def kernel_sources(folder: Path) -> str:
+    """Return a hash of the kernels' files, which lie in a folder.
 
     Numba's cache looks at the file of the function alone, not at those of what it calls: after a
     change of these it would go on with the machine code of before.
     """
     digest = hashlib.sha256()
     for name in ("vectors.py", "convolution.py", "membranes.py"):
-        digest.update(Path(__file__).with_name(name).read_bytes())
+        digest.update((folder / name).read_bytes())
     return digest.hexdigest()
 
 
-_advance = _compile(_sources())
+_advance = compile_kernels(kernel_sources(Path(__file__).parent))
 
 
 class Layer:
@@ -145,9 +146,10 @@ class Layer:
         pooled = self.out_size if self._output[2] > 1 else (0, 0, g.outputs)
         return (
             (
-                np.empty(everything + 1, np.uint16),
+                np.empty(everything + 1, np.uint32),
                 np.empty(everything + 1, np.float32),
                 np.empty(g.height * g.width + 1, np.int64),
+                np.empty((g.kernel_height, 3), np.int64),
                 np.zeros(padded_size(g), np.float32),
                 np.zeros(g.sums, np.float32),
             ),

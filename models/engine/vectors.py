@@ -82,29 +82,46 @@ def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
-def _row_loop(context: Any, builder: Any, kinds: Any, args: Any, scaled: bool) -> None:
-    """Emit the loop that `add_rows` and `add_scaled_rows` share."""
-    sums, at, rows, first, index, values, start, stop, width = args
+def _load_row(builder: Any, kinds: Any, data: Any, row: Any, width: int) -> Any:
+    """Return a row of weights as float32; uint16 holds float16, which costs half the memory."""
+    at = builder.mul(row, ir.Constant(_INT, width))
+    address = builder.gep(data, [at])
+    vector = ir.VectorType(_FLOAT, width)
+    if kinds.dtype == types.uint16:
+        halves = ir.VectorType(ir.HalfType(), width).as_pointer()
+        return builder.fpext(builder.load(builder.bitcast(address, halves), align=2), vector)
+    return builder.load(builder.bitcast(address, vector.as_pointer()), align=4)
+
+
+def _add_ranges(context: Any, builder: Any, kinds: Any, args: Any, scaled: bool) -> None:
+    """Emit the loops that `add_rows` and `add_scaled_rows` share."""
+    sums, at, rows, index, values, ranges, many, width = args
     sums_data = _data(context, builder, kinds[0], sums)
     rows_data = _data(context, builder, kinds[2], rows)
-    index_data = _data(context, builder, kinds[4], index)
-    values_data = _data(context, builder, kinds[5], values)
+    index_data = _data(context, builder, kinds[3], index)
+    values_data = _data(context, builder, kinds[4], values)
+    ranges_data = _data(context, builder, kinds[5], ranges)
+    one = ir.Constant(_INT, 1)
 
     def emit(width: int) -> None:
         place = _block(builder, sums_data, at, width)
         total = cgutils.alloca_once_value(builder, builder.load(place, align=4))
-        step = ir.Constant(_INT, 1)
-        with cgutils.for_range_slice(builder, start, stop, step, _INT) as (k, _):
-            row = builder.zext(builder.load(builder.gep(index_data, [k])), _INT)
-            at_row = builder.mul(builder.add(row, first), ir.Constant(_INT, width))
-            weights = builder.load(_block(builder, rows_data, at_row, width), align=4)
-            before = builder.load(total)
-            if scaled:
-                value = builder.load(builder.gep(values_data, [k]))
-                after = _fma(builder, _spread(builder, value, width), weights, before)
-            else:
-                after = builder.fadd(before, weights)
-            builder.store(after, total)
+        with cgutils.for_range(builder, many) as loop:
+            entry = builder.mul(loop.index, ir.Constant(_INT, 3))
+            start, stop, first = (
+                builder.load(builder.gep(ranges_data, [builder.add(entry, ir.Constant(_INT, n))]))
+                for n in range(3)
+            )
+            with cgutils.for_range_slice(builder, start, stop, one, _INT) as (k, _):
+                here = builder.zext(builder.load(builder.gep(index_data, [k])), _INT)
+                weights = _load_row(builder, kinds[2], rows_data, builder.add(here, first), width)
+                before = builder.load(total)
+                if scaled:
+                    value = builder.load(builder.gep(values_data, [k]))
+                    after = _fma(builder, _spread(builder, value, width), weights, before)
+                else:
+                    after = builder.fadd(before, weights)
+                builder.store(after, total)
         builder.store(builder.load(total), place, align=4)
 
     _for_width(builder, width, emit)
@@ -116,31 +133,29 @@ def add_rows(
     sums: Any,
     at: Any,
     rows: Any,
-    first: Any,
     index: Any,
     values: Any,
-    start: Any,
-    stop: Any,
+    ranges: Any,
+    many: Any,
     width: Any,
 ) -> Any:
-    """Add the rows ``first + index[start:stop]`` to a block: what spikes do.
+    """Add the rows ``first + index[start:stop]`` of some ranges to a block: what spikes do.
 
     Args:
         typingctx: Numba's.
         sums: float32, flat; the block begins at element `at`.
         at: Where.
-        rows: float32, flat; row r begins at element ``r * width``.
-        first: Added to each index.
-        index: uint16, flat.
+        rows: float32, or float16 as uint16, flat; row r begins at element ``r * width``.
+        index: uint32, flat.
         values: float32, flat; not read.
-        start: First index.
-        stop: Behind the last.
+        ranges: int64, (ranges, 3): start, stop and first of each.
+        many: Ranges that are added.
         width: Floats of a row, one of `WIDTHS`.
     """
-    signature = types.void(sums, at, rows, first, index, values, start, stop, width)
+    signature = types.void(sums, at, rows, index, values, ranges, many, width)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _row_loop(context, builder, signature.args, args, scaled=False)
+        _add_ranges(context, builder, signature.args, args, scaled=False)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -152,18 +167,17 @@ def add_scaled_rows(
     sums: Any,
     at: Any,
     rows: Any,
-    first: Any,
     index: Any,
     values: Any,
-    start: Any,
-    stop: Any,
+    ranges: Any,
+    many: Any,
     width: Any,
 ) -> Any:
     """Add ``values[k] * rows[first + index[k]]`` likewise: counts, analog outputs."""
-    signature = types.void(sums, at, rows, first, index, values, start, stop, width)
+    signature = types.void(sums, at, rows, index, values, ranges, many, width)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _row_loop(context, builder, signature.args, args, scaled=True)
+        _add_ranges(context, builder, signature.args, args, scaled=True)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -187,7 +201,7 @@ def add_products(
         typingctx: Numba's.
         sums: float32, flat; the blocks begin at element `at`, side by side.
         at: Where.
-        rows: float32, flat; row r begins at element ``r * width``.
+        rows: float32, or float16 as uint16, flat; row r begins at element ``r * width``.
         first: The first row.
         inputs: float32, flat.
         places: p of each block, a tuple of int64.
@@ -206,7 +220,6 @@ def add_products(
         starts = [builder.extract_value(places, n) for n in range(tile)]
 
         def emit(width: int) -> None:
-            step = ir.Constant(_INT, width)
             places_of = [
                 _block(builder, sums_data, builder.add(at, ir.Constant(_INT, n * width)), width)
                 for n in range(tile)
@@ -216,8 +229,8 @@ def add_products(
                 for place in places_of
             ]
             with cgutils.for_range(builder, many) as loop:
-                at_row = builder.mul(builder.add(first, loop.index), step)
-                weights = builder.load(_block(builder, rows_data, at_row, width), align=4)
+                row = builder.add(first, loop.index)
+                weights = _load_row(builder, kinds[2], rows_data, row, width)
                 for start, total in zip(starts, totals, strict=True):
                     element = builder.gep(inputs_data, [builder.add(start, loop.index)])
                     value = _spread(builder, builder.load(element), width)
