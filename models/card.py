@@ -136,7 +136,8 @@ def _read_header(path: Path) -> tuple[dict[str, msgspec.Raw], int]:
     except FileNotFoundError as error:
         raise ModelError(
             f"{path}: there is no such file; check the path to the weights, or make them:"
-            " `pipeline train RECIPE.toml` trains, `pipeline models new` makes untrained ones"
+            " `pipeline train RECIPE.toml` trains, `pipeline models new --for PIPELINE.toml` makes"
+            " untrained ones that fit it"
         ) from error
     except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
         reason = getattr(error, "strerror", None) or error

@@ -1,6 +1,7 @@
 """The graph: stages joined by queues, checked edge by edge before anything starts."""
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pipeline.ports import Port
 from pipeline.registry import load_stage, nearest
 from pipeline.stage import AnyStage, PortError, Source, StageConfig
 
-__all__ = ["Edge", "Graph", "Node", "build_graph"]
+__all__ = ["Edge", "Graph", "Node", "build_graph", "inputs_of", "ports_into"]
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,7 @@ def build_graph(config: PipelineConfig) -> Graph:
     tables = _by_name(config)
     inputs = _inputs(config, tables)
     _check_groups(config, tables)
-    nodes: dict[str, Node] = {}
-    for name in _order(inputs, path):
-        table, place = tables[name], f"{path}: stage.{name}"
-        node = _make(table, [nodes[source] for source in inputs[name]], place, config.base)
-        nodes[name] = node
+    nodes = _nodes(config, tables, inputs)
     fed = {source for sources in inputs.values() for source in sources}
     for name, node in nodes.items():
         if node.port is not None and name not in fed:
@@ -108,6 +105,41 @@ def build_graph(config: PipelineConfig) -> Graph:
             )
     _check_files(path, nodes.values())
     return Graph(config.run.name, path, config.run.transport, tuple(nodes.values()))
+
+
+def inputs_of(config: PipelineConfig) -> dict[str, tuple[str, ...]]:
+    """Return the stages that each stage takes from.
+
+    Raises:
+        ConfigError: an unknown stage, or a missing or wrong input.
+    """
+    return _inputs(config, _by_name(config))
+
+
+def ports_into(config: PipelineConfig, name: str) -> tuple[Port | None, ...]:
+    """Return what feeds one stage; it, and what does not stand in front of it, is not made.
+
+    Raises:
+        ConfigError: see `build_graph`, of the stages in front of it.
+    """
+    tables = _by_name(config)
+    inputs = _inputs(config, tables)
+    front, new = set[str](), set(inputs[name])
+    while new:
+        front |= new
+        new = {source for one in new for source in inputs[one]} - front
+    nodes = _nodes(config, tables, {one: inputs[one] for one in inputs if one in front})
+    return tuple(nodes[source].port for source in inputs[name])
+
+
+def _nodes(
+    config: PipelineConfig, tables: dict[str, StageTable], inputs: dict[str, tuple[str, ...]]
+) -> dict[str, Node]:
+    """Make stages, each behind its inputs."""
+    nodes: dict[str, Node] = {}
+    for name in _order(inputs, config.path):
+        nodes[name] = _make(tables[name], [nodes[source] for source in inputs[name]], config)
+    return nodes
 
 
 def _by_name(config: PipelineConfig) -> dict[str, StageTable]:
@@ -204,9 +236,10 @@ def _check_files(path: Path, nodes: Iterable[Node]) -> None:
                 )
 
 
-def _make(table: StageTable, inputs: Sequence[Node], place: str, base: Path) -> Node:
+def _make(table: StageTable, inputs: Sequence[Node], config: PipelineConfig) -> Node:
+    place = f"{config.path}: stage.{table.name}"
     found = load_stage(table.use)
-    options: StageConfig = validate(found.Config, table.options, place, base)
+    options: StageConfig = validate(found.Config, table.options, place, config.base)
     ports = []
     for node in inputs:
         if not isinstance(node.port, found.takes):
@@ -220,7 +253,8 @@ def _make(table: StageTable, inputs: Sequence[Node], place: str, base: Path) -> 
     try:
         port = stage.port()
     except PortError as error:
-        raise ConfigError(f"{place}.{error.key}: {error}") from None
+        text = str(error).replace("--for PIPELINE.toml", _for(config))
+        raise ConfigError(f"{place}.{error.key}: {text}") from None
     return Node(
         name=table.name,
         use=table.use,
@@ -230,3 +264,9 @@ def _make(table: StageTable, inputs: Sequence[Node], place: str, base: Path) -> 
         stage=stage,
         port=port,
     )
+
+
+def _for(config: PipelineConfig) -> str:
+    """Return the options by which a command is told this pipeline."""
+    overrides = [word for override in config.overrides for word in ("--set", override)]
+    return shlex.join(["--for", str(config.path), *overrides])

@@ -114,7 +114,10 @@ class Stage(ABC, Generic[C]):
 
 
 class PortError(ValueError):
-    """An option of a stage does not fit its input; `pipeline.graph` adds the place."""
+    """An option of a stage does not fit its input; `pipeline.graph` adds the place.
+
+    Where the problem says ``--for PIPELINE.toml``, it puts the file and what was ``--set``.
+    """
 
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(problem)

@@ -12,6 +12,7 @@ from weights import random_weights
 import models
 from models.card import TrainedWords
 from models.weights import save
+from recordings import some_events, write_recording
 from tests.golden_draw import tensors
 
 
@@ -173,3 +174,138 @@ def test_untrained_layers_that_stay_silent_are_named(
     code, out, _ = command_line(*asked, "lif={theta = 1e4}")
     assert code == 0
     assert out.endswith("\nuntrained: silent on random frames, 1 layer: fc1\n")
+
+
+PIPELINE = """
+[[stage]]
+name = "camera"
+use = "replay"
+path = "recording.aedat4"
+[[stage]]
+name = "bins"
+use = "time_bin"
+window_us = 5000
+size = [12, 16]
+[[stage]]
+name = "network"
+use = "snn"
+weights = "weights/new.safetensors"
+expects = { network = "dvs_gesture", classes = 3 }
+[[stage]]
+name = "decision"
+use = "aggregate"
+steps = 4
+[[stage]]
+name = "screen"
+use = "console"
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pipeline whose weights are not there."""
+    monkeypatch.chdir(tmp_path)
+    write_recording(tmp_path / "recording.aedat4", some_events())
+    path = tmp_path / "job.toml"
+    path.write_text(PIPELINE)
+    return Path("job.toml")
+
+
+def test_untrained_weights_fit_the_pipeline_that_they_are_for(
+    command_line: CommandLine, job: Path
+) -> None:
+    asked = ("models", "new", "--for", job)
+    assert "`pipeline models new --for job.toml` makes untrained" in command_line("check", job).err
+    written = "written: weights/new.safetensors; these weights are untrained\n"
+    assert command_line(*asked) == (0, written, "")
+    assert command_line("check", job).code == 0
+    card = models.read_card("weights/new.safetensors")
+    assert (card.network, card.window_us, card.frame) == ("dvs_gesture", 5000, "counts")
+    fitted = {"input_channels": 2, "size": [12, 16], "steps": 4, "classes": 3}
+    assert card.options | fitted == card.options
+    assert "exists already; remove it or give --replace" in command_line(*asked).err
+    smaller = ("--set", "bins.size=[8, 8]", "--set", "network.expects.classes=5")
+    assert command_line(*asked, *smaller, "--option", "mode=analog", "--replace").code == 0
+    assert command_line("check", job, *smaller).code == 0
+    assert models.read_card("weights/new.safetensors").options["mode"] == "analog"
+    assert "expects.classes: asks for 3, but new.saf" in command_line("check", job).err
+
+
+def test_a_vocabulary_that_is_not_there_is_made_with_untrained_weights(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("a good film\nnot good\n")
+    stages = [
+        {"name": "texts", "use": "text", "path": "texts.txt", "vocabulary": "w/v.txt", "steps": 4},
+        {"name": "network", "use": "snn", "weights": "w/new.safetensors"},
+        {"name": "decision", "use": "aggregate", "over": "recording"},
+        {"name": "screen", "use": "console"},
+    ]
+    rows = ["\n".join(f"{k} = {json.dumps(v)}" for k, v in stage.items()) for stage in stages]
+    Path("job.toml").write_text("".join(f"[[stage]]\n{row}\n" for row in rows))
+    missing = command_line("check", "job.toml").err
+    assert "stage.texts.vocabulary: " in missing
+    assert "`pipeline models new --for job.toml` with untrained ones" in missing
+    code, out, err = command_line("models", "new", "imdb", "--for", "job.toml")
+    assert (code, err) == (0, "")
+    assert out.startswith("written: w/v.txt, of the pipeline's own texts\nwritten: w/new.safeten")
+    assert Path("w/v.txt").read_text().split() == ["good", "a", "film", "not"]
+    assert command_line("check", "job.toml").code == 0
+    card = models.read_card("w/new.safetensors")
+    assert card.options["vocabulary"] == card.vocabulary.ids == 6
+    Path("w/v.txt").write_text("other\n")
+    assert (
+        "new.safetensors (imdb) was trained with another" in command_line("check", "job.toml").err
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "NETWORK: is required, unless --for PIPELINE.toml tells it"),
+        (("imdb",), "--out: is required, unless --for PIPELINE.toml tells it"),
+        (("imdb", "--out", "a.st", "--stage", "x"), "--stage: has no meaning without --for PIPELI"),
+        (("imdb", "--out", "a.st", "--set", "a.b=1"), "--set: has no meaning without --for PIPELI"),
+        (("imdb", "--for", "job.toml"), "network.expects asks for dvs_gesture, got imdb"),
+        (
+            ("--for", "job.toml", "--stage", "netwrk"),
+            "--stage netwrk: no such network in job.toml; ",
+        ),
+        (("--for", "none.toml"), "none.toml: no such file; name a pipeline TOML file"),
+        (("--for", "job.toml", "--set", "bins.size=[999, 99]"), "stage.bins.size: height must be"),
+        (("--for", "job.toml", "--set", "network.from=camera"), "takes frames, it is given events"),
+        (("--for", "job.toml", "--set", "network.expects={}"), "does not say which network; add"),
+        (
+            ("--for", "job.toml", "--set", "network.use=relay"),
+            "stage.network.use: no stage is called",
+        ),
+        (("--for", "job.toml", "--set", "network.use=resize"), "has no stage that uses snn, so no"),
+        (
+            ("--for", "job.toml", "--set", "network.expects.network=dvs"),
+            "unknown network 'dvs'; did you mean",
+        ),
+    ],
+)
+def test_what_new_weights_are_for_must_be_told(
+    command_line: CommandLine, job: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = command_line("models", "new", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert not Path("weights").exists()
+
+
+def test_one_of_several_networks_is_named(command_line: CommandLine, job: Path) -> None:
+    second = PIPELINE[PIPELINE.index('[[stage]]\nname = "network"') :]
+    for name in ("network", "decision", "screen"):
+        second = second.replace(f'"{name}"', f'"{name}2"')
+    second = second.replace('snn"', 'snn"\nfrom = "bins"').replace("new.saf", "second.saf")
+    job.write_text(PIPELINE + second)
+    asked = ("models", "new", "--for", job)
+    assert command_line(*asked).err == (
+        "error: job.toml: has several networks; say --stage network or network2\n"
+    )
+    assert command_line(*asked, "--stage", "network2").code == 0
+    assert Path("weights/second.safetensors").exists()

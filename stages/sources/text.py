@@ -16,9 +16,15 @@ from pipeline.messages import EndRecording, Frames, Message, Start, Windows, con
 from pipeline.ports import FramesPort, Words
 from pipeline.stage import Account, Played, PortError, Source, StageConfig
 from stages.sources.text_file import Layout, read_texts
-from stages.sources.vocabulary import Encoded, read_vocabulary, tokenise
+from stages.sources.vocabulary import Encoded, Vocabulary, read_vocabulary, tokenise
 
 __all__ = ["Text", "TextConfig", "TextState"]
+
+
+_MADE_BY = (
+    "; `pipeline train` writes it with weights, `pipeline models new --for PIPELINE.toml` with"
+    " untrained ones"
+)
 
 
 class TextConfig(StageConfig):
@@ -81,10 +87,26 @@ class Text(Source[TextConfig, TextState]):
         try:
             vocabulary = read_vocabulary(config.vocabulary)
         except ConfigError as error:
-            hint = "" if config.vocabulary.exists() else "; `pipeline train` writes it with weights"
+            hint = "" if config.vocabulary.exists() else _MADE_BY
             raise PortError("vocabulary", f"{error}{hint}") from None
         words = Words(config.vocabulary, vocabulary.ids, vocabulary.sha256)
         return FramesPort(1, 1, 1, None, None, "tokens", "text", config.steps, words)
+
+    def learn_vocabulary(self) -> None:
+        """Write the most frequent words of its own texts as the vocabulary.
+
+        Raises:
+            RecordingError: a text cannot be read, or the file cannot be written.
+        """
+        path = self.config.vocabulary
+        vocabulary = Vocabulary.of(text for _, text in self._texts())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            vocabulary.write(path)
+        except OSError as error:
+            raise RecordingError(
+                f"{path}: cannot be written: {error.strerror}; name another vocabulary"
+            ) from None
 
     def initial_state(self) -> TextState:
         """Return the place before the first text."""

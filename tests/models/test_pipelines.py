@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from weights import random_weights
 
+import models
 from models.training.recipe import load_recipe
 from pipeline.config import read_config
 from pipeline.graph import Graph, build_graph
@@ -18,6 +20,8 @@ from pipeline.offline import play, run_chain
 from pipeline.ports import PredictionsPort
 from pipeline.registry import load_stage
 from pipeline.stage import Source, StageConfig
+from stages.inference.untrained import fitting, network_place
+from stages.sources.vocabulary import read_vocabulary
 
 REPOSITORY = Path(__file__).parents[2]
 PIPELINES = REPOSITORY / "models" / "pipelines"
@@ -45,7 +49,13 @@ CASES = {
     "nmnist": Case("mnist_dvs", 16_000, (34, 34), "counts", ("camera.speed=0",)),
     "mnist_dvs": Case("mnist_dvs", 50_000, (40, 40), "counts"),
     "cifar10_dvs": Case("cifar10_dvs", 5000, (64, 64), "counts", ("bins.size=[64, 64]",), each=10),
-    "es_imagenet": Case("es_imagenet", 1000, (32, 32), "counts", ("bins.size=[32, 32]",)),
+    "es_imagenet": Case(
+        "es_imagenet",
+        1000,
+        (32, 32),
+        "counts",
+        ("bins.size=[32, 32]", "network.expects.classes=2"),
+    ),
     "jester": Case("jester", None, (32, 32), "bgr", ("size.size=[32, 32]",)),
     "imdb": Case("imdb", None, (1, 1), "tokens", ("reviews.vocabulary={folder}/vocabulary.txt",)),
     "luna16cls": Case("luna16cls", None, (32, 32), "slices"),
@@ -54,7 +64,11 @@ CASES = {
         None,
         (32, 32),
         "rgb",
-        ("pictures.size=[32, 32]", "pictures.resize_px=36"),
+        (
+            "pictures.size=[32, 32]",
+            "pictures.resize_px=36",
+            "network.expects={{network = 'meta_spikeformer_8_384'}}",
+        ),
     ),
 }
 
@@ -144,6 +158,23 @@ def test_frames_are_made_as_for_training(name: str) -> None:
     assert made_alike(streamed) in [alike for _, alike in trained]
     told = {count for count in [source.options.get("steps"), *counts] if count is not None}
     assert told <= {steps for steps, alike in trained if made_alike(streamed) == alike}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_untrained_weights_of_a_pipeline_fit_it(name: str, tmp_path: Path) -> None:
+    words = [f"reviews.vocabulary={tmp_path / 'new' / 'words.txt'}"] if name == "imdb" else []
+    config = read_config(PIPELINES / f"{name}.toml", words)
+    place = network_place(config, None)
+    fits = fitting(config, place)
+    with torch.device("meta"):
+        network = models.build(place.config.expects["network"], **fits.options)
+    frames = fits.frames
+    assert network.input_shape == (frames.channels, frames.height, frames.width)
+    assert frames.steps in (None, network.options["steps"])
+    if words:
+        assert fits.made == [tmp_path / "new" / "words.txt"]
+        assert network.options["vocabulary"] == read_vocabulary(fits.made[0]).ids
+        assert fitting(config, place).made == []
 
 
 def made_alike(stages: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, StageConfig]]:

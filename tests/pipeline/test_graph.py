@@ -8,7 +8,7 @@ import worker_stages
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError
-from pipeline.graph import Edge, Graph, build_graph
+from pipeline.graph import Edge, Graph, build_graph, inputs_of, ports_into
 
 Table: TypeAlias = dict[str, object]
 USES = {
@@ -168,6 +168,30 @@ def test_an_option_that_does_not_fit_its_input_has_its_place() -> None:
         "p.toml: stage.bins.size: height must be <= 24, the sensor's, got 48;"
         " bins can only be made coarser than the sensor"
     )
+
+
+def test_what_feeds_a_stage_is_told_without_making_it() -> None:
+    rows = [CAMERA, RELAY, {"name": "bins", "use": "time_bin"}, TALLY | {"from": "relay"}]
+    tables = [
+        {**row, "use": USES.get(str(row.get("use", row["name"])), "time_bin")} for row in rows
+    ]
+    config = parse_config({"stage": tables}, Path("p.toml"))
+    assert inputs_of(config)["bins"] == ("relay",)
+    assert [str(port) for port in ports_into(config, "bins")] == ["events 32×24"]
+    with pytest.raises(ConfigError, match=r"p.toml: stage.bins.window_us: is required"):
+        build_graph(config)
+
+
+def test_a_command_that_is_advised_names_the_file_and_what_was_set() -> None:
+    network = {"name": "network", "use": "snn", "weights": "none.st"}
+    bins = {"name": "bins", "use": "time_bin", "window_us": 5}
+    tables = {"stage": [CAMERA | {"use": USES["camera"]}, bins, network]}
+    config = parse_config(tables, Path("my pipeline.toml"), ["bins.size=[12, 16]"])
+    with pytest.raises(ConfigError) as caught:
+        build_graph(config)
+    command = "`pipeline models new --for 'my pipeline.toml' --set 'bins.size=[12, 16]'`"
+    assert str(caught.value).startswith("my pipeline.toml: stage.network.weights: ")
+    assert command in str(caught.value)
 
 
 def test_a_file_that_one_stage_writes_belongs_to_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
