@@ -10,7 +10,7 @@ from pipeline.config import PipelineConfig, StageTable, validate
 from pipeline.errors import ConfigError
 from pipeline.ports import Port
 from pipeline.registry import load_stage, nearest
-from pipeline.stage import AnyStage, PortError, Source, StageConfig
+from pipeline.stage import AnyStage, PortError, Sink, Source, StageConfig
 
 __all__ = ["Edge", "Graph", "Node", "build_graph", "inputs_of", "ports_into"]
 
@@ -104,7 +104,9 @@ def build_graph(config: PipelineConfig) -> Graph:
                 f"{path}: stage.{taker}.from: '{name}' is a sink and puts nothing out"
             )
     _check_files(path, nodes.values())
-    return Graph(config.run.name, path, config.run.transport, tuple(nodes.values()))
+    graph = Graph(config.run.name, path, config.run.transport, tuple(nodes.values()))
+    _check_recordings(graph)
+    return graph
 
 
 def inputs_of(config: PipelineConfig) -> dict[str, tuple[str, ...]]:
@@ -234,6 +236,18 @@ def _check_files(path: Path, nodes: Iterable[Node]) -> None:
                     f"{path}: stage.{name}.{key}: would be written over {file}, which is"
                     f" stage.{other}.{other_key}; name another file"
                 )
+
+
+def _check_recordings(graph: Graph) -> None:
+    """Let every sink look at what lies beside the recordings that it will be told of."""
+    stages = {node.name: node.stage for node in graph.nodes}
+    played = {name: one.recordings() for name, one in stages.items() if isinstance(one, Source)}
+    for name, stage in stages.items():
+        if isinstance(stage, Sink):
+            try:
+                stage.check_recordings([p for o in sorted(graph.origins(name)) for p in played[o]])
+            except PortError as error:
+                raise ConfigError(f"{graph.path}: stage.{name}.{error.key}: {error}") from None
 
 
 def _make(table: StageTable, inputs: Sequence[Node], config: PipelineConfig) -> Node:

@@ -10,6 +10,7 @@ The law every stage keeps: how a stream is cut into messages never changes the r
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -147,6 +148,13 @@ class Source(Stage[C], Generic[C, S]):
         """How many times faster than recorded to play; 0 is as fast as possible."""
         return 0.0
 
+    def recordings(self) -> Sequence[Path]:
+        """Return the files that it will play, each as its Start names it, where they are known.
+
+        Asked for behind `port`, in `pipeline check`.
+        """
+        return ()
+
     @abstractmethod
     def initial_state(self) -> S:
         """Return the state before the first message."""
@@ -215,6 +223,13 @@ class Sink(Transform[C, S], Generic[C, S]):
 
     def port(self) -> None:
         """Return None, or raise `PortError` when what it delivers to cannot be used."""
+
+    def check_recordings(self, recordings: Sequence[Path]) -> None:
+        """Look at what lies beside the recordings that it will be told of, in `pipeline check`.
+
+        Raises:
+            PortError: that cannot be used.
+        """
 
     @abstractmethod
     def write(self, state: S, message: Message) -> S:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, PortError, Sink, StageConfig
 from stages.sinks.prediction import Prediction, predictions_in
 from stages.sinks.scores import MEANINGS, share
-from stages.sinks.truth import LabelFile, Truth, check_labels, truth_beside
+from stages.sinks.truth import LabelFile, Truth, check_beside, check_labels, truth_beside
 
 __all__ = ["Console", "ConsoleConfig", "ConsoleState"]
 
@@ -78,6 +79,11 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
         if self.config.labels is not None and not self.config.judge:
             raise PortError("labels", "has no meaning with judge = false; leave one of them out")
         check_labels(self.config.labels, self.inputs)
+
+    def check_recordings(self, recordings: Sequence[Path]) -> None:
+        """Look into the labels beside the recordings."""
+        if self.config.judge and self.config.labels is None:
+            check_beside(recordings, self.inputs)
 
     def open(self) -> None:
         """Prepare standard output."""

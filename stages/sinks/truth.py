@@ -22,7 +22,9 @@ from stages.datasets.labels import (
 )
 from stages.sinks.prediction import Prediction
 
-__all__ = ["LabelFile", "Truth", "check_labels", "truth_beside"]
+__all__ = ["LabelFile", "Truth", "check_beside", "check_labels", "truth_beside"]
+
+_LOOKED_AT = 256
 
 _ALWAYS_US = 1 << 62
 """Beyond all times: what a table says of a whole recording goes from here to there."""
@@ -121,15 +123,36 @@ def truth_beside(header: Start, inputs: Sequence[Port]) -> Truth:
     Raises:
         StageError: it cannot be read, or names a class that is not predicted.
     """
-    path = labels_path(Path(header.source))
+    try:
+        labels = _beside(Path(header.source), inputs)
+    except LabelError as error:
+        raise StageError(str(error)) from None
+    return _shifted(labels, header)._replace(by_folder=not labels)
+
+
+def check_beside(recordings: Sequence[Path], inputs: Sequence[Port]) -> None:
+    """Look into the label files beside recordings; a set may have thousands, the first are read.
+
+    Raises:
+        PortError: one cannot be read, or names a class that is not predicted.
+    """
+    try:
+        for recording in recordings[:_LOOKED_AT]:
+            _beside(recording, inputs)
+    except LabelError as error:
+        raise PortError("judge", str(error)) from None
+
+
+def _beside(recording: Path, inputs: Sequence[Port]) -> tuple[Label, ...]:
+    """Read the label file beside a recording, if there is one."""
+    path = labels_path(recording)
     if not path.is_file():
-        return Truth((), by_folder=True)
+        return ()
     known = min(len(port.classes) for port in inputs if isinstance(port, PredictionsPort))
     try:
-        labels = _known(path, known)
+        return _known(path, known)
     except LabelError as error:
-        raise StageError(f"{error}; mend it, or set judge = false") from None
-    return _shifted(labels, header)._replace(by_folder=not labels)
+        raise LabelError(f"{error}; mend it, or set judge = false") from None
 
 
 def _known(path: Path, count: int) -> tuple[Label, ...]:

@@ -118,6 +118,10 @@ class Replay(Source[ReplayConfig, ReplayState]):
         """How many times faster than recorded to play; 0 is as fast as possible."""
         return self.config.speed
 
+    def recordings(self) -> list[Path]:
+        """Return the recordings of one time through."""
+        return playlist(self.config.path)
+
     def initial_state(self) -> ReplayState:
         """Return the place before the first recording."""
         return ReplayState(0, False, BEGINNING, 0, 0, None, None, 0, (), (), 0)

@@ -123,6 +123,10 @@ class Video(Source[VideoConfig, VideoState]):
         """How many times faster than recorded to play; 0 is as fast as possible."""
         return self.config.speed
 
+    def recordings(self) -> list[Path]:
+        """Return the clips of one time through."""
+        return self._playlist()
+
     def initial_state(self) -> VideoState:
         """Return the place before the first clip."""
         return VideoState(0, False, 0, 0, 0, 0, 0)

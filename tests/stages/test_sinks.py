@@ -10,11 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 from streams import through
+from weights import random_weights
 
-from pipeline.errors import StageError
+from pipeline.config import parse_config
+from pipeline.errors import ConfigError, StageError
+from pipeline.graph import build_graph
 from pipeline.messages import EndRecording, Message, Predictions, Span, Start, control, data
 from pipeline.ports import PredictionsPort
 from pipeline.stage import PortError
+from recordings import some_events, write_recording
 from stages.datasets.labels import (
     Label,
     LabelError,
@@ -264,6 +268,26 @@ def test_labels_of_classes_that_the_model_lacks_are_refused(tmp_path: Path) -> N
     ):
         through([Console("show", ConsoleConfig(), [PORT])], messages)
     through([Console("show", ConsoleConfig(judge=False), [PORT])], messages)
+
+
+def test_labels_of_classes_that_the_model_lacks_are_found_by_check(tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "some.aedat4", some_events())
+    write_labels(labels_path(recording), [Label(0, 10, 11)])
+    weights = random_weights(tmp_path / "w.safetensors")
+    rows = [
+        {"name": "camera", "use": "replay", "path": str(recording)},
+        {"name": "bins", "use": "time_bin", "window_us": 25_000, "size": [40, 40]},
+        {"name": "network", "use": "snn", "weights": str(weights)},
+        {"name": "decision", "use": "aggregate"},
+        {"name": "screen", "use": "console"},
+    ]
+    with pytest.raises(ConfigError) as caught:
+        build_graph(parse_config({"stage": rows}, Path("p.toml")))
+    assert str(caught.value) == (
+        f"p.toml: stage.screen.judge: {labels_path(recording)}: names class 12, the model has 11"
+        " classes; mend it, or set judge = false"
+    )
+    build_graph(parse_config({"stage": rows}, Path("p.toml"), ["screen.judge=false"]))
 
 
 def label_file(folder: Path, kind: str) -> Path:
