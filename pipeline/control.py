@@ -1,6 +1,6 @@
 """What the supervisor and its workers say to each other, over one ZeroMQ socket in the run folder.
 
-worker → supervisor   Ready, then Done; or Failed
+worker → supervisor   Ready, then Done; or Failed; before that Compiles, where it does
 supervisor → worker   Go when all are ready; Pause, Step and Resume while sources play; Stop to
                       drain; Abort to give up; Exit when all is done
 """
@@ -13,6 +13,7 @@ from pipeline.report import Failure, StageReport
 
 __all__ = [
     "Abort",
+    "Compiles",
     "Done",
     "Exit",
     "Failed",
@@ -29,7 +30,7 @@ __all__ = [
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All that a worker needs to build its part of the graph; lies in the run folder."""
+    """All that is needed to build the graph once more; lies in the run folder."""
 
     path: str
     tables: dict[str, object]
@@ -41,6 +42,10 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """Stages are open and input queues are bound, at these endpoints."""
 
     endpoints: dict[str, str]
+
+
+class Compiles(msgspec.Struct, frozen=True, tag="compiles"):
+    """Kernels are being compiled that no run before has left in the cache."""
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -88,5 +93,5 @@ class Exit(msgspec.Struct, frozen=True, tag="exit"):
     """Every worker is done: leave."""
 
 
-FromWorker: TypeAlias = Ready | Done | Failed
+FromWorker: TypeAlias = Ready | Compiles | Done | Failed
 ToWorker: TypeAlias = Go | Pause | Step | Resume | Stop | Abort | Exit

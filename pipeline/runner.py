@@ -1,13 +1,13 @@
 """The supervisor of a run: starts the workers, lets them go together, leaves nothing behind.
 
-Workers are started at once and open their stages side by side. When the last is ready they are let
-go from the sinks to the sources, so that no source speaks before everyone listens. A run ends when
-every worker is done, when a stage fails or a worker dies, or when the user stops it.
+Workers are forked from a process that has loaded what they need (`pipeline.starter`), and open
+their stages side by side. When the last is ready they are let go from the sinks to the sources, so
+that no source speaks before everyone listens. A run ends when every worker is done, when a stage
+fails or a worker dies, or when the user stops it.
 """
 
 import queue
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +23,7 @@ import zmq
 from pipeline.config import PipelineConfig
 from pipeline.control import (
     Abort,
+    Compiles,
     Done,
     Exit,
     Failed,
@@ -38,6 +39,7 @@ from pipeline.control import (
 )
 from pipeline.errors import PipelineError, StageError
 from pipeline.graph import Graph
+from pipeline.processes import Processes
 from pipeline.report import Failure, StageReport
 from pipeline.rundir import RunDirectory, unwritable
 
@@ -46,13 +48,14 @@ __all__ = ["Outcome", "Remote", "StageFailure", "run_pipeline"]
 _POLL_MS = 20
 _DRAIN_S = 2.5
 _CLOSE_S = 1.5
+_COMPILES = "compiling kernels, once for this machine: about 10 s"
 
 
 class StageFailure(PipelineError):
     """A stage failed in its worker; carries the worker's exit code and traceback, if any."""
 
     def __init__(self, stage: str, failure: Failure) -> None:
-        super().__init__(f"stage '{stage}': {failure.text}")
+        super().__init__(f"stage '{stage}': {failure.text}" if stage else failure.text)
         self.exit_code = failure.exit_code
         self.details = failure.details
 
@@ -169,9 +172,10 @@ class _Supervisor:
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.bind(f"ipc://{folder}/control")
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: Processes | None = None
         self._ready: dict[str, Ready] = {}
         self._done: dict[str, Done] = {}
+        self._compiles = False
         self._interrupts = 0
         self._drain_until: float | None = None
 
@@ -180,53 +184,48 @@ class _Supervisor:
         self._interrupts += 1
 
     def run(self) -> Outcome:
+        self._processes = Processes(self._folder, self._prints_to)
         try:
-            for group in self._graph.groups:
-                self._workers[group] = self._start(group)
-            drained = self._supervise()
+            drained = self._supervise(self._processes)
         finally:
-            self._end_workers()
+            self._end(self._processes)
             self._socket.close(0)
             self._context.term()
         reports = {report.name: report for done in self._done.values() for report in done.reports}
         order = [node.name for node in self._graph.nodes if node.name in reports]
         return Outcome(
             reports=[reports[name] for name in order],
-            started=len(self._ready) == len(self._graph.groups),
+            started=self._all_ready,
             interrupted=self._interrupts > 0,
             drained=drained,
         )
 
-    def _start(self, group: str) -> "subprocess.Popen[bytes]":
-        # -P keeps the working directory out of the import path: its folders may be named like ours.
-        command = [sys.executable, "-P", "-m", "pipeline.worker", str(self._folder), group]
-        # Ctrl-C goes to every process of the terminal, and a service manager's SIGTERM to the
-        # whole group. What they mean the supervisor decides: workers inherit them blocked.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
-            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._prints_to)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    @property
+    def _all_ready(self) -> bool:
+        return len(self._ready) == len(self._graph.groups)
 
-    def _supervise(self) -> bool:
+    @property
+    def _all_done(self) -> bool:
+        return len(self._done) == len(self._graph.groups)
+
+    def _supervise(self, processes: Processes) -> bool:
         """Serve the workers until all are done; return whether everything was drained."""
         stopping = False
-        while len(self._done) < len(self._workers):
-            while self._socket.poll(_POLL_MS):
-                self._hear()
-            for group, worker in self._workers.items():
-                if worker.poll() is not None and group not in self._done:
-                    # Its last words, if it had any, say more than its death.
-                    while self._socket.poll(0):
-                        self._hear()
-                    raise self._death(group, worker.returncode)
-            if len(self._done) == len(self._workers):
-                break
-            if len(self._ready) == len(self._workers):
+        while not self._all_done:
+            self._wait(processes, self._hear)
+            lost = next((group for group in processes.codes if group not in self._done), None)
+            if lost is not None or processes.over:
+                # Their last words, if they had any, say more than their death.
+                while self._socket.poll(0):
+                    self._hear()
+                if self._all_done:
+                    break
+                raise self._death(processes, lost)
+            if self._all_ready:
                 self._obey()
             if self._interrupts and not stopping:
                 stopping = True
-                if len(self._ready) < len(self._workers):
+                if not self._all_ready:
                     return True
                 self._drain_until = time.monotonic() + _DRAIN_S
                 self._tell_all(Stop())
@@ -235,6 +234,16 @@ class _Supervisor:
             ):
                 return False
         return True
+
+    def _wait(self, processes: Processes, hear: Callable[[], None]) -> None:
+        """Hear whoever speaks, or wait a moment for somebody to."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(processes, zmq.POLLIN)
+        poller.poll(_POLL_MS)
+        processes.read()
+        while self._socket.poll(0):
+            hear()
 
     def _obey(self) -> None:
         while (order := self._remote.next_order()) is not None:
@@ -251,50 +260,47 @@ class _Supervisor:
             raise StageFailure(message.stage, message.failure)
         if isinstance(message, Done):
             self._done[group] = message
-            return
-        self._ready[group] = message
-        if len(self._ready) == len(self._workers):
-            endpoints = {k: v for ready in self._ready.values() for k, v in ready.endpoints.items()}
-            self._obey()
-            self._tell_all(Go(endpoints))
-
-    def _death(self, group: str, code: int) -> PipelineError:
-        names = " + ".join(f"'{node.name}'" for node in self._graph.groups[group])
-        if code >= 0:
-            how = f"ended with exit code {code}"
+        elif isinstance(message, Compiles):
+            self._say_that_it_compiles()
         else:
-            with suppress(ValueError):
-                return StageError(
-                    f"stage {names}: its process {self._workers[group].pid} was killed by"
-                    f" {signal.Signals(-code).name}; if nobody did that, memory may have run out"
-                )
-            how = f"was killed by signal {-code}"
-        return StageError(f"stage {names}: its process {self._workers[group].pid} {how}")
+            self._ready[group] = message
+            if self._all_ready:
+                ready = self._ready.values()
+                self._obey()
+                self._tell_all(Go({k: v for each in ready for k, v in each.endpoints.items()}))
+
+    def _death(self, processes: Processes, group: str | None) -> PipelineError:
+        if group is None:
+            return StageError("the process from which all stages are started was killed")
+        names = " + ".join(f"'{node.name}'" for node in self._graph.groups[group])
+        code, who = processes.codes[group], f"its process {processes.pids[group]}"
+        if code >= 0:
+            return StageError(f"stage {names}: {who} ended with exit code {code}")
+        with suppress(ValueError):
+            return StageError(
+                f"stage {names}: {who} was killed by {signal.Signals(-code).name};"
+                " if nobody did that, memory may have run out"
+            )
+        return StageError(f"stage {names}: {who} was killed by signal {-code}")
 
     def _tell_all(self, order: ToWorker) -> None:
         """Tell every worker, sinks first."""
-        for group in reversed(self._workers):
+        for group in reversed(self._graph.groups):
             self._socket.send_multipart([group.encode(), msgspec.msgpack.encode(order)])
 
-    def _end_workers(self) -> None:
+    def _end(self, processes: Processes) -> None:
         """Let workers leave in order; insist where they do not."""
-        finished = len(self._done) == len(self._workers)
-        self._tell_all(Exit() if finished else Abort())
-        self._wait_for_workers(_CLOSE_S)
-        for worker in self._workers.values():
-            worker.kill()
-            worker.wait()
-            if worker.stdin is not None:
-                worker.stdin.close()
+        self._tell_all(Exit() if self._all_done else Abort())
+        self._wait_until_gone(processes, _CLOSE_S if processes.pids else 0)
+        if not processes.gone:
+            processes.kill()
+            self._wait_until_gone(processes, _CLOSE_S)
+        processes.close()
 
-    def _wait_for_workers(self, seconds: float) -> None:
+    def _wait_until_gone(self, processes: Processes, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            there = [worker for worker in self._workers.values() if worker.poll() is None]
-            while self._socket.poll(_POLL_MS if there else 0):
-                self._hear_last_words()
-            if not there:
-                return
+        while not processes.gone and time.monotonic() < deadline:
+            self._wait(processes, self._hear_last_words)
 
     def _hear_last_words(self) -> None:
         """Keep what a worker that was told to give up has counted until then."""
@@ -302,3 +308,8 @@ class _Supervisor:
         message = msgspec.msgpack.decode(body, type=FromWorker)
         if isinstance(message, Done):
             self._done.setdefault(identity.decode(), message)
+
+    def _say_that_it_compiles(self) -> None:
+        if not self._compiles:
+            self._compiles = True
+            print(_COMPILES, file=sys.stderr, flush=True)

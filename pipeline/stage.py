@@ -107,6 +107,15 @@ class Stage(ABC, Generic[C]):
             PortError: an input or an option does not fit.
         """
 
+    def imports(self) -> tuple[str, ...]:
+        """Return modules that take long to import and that the stage's kernels need: Numba.
+
+        They are imported once, before the run's processes are forked, which saves each of them the
+        time and the memory. A module that starts threads or opens devices must not be among them;
+        torch should not, since all others would wait for it.
+        """
+        return ()
+
     def open(self) -> None:
         """Acquire resources: weights, kernels, files, devices."""
 

@@ -1,8 +1,8 @@
 """A worker: the process that runs the stages of one group, each in a thread of its own.
 
-Started by the runner as ``python -m pipeline.worker RUN_FOLDER GROUP``. Its main thread listens to
-the supervisor; the stages' threads own their queues. Its standard input is a pipe from the
-supervisor: when that closes, the supervisor is gone, and so is the worker.
+It is a fork of the starter (`pipeline.starter`). Its main thread listens to the supervisor; the
+stages' threads own their queues. Its standard input is a pipe from the supervisor: when that
+closes, the supervisor is gone, and so is the worker.
 """
 
 import os
@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,23 +18,22 @@ import msgspec
 import setproctitle
 import zmq
 
-from pipeline.config import parse_config
 from pipeline.control import (
     Abort,
+    Compiles,
     Done,
     Exit,
     Failed,
     FromWorker,
     Go,
     Pause,
-    Plan,
     Ready,
     Resume,
     Step,
     Stop,
     ToWorker,
 )
-from pipeline.graph import Edge, Graph, Node, build_graph
+from pipeline.graph import Edge, Graph, Node
 from pipeline.inlet import messages_from
 from pipeline.loop import drive_source, drive_transform
 from pipeline.playback import Playback
@@ -42,7 +41,7 @@ from pipeline.queues import Receiver, Sender
 from pipeline.report import StageReport, failure_of
 from pipeline.stage import Source
 
-__all__ = ["main"]
+__all__ = ["die_with_supervisor", "tell_failure", "work"]
 
 _POLL_MS = 10
 _LAST_WORDS_MS = 500
@@ -136,14 +135,10 @@ def _bind_to(graph: Graph, edge: Edge, folder: Path) -> str:
 
 
 class _Worker:
-    def __init__(self, folder: Path, group: str) -> None:
-        plan = msgspec.msgpack.decode((folder / "plan").read_bytes(), type=Plan)
-        setproctitle.setproctitle(f"pipeline: {plan.run_id}/{group}")
-        config = parse_config(plan.tables, Path(plan.path), plan.overrides)
-        graph = build_graph(config)
+    def __init__(self, graph: Graph, group: str, folder: Path, run_id: str) -> None:
         nodes = graph.groups[group]
         names = "+".join(node.name for node in nodes)
-        setproctitle.setproctitle(f"pipeline: {plan.run_id}/{names}")
+        setproctitle.setproctitle(f"pipeline: {run_id}/{names}")
         # The stages' context ends on an abort; what is said to the supervisor goes on.
         self._stage_context = zmq.Context()
         self._context = zmq.Context()
@@ -151,6 +146,7 @@ class _Worker:
         self._socket.setsockopt(zmq.IDENTITY, group.encode())
         self._socket.connect(f"ipc://{folder}/control")
         self._threads = [_StageThread(node, graph, self._stage_context, folder) for node in nodes]
+        self._compiles = _Compiles()
 
     def run(self) -> None:
         for thread in self._threads:
@@ -173,6 +169,8 @@ class _Worker:
                 reached = _never
             elif over:
                 return
+            if self._compiles.is_news():
+                self._tell(Compiles())
             if self._socket.poll(_POLL_MS):
                 self._obey(msgspec.msgpack.decode(self._socket.recv(), type=ToWorker))
 
@@ -219,35 +217,66 @@ def _never() -> bool:
     return False
 
 
-def _die_with_supervisor(folder: Path) -> None:
-    """Wait for the end of standard input, then leave nothing behind."""
-    while os.read(0, 1):
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+class _Compiles:
+    """Whether Numba has begun to compile what it does not have in its cache."""
+
+    def __init__(self) -> None:
+        self._told = "numba" not in sys.modules
+        if not self._told:
+            from numba.core.event import RecordingListener, register
+
+            self._compilations = RecordingListener()  # type: ignore[no-untyped-call]
+            register("numba:compile", self._compilations)  # type: ignore[no-untyped-call]
+
+    def is_news(self) -> bool:
+        """Tell it once."""
+        if self._told or not self._compilations.buffer:
+            return False
+        self._told = True
+        return True
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run one group of a run."""
-    folder, group = Path(arguments[0]), arguments[1]
-    threading.Thread(target=_die_with_supervisor, args=(folder,), daemon=True).start()
+def die_with_supervisor(folder: Path) -> None:
+    """From now on wait for the end of standard input, then leave nothing behind."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def work(graph: Graph, group: str, folder: Path, run_id: str) -> None:
+    """Run one group of a run; the process is its own.
+
+    Args:
+        graph: the run's, no stage of it open.
+        group: what to run.
+        folder: the run's.
+        run_id: shown in the process title.
+    """
+    die_with_supervisor(folder)
     try:
-        worker = _Worker(folder, group)
+        worker = _Worker(graph, group, folder, run_id)
     except Exception as error:
-        _tell_failure(folder, group, error)
+        tell_failure(folder, group, error)
         return
     worker.run()
 
 
-def _tell_failure(folder: Path, group: str, error: Exception) -> None:
-    """Report a failure from before the worker stood; wait until it is heard."""
+def tell_failure(folder: Path, name: str, error: Exception) -> None:
+    """Report a failure from before a worker stood; wait until it is heard.
+
+    Args:
+        folder: the run's.
+        name: of the group, or "" where it is all of them.
+        error: what went wrong.
+    """
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
-        socket.setsockopt(zmq.IDENTITY, group.encode())
+        socket.setsockopt(zmq.IDENTITY, (name or "starter").encode())
         socket.linger = 2000
         socket.connect(f"ipc://{folder}/control")
-        socket.send(msgspec.msgpack.encode(Failed(group, failure_of(error))))
+        socket.send(msgspec.msgpack.encode(Failed(name, failure_of(error))))
         socket.poll(2000)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -75,6 +75,10 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
         assert isinstance(events, EventsPort)
         return frames_port(self.config, events, None, None, open_windows=1)
 
+    def imports(self) -> tuple[str, ...]:
+        """Return the kernels."""
+        return ("stages.binning.kernel",)
+
     def open(self) -> None:
         """Compile the kernel, or load it from Numba's cache."""
         from stages.binning import kernel

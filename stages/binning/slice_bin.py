@@ -80,6 +80,10 @@ class SliceBin(Transform[SliceBinConfig, SliceBinState]):
         port = frames_port(self.config, events, None, None, open_windows=1)
         return dataclasses.replace(port, steps=self.config.slices)
 
+    def imports(self) -> tuple[str, ...]:
+        """Return the kernels."""
+        return ("stages.binning.kernel",)
+
     def open(self) -> None:
         """Compile the kernel, or load it from Numba's cache."""
         from stages.binning import kernel

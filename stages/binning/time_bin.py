@@ -93,6 +93,10 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         assert isinstance(events, EventsPort)
         return frames_port(self.config, events, self._length_us, self._step_us, self._room)
 
+    def imports(self) -> tuple[str, ...]:
+        """Return the kernels."""
+        return ("stages.binning.kernel",)
+
     def open(self) -> None:
         """Compile the kernel, or load it from Numba's cache."""
         from stages.binning import kernel

@@ -122,6 +122,10 @@ class EventFilter(Transform[C, FilterState[M]], Generic[C, M]):
         """Return the watermark that is passed on."""
         return watermark_us
 
+    def imports(self) -> tuple[str, ...]:
+        """Return what most filters' kernels need."""
+        return ("numba",)
+
     def port(self) -> EventsPort:
         """Return the input's port with the size that the filter gives it."""
         (events,) = self.inputs

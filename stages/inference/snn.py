@@ -39,11 +39,11 @@ class SnnConfig(StageConfig):
     engine: Literal["auto", "event", "torch"] = "auto"
     """``event``: kernels that work only where there are events or spikes, on the processor;
     ``torch``: the network as it was trained. ``auto`` takes ``event`` where the network has it and
-    nothing asks for torch: a device, threads, or a GPU."""
+    nothing asks for torch: a device, or a GPU."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     """Where torch computes; ``auto`` takes a GPU when there is one."""
     threads: int = Field(1, ge=1)
-    """Processor cores for one step of torch."""
+    """Processor cores for one step. More are faster only where they have nothing else to do."""
     mismatch: Literal["refuse", "allow"] = "refuse"
     """Whether bins of another length, step or kind than the model was trained on, and words of
     another vocabulary, are refused."""
@@ -90,12 +90,16 @@ class Snn(Transform[SnnConfig, SnnState]):
             scores=scores_of(card),
         )
 
+    def imports(self) -> tuple[str, ...]:
+        """Return the event-driven engine, where it steps the network."""
+        return ("models.engine.engine",) if self._event_driven() else ()
+
     def open(self) -> None:
         """Load the weights, and whatever makes the first window wait for nothing."""
         config = self.config
         self._stepper: Stepper
         if self._event_driven():
-            self._stepper = EventStepper(config.weights)
+            self._stepper = EventStepper(config.weights, config.threads)
         else:
             self._stepper = TorchStepper(config.weights, config.device, config.threads)
 
@@ -141,7 +145,7 @@ class Snn(Transform[SnnConfig, SnnState]):
         """Tell whether the event-driven engine steps the network."""
         config = self.config
         if config.engine == "auto":
-            plain = config.device == "auto" and config.threads == 1 and not gpu_driver()
+            plain = config.device == "auto" and not gpu_driver()
             return plain and supports(self._card())
         return config.engine == "event"
 

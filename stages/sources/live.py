@@ -119,6 +119,10 @@ class LiveSource(Source[C, LiveState]):
         """Return events of a sensor that only the device will tell."""
         return EventsPort(None, None, live=True)
 
+    def imports(self) -> tuple[str, ...]:
+        """Return what the kernels that inspect events need."""
+        return ("numba",)
+
     def open(self) -> None:
         """Make the ring. The device is left alone until every stage is ready."""
         config = self.config

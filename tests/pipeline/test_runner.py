@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -80,34 +81,28 @@ class Trial:
         return tally.exists() and tally.stat().st_size > 0
 
     def workers(self) -> dict[str, int]:
-        """Process ids by the stage in the process title."""
+        """Process ids by the stage in the process title; the title of the starter names none."""
         found = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    title = (entry / "cmdline").read_bytes().rstrip(b"\0").decode()
-                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                except (OSError, ValueError):
-                    continue
-                assert self.process is not None
-                if title.startswith("pipeline: ") and parent == self.process.pid:
-                    found[title.partition("/")[2]] = int(entry.name)
+        for pid in self.processes():
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+            _, slash, stage = title.partition("/")
+            if title.startswith("pipeline: ") and slash:
+                found[stage] = pid
         return found
+
+    def processes(self) -> Iterator[int]:
+        """Ids of all processes that work in the trial's folder."""
+        for entry in Path("/proc").iterdir():
+            # Neither parent nor environment would tell: a title is written over the latter.
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    if (entry / "cwd").readlink() == self.folder:
+                        yield int(entry.name)
 
     def remains(self) -> list[str]:
         """Processes and files that should be gone."""
         files = [str(path) for home in self.sockets.iterdir() for path in home.iterdir()]
-        processes = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    environment = (entry / "environ").read_bytes()
-                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                except OSError:
-                    continue
-                if str(self.sockets).encode() in environment and state != "Z":
-                    processes.append(entry.name)
-        return files + processes
+        return files + [str(pid) for pid in self.processes()]
 
 
 @pytest.fixture
@@ -156,6 +151,24 @@ def test_process_titles_name_run_and_stage(trial: Trial) -> None:
     trial.start(camera="endless = true")
     trial.wait_until(trial.running)
     assert set(trial.workers()) == {"camera", "relay", "tally"}
+
+
+def test_what_loads_long_is_loaded_once_before_the_processes_are_forked(trial: Trial) -> None:
+    code, _, err = trial.finish(camera='needs = "worker_needs"', tally='needs = "worker_needs"')
+    assert code == 0, err
+    assert (trial.folder / "loaded.txt").read_text() == "once\n"
+
+
+def test_killing_the_process_that_the_others_are_forked_from_ends_the_run(trial: Trial) -> None:
+    process = trial.start(camera="endless = true")
+    trial.wait_until(trial.running)
+    worker = next(iter(trial.workers().values()))
+    parent = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "error: the process from which all stages are started was killed" in err
+    assert trial.remains() == []
 
 
 @pytest.mark.parametrize("victim", ["camera", "relay", "tally"])

@@ -21,6 +21,7 @@ class NoiseConfig(StageConfig):
     endless: bool = False
     fail_after: int | None = None
     began: FilePath | None = None
+    needs: str | None = None
 
 
 class Noise(Source[NoiseConfig, int]):
@@ -30,6 +31,9 @@ class Noise(Source[NoiseConfig, int]):
 
     def port(self) -> EventsPort:
         return EventsPort(32, 24)
+
+    def imports(self) -> tuple[str, ...]:
+        return () if self.config.needs is None else (self.config.needs,)
 
     def initial_state(self) -> int:
         return 0
@@ -99,6 +103,7 @@ class TallyConfig(StageConfig):
     path: FilePath
     opens_slowly: bool = False
     opened: FilePath | None = None
+    needs: str | None = None
 
 
 class Tally(Sink[TallyConfig, Seen]):
@@ -107,6 +112,9 @@ class Tally(Sink[TallyConfig, Seen]):
     Config = TallyConfig
     takes = (EventsPort,)
     many_inputs = True
+
+    def imports(self) -> tuple[str, ...]:
+        return () if self.config.needs is None else (self.config.needs,)
 
     def start(self, header: Start) -> Seen:
         return Seen(0)

@@ -1,0 +1,90 @@
+"""The processes of a run as its supervisor sees them: started, ended, killed.
+
+All are forked by the starter (`pipeline.starter`), which tells over a pipe what becomes of them.
+Each of them holds the pipe open as long as it lives: it is closed when nobody is left.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+__all__ = ["Processes", "born", "dead"]
+
+
+def born(group: str, pid: int) -> bytes:
+    """Return the starter's line on a worker that it has forked."""
+    return f"{group} is {pid}\n".encode()
+
+
+def dead(group: str, code: int) -> bytes:
+    """Return the starter's line on a worker that has ended; a signal's number is below zero."""
+    return f"{group} ended {code}\n".encode()
+
+
+class Processes:
+    """Starts the processes of a run, and knows which are there.
+
+    Attributes:
+        pids: process of each worker that was forked, by its group.
+        codes: exit code of each worker that has ended.
+        gone: whether no process of the run is left.
+        over: whether the starter has ended, as it does behind the last worker.
+    """
+
+    def __init__(self, folder: Path, prints_to: IO[str] | None) -> None:
+        """Start the starter on the plan in ``folder``; its stages print to ``prints_to``."""
+        self.pids: dict[str, int] = {}
+        self.codes: dict[str, int] = {}
+        self.gone = self.over = False
+        self._line = b""
+        self._reports, reports = os.pipe()
+        os.set_blocking(self._reports, False)
+        # -P keeps the working directory out of the import path: its folders may be named like ours.
+        command = [sys.executable, "-P", "-m", "pipeline.starter", str(folder), str(reports)]
+        # Ctrl-C goes to every process of the terminal, and a service manager's SIGTERM to the
+        # whole group. What they mean the supervisor decides: all others inherit them blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            self._starter = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=prints_to, pass_fds=(reports,)
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(reports)
+
+    def fileno(self) -> int:
+        """Return what to poll: it can be read when something happened."""
+        return self._reports
+
+    def read(self) -> None:
+        """Take in what became of the processes since the last call; never wait."""
+        self.over = self._starter.poll() is not None
+        with suppress(BlockingIOError):
+            while part := os.read(self._reports, 4096):
+                *lines, self._line = (self._line + part).split(b"\n")
+                for line in lines:
+                    group, verb, number = line.decode().split()
+                    (self.codes if verb == "ended" else self.pids)[group] = int(number)
+            self.gone = True
+
+    def kill(self) -> None:
+        """Kill whoever is left."""
+        self.read()
+        for group, pid in self.pids.items():
+            if group not in self.codes:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if not self.pids:
+            self._starter.kill()  # otherwise it ends when it has seen the last of them off
+
+    def close(self) -> None:
+        """Let go of the starter; a worker that is still there ends itself."""
+        assert self._starter.stdin is not None
+        self._starter.stdin.close()
+        self._starter.kill()
+        self._starter.wait()
+        os.close(self._reports)
