@@ -28,6 +28,7 @@ from models.engine.vectors import (
 )
 
 __all__ = [
+    "LANES",
     "Geometry",
     "convolve_active",
     "convolve_all",
@@ -35,9 +36,11 @@ __all__ = [
     "pack",
     "padded_size",
     "plain_convolution",
+    "surround",
 ]
 
-_LANES = 16
+LANES = 16
+"""Inputs that are looked at together."""
 
 
 class Geometry(NamedTuple):
@@ -143,48 +146,58 @@ def plain_convolution(
 
 @njit(nogil=True)
 def list_active(x: Any, g: Any, index: Any, values: Any, offsets: Any) -> int:
-    """List what is not 0, pixel after pixel, line after line.
+    """List what is not 0, line after line.
 
     Args:
-        x: The map, flat, uint8 or float32.
+        x: The map, flat, uint8 (0 or 1) or float32, and `LANES` numbers behind it.
         g: `Geometry`.
-        index: Place of each in its line, ``column * channels + channel``, uint32; room for all
-            and one more.
-        values: Its value, float32, likewise.
+        index: Place of each in its line, ``column * channels + channel``, uint32.
+        values: Its value, float32; not written where the map is uint8.
         offsets: Where the list of each pixel begins, int64, and where the last one ends.
 
     Returns:
         How many are active.
     """
     count = 0
-    channels = g.inputs
-    whole = channels - channels % _LANES
-    for pixel in range(g.height * g.width):
+    line = g.width * g.inputs
+    for y in range(g.height):
+        pixel, end = y * g.width, g.inputs  # the pixel that is listed, and its end in the line
         offsets[pixel] = count
-        at = pixel * channels
-        place = pixel % g.width * channels
-        for channel in range(0, whole, _LANES):
-            mask: Any = active_mask(x, at + channel)
+        for start in range(0, line, LANES):
+            mask: Any = active_mask(x, y * line + start)
+            if start + LANES > line:
+                mask &= (np.uint64(1) << np.uint64(line - start)) - np.uint64(1)
             while mask:
-                here = channel + lowest_bit(mask)
-                index[count] = place + here
-                values[count] = x[at + here]
+                place = start + lowest_bit(mask)
+                while place >= end:
+                    pixel += 1
+                    end += g.inputs
+                    offsets[pixel] = count
+                index[count] = place
+                if x.itemsize > 1:
+                    values[count] = x[y * line + place]
                 count += 1
                 mask &= mask - np.uint64(1)
-        for channel in range(whole, channels):
-            value = x[at + channel]
-            index[count] = place + channel
-            values[count] = value
-            count += value != 0
-    offsets[g.height * g.width] = count
+        while pixel < (y + 1) * g.width:
+            pixel += 1
+            offsets[pixel] = count
     return count
 
 
 @njit(nogil=True)
 def convolve_active(
-    g: Any, rows: Any, index: Any, values: Any, offsets: Any, ranges: Any, binary: bool, sums: Any
+    g: Any,
+    rows: Any,
+    index: Any,
+    values: Any,
+    offsets: Any,
+    ranges: Any,
+    binary: bool,
+    sums: Any,
+    start: int,
+    stop: int,
 ) -> None:
-    """Add the convolution of what `list_active` found.
+    """Add the convolution of what `list_active` found to some blocks.
 
     Args:
         g: `Geometry`.
@@ -195,64 +208,76 @@ def convolve_active(
         ranges: Room for (kernel height, 3) int64.
         binary: Whether all values are 1 and need no product.
         sums: What is added to, see `Geometry.sums`.
+        start: The first block: of a position, those of all positions before the next channels.
+        stop: Behind the last block.
     """
     line = g.kernel_width * g.inputs
     positions = g.out_height * g.out_width
-    for block in range(-(-g.outputs // g.block)):
-        for position in range(positions):
-            top = position // g.out_width * g.stride - g.padding
-            left = position % g.out_width * g.stride - g.padding
-            begin, end = max(left, 0), min(left + g.kernel_width, g.width)
-            many = 0
-            for ky in range(max(-top, 0), min(g.kernel_height, g.height - top)):
-                pixel = (top + ky) * g.width
-                start, stop = offsets[pixel + begin], offsets[pixel + end]
-                if start < stop:
-                    ranges[many, 0], ranges[many, 1] = start, stop
-                    ranges[many, 2] = (block * g.kernel_height + ky) * line - left * g.inputs
-                    many += 1
-            at = (block * positions + position) * g.block
-            if many and binary:
-                add_rows(sums, at, rows, index, values, ranges, many, g.block)
-            elif many:
-                add_scaled_rows(sums, at, rows, index, values, ranges, many, g.block)
+    for unit in range(start, stop):
+        block, position = unit // positions, unit % positions
+        top = position // g.out_width * g.stride - g.padding
+        left = position % g.out_width * g.stride - g.padding
+        begin = min(max(left, 0), g.width)
+        end = max(begin, min(left + g.kernel_width, g.width))
+        many = 0
+        for ky in range(max(-top, 0), min(g.kernel_height, g.height - top)):
+            pixel = (top + ky) * g.width
+            first, last = offsets[pixel + begin], offsets[pixel + end]
+            if first < last:
+                ranges[many, 0], ranges[many, 1] = first, last
+                ranges[many, 2] = (block * g.kernel_height + ky) * line - left * g.inputs
+                many += 1
+        if many and binary:
+            add_rows(sums, unit * g.block, rows, index, values, ranges, many, g.block)
+        elif many:
+            add_scaled_rows(sums, unit * g.block, rows, index, values, ranges, many, g.block)
 
 
 @njit(nogil=True)
-def convolve_all(g: Any, rows: Any, x: Any, padded: Any, sums: Any) -> None:
-    """Add the convolution of a whole map.
-
-    Args:
-        g: `Geometry`.
-        rows: Weights, see `pack`.
-        x: The map, flat, uint8 or float32.
-        padded: Room for the map with its border, see `padded_size`; zeros at the border.
-        sums: What is added to, see `Geometry.sums`.
-    """
+def surround(g: Any, x: Any, padded: Any) -> None:
+    """Copy a map, flat, uint8 or float32, into one with a border of zeros, see `padded_size`."""
     across = (g.width + 2 * g.padding) * g.inputs
     line = g.width * g.inputs
+    padded[: (g.height + 2 * g.padding) * across] = 0
     for y in range(g.height):
         to = (y + g.padding) * across + g.padding * g.inputs
         for k in range(line):
             padded[to + k] = x[y * line + k]
+
+
+@njit(nogil=True)
+def convolve_all(g: Any, rows: Any, padded: Any, sums: Any, start: int, stop: int) -> None:
+    """Add the convolution of a whole map to some blocks.
+
+    Args:
+        g: `Geometry`.
+        rows: Weights, see `pack`.
+        padded: The map, see `surround`.
+        sums: What is added to, see `Geometry.sums`.
+        start: As for `convolve_active`.
+        stop: Likewise.
+    """
+    across = (g.width + 2 * g.padding) * g.inputs
     many = g.kernel_width * g.inputs
     positions = g.out_height * g.out_width
-    for block in range(-(-g.outputs // g.block)):
+    unit = start
+    while unit < stop:
+        block, n = unit // positions, unit % positions
+        tile = TILE if unit + TILE <= stop and n + TILE <= positions else 1
         for ky in range(g.kernel_height):
             first = (block * g.kernel_height + ky) * many
-            for n in range(0, positions - TILE + 1, TILE):
-                at = (block * positions + n) * g.block
+            if tile == TILE:
                 places = (
                     _place(g, n, ky, across),
                     _place(g, n + 1, ky, across),
                     _place(g, n + 2, ky, across),
                     _place(g, n + 3, ky, across),
                 )
-                add_products(sums, at, rows, first, padded, places, many, g.block)
-            for n in range(positions - positions % TILE, positions):
-                at = (block * positions + n) * g.block
+                add_products(sums, unit * g.block, rows, first, padded, places, many, g.block)
+            else:
                 alone = (_place(g, n, ky, across),)
-                add_products(sums, at, rows, first, padded, alone, many, g.block)
+                add_products(sums, unit * g.block, rows, first, padded, alone, many, g.block)
+        unit += tile
 
 
 @njit(nogil=True)

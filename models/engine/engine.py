@@ -12,9 +12,11 @@ from models.card import ModelCard, read_card
 from models.engine.chain import CHAINS, Chain, Stage, why_not
 from models.engine.convolution import Geometry, plain_convolution
 from models.engine.head import Classifier, read_maps
-from models.engine.layer import Buffers, Layer
+from models.engine.layer import Layer
 from models.engine.membranes import ACTIVATIONS, CONSTANTS, EMITS
+from models.engine.program import Program, Room
 from models.engine.tensors import read_tensors, tensor_of
+from models.engine.tuning import break_even
 from models.errors import ModelError
 from models.lif import Lif
 
@@ -24,13 +26,13 @@ _BATCH_NORM_EPS = 1e-5
 
 
 class EngineState(NamedTuple):
-    """Membranes of every layer, float32 (batch, positions, channels); stepped in place."""
+    """Membranes of all layers, float32 (batch, neurons); stepped in place."""
 
-    membranes: tuple[NDArray[np.float32], ...]
+    membranes: NDArray[np.float32]
 
     def copy(self) -> "EngineState":
         """Return a state that goes its own way."""
-        return EngineState(tuple(each.copy() for each in self.membranes))
+        return EngineState(self.membranes.copy())
 
 
 class Engine:
@@ -45,17 +47,22 @@ class Engine:
     Args:
         card: Of the weights.
         tensors: The weights by their names, of any floating dtype.
+        cores: How many step a layer of a single sample together; the numbers are the same. It pays
+            where they have nothing else to do, and costs much where they have.
 
     Attributes:
         input_shape: (channels, height, width) of a step.
         layers: What is stepped, in order.
+        program: What steps them.
         names: Their names.
 
     Raises:
         ModelError: The network is no chain, or a tensor is missing or of another shape.
     """
 
-    def __init__(self, card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, card: ModelCard, tensors: Mapping[str, NDArray[Any]], cores: int = 1
+    ) -> None:
         reason = why_not(card)
         if reason is not None:
             raise ModelError(f"{reason}; use torch")
@@ -70,40 +77,43 @@ class Engine:
             )
         except TypeError as error:
             raise ModelError(f"{card.network}: lif cannot be used: {error}") from None
-        self._scale, shift = self._input_scale(chain)
+        scale, shift = self._input_scale(chain)
         self.names = tuple(stage.name for stage in chain.stages)
-        self.layers: list[Layer] = []
+        layers: list[Layer] = []
         size = (height, width, self.input_shape[0])
         for stage in chain.stages:
-            self.layers.append(self._layer(stage, size, None if self.layers else shift))
-            size = self.layers[-1].out_size
+            layers.append(self._layer(stage, size, None if layers else shift))
+            size = layers[-1].out_size
+        lif = self._lif
+        output = EMITS.index(lif.emit), ACTIVATIONS.index(lif.activation)
+        self.program = Program(layers, lif.mode == "spike", output, scale)
+        self.layers = self.program.layers
         rows, columns, channels = size
         self.features = rows * columns * channels
         self._to_channel_first = (rows * columns, channels)
         self.classifier = Classifier(
             read_maps(chain, tensors, card.network, options["classes"], self.features)
         )
-        self._rooms = self._new_rooms()
+        self._room = self.program.room(cores)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Engine":
+    def load(cls, path: str | Path, cores: int = 1) -> "Engine":
         """Read a weights file.
 
         Raises:
             ModelError: The file cannot be used, or its network is no chain.
         """
         card = read_card(path)
-        return cls(card, read_tensors(path))
+        return cls(card, read_tensors(path), cores)
 
     def tune(self) -> None:
         """Measure, for each layer, from how many active inputs on all products are faster."""
-        for layer in self.layers:
-            layer.tune()
+        for number, layer in enumerate(self.layers):
+            self.program.limit(number, break_even(layer))
 
     def initial_state(self, batch: int = 1) -> EngineState:
         """Return every membrane at rest."""
-        shapes = [layer.state_shape for layer in self.layers]
-        return EngineState(tuple(np.zeros((batch, *shape), np.float32) for shape in shapes))
+        return EngineState(np.zeros((batch, self.program.neurons), np.float32))
 
     def step(self, x: NDArray[Any], state: EngineState) -> tuple[NDArray[np.float32], EngineState]:
         """Advance one time step.
@@ -144,22 +154,22 @@ class Engine:
                 f"{', '.join(map(str, self.input_shape))}) with at least one step, got {x.shape}"
             )
         state = self.initial_state(len(x)) if state is None else state
-        if len(state.membranes[0]) != len(x):
+        if len(state.membranes) != len(x):
             raise ModelError(
                 f"{self.card.network}: the state must be of {len(x)} samples as the frames are, "
-                f"it is of {len(state.membranes[0])}"
+                f"it is of {len(state.membranes)}"
             )
         features = np.empty((*x.shape[:2], self.features), np.float32)
         if threads == 1 or len(x) == 1:
             for sample in range(len(x)):
-                self._run(x[sample], state, sample, self._rooms, features[sample])
+                self._run(x[sample], state.membranes[sample], self._room, features[sample])
         else:
             parts = [range(n, len(x), threads) for n in range(min(threads, len(x)))]
 
             def work(samples: Sequence[int]) -> None:
-                rooms = self._new_rooms()
+                room = self.program.room()
                 for sample in samples:
-                    self._run(x[sample], state, sample, rooms, features[sample])
+                    self._run(x[sample], state.membranes[sample], room, features[sample])
 
             with ThreadPoolExecutor(len(parts)) as pool:
                 list(pool.map(work, parts))
@@ -170,9 +180,9 @@ class Engine:
     def to_arrays(self, state: EngineState) -> list[NDArray[np.float32]]:
         """Return a copy of the state as the torch network has it, (batch, channels, ...)."""
         arrays = []
-        for layer, v in zip(self.layers, state.membranes, strict=True):
-            g = layer.geometry
-            first = np.ascontiguousarray(v.transpose(0, 2, 1))
+        for number, layer in enumerate(self.layers):
+            g, v = layer.geometry, self.program.membranes_of(number, state.membranes)
+            first = np.array(v.transpose(0, 2, 1), order="C")
             wide = layer.is_map
             arrays.append(
                 first.reshape(-1, g.outputs, g.out_height, g.out_width) if wide else first[..., 0]
@@ -191,34 +201,23 @@ class Engine:
                 f"{self.card.network}: membranes must be of {shapes} a sample, "
                 f"got {[each.shape[1:] for each in arrays]}"
             )
-        membranes = []
-        for layer, each in zip(self.layers, arrays, strict=True):
+        state = self.initial_state(len(arrays[0]))
+        for number, (layer, each) in enumerate(zip(self.layers, arrays, strict=True)):
             flat = each.reshape(len(each), layer.geometry.outputs, layer.positions)
-            membranes.append(np.array(flat.transpose(0, 2, 1), np.float32, order="C"))
-        return EngineState(tuple(membranes))
+            self.program.membranes_of(number, state.membranes)[:] = flat.transpose(0, 2, 1)
+        return state
 
     def _run(
         self,
         x: NDArray[Any],
-        state: EngineState,
-        sample: int,
-        rooms: list[Buffers],
+        membranes: NDArray[np.float32],
+        room: Room,
         features: NDArray[np.float32],
     ) -> None:
         """Step one sample through its frames (time, channels, height, width)."""
-        for t, frame in enumerate(x):
-            # Channels last, and scaled; what it is shifted by is part of the first layer's drive.
-            # Always a copy: a frame of one channel would be channels last already.
-            active = np.array(frame.transpose(1, 2, 0), np.float32, order="C")
-            if self._scale is not None:
-                active *= self._scale
-            y = active.reshape(-1)
-            for layer, v, room in zip(self.layers, state.membranes, rooms, strict=True):
-                y, _ = layer.step(y, v[sample], room)
-            features[t] = y.reshape(self._to_channel_first).T.reshape(-1)
-
-    def _new_rooms(self) -> list[Buffers]:
-        return [layer.buffers() for layer in self.layers]
+        for frame, out in zip(x, features, strict=True):
+            y = self.program.step(frame, membranes, room)
+            out.reshape(self._to_channel_first[::-1])[:] = y.reshape(self._to_channel_first).T
 
     def _tensor(self, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
         return tensor_of(self._tensors, name, shape, self.card.network)
@@ -273,8 +272,6 @@ class Engine:
             everywhere = np.broadcast_to(shift, (height, width, inputs))
             drive = drive + plain_convolution(everywhere, weight, geometry)
         scale, offset = self._norm(f"{stage.name}.norm", stage.outputs)
-        lif = self._lif
-        spikes = lif.mode == "spike"
         neurons = [self._constant(stage, each) for each in CONSTANTS[2:]]
         constants = [np.broadcast_to(each, stage.outputs) for each in (scale, offset, *neurons)]
         return Layer(
@@ -282,9 +279,6 @@ class Engine:
             weight,
             drive,
             np.array(constants, np.float32),
-            takes=np.uint8 if spikes and self.layers else np.float32,
-            spikes=spikes,
-            output=(EMITS.index(lif.emit), ACTIVATIONS.index(lif.activation)),
             pool=stage.pool,
             is_map=bool(stage.kernel),
         )

@@ -20,7 +20,9 @@ ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")
 
 
 @njit(nogil=True)
-def fire(sums: Any, block: int, drive: Any, constants: Any, v: Any, y: Any) -> None:
+def fire(
+    sums: Any, block: int, drive: Any, constants: Any, v: Any, y: Any, start: int, stop: int
+) -> None:
     """Step neurons that spike.
 
     Args:
@@ -30,28 +32,35 @@ def fire(sums: Any, block: int, drive: Any, constants: Any, v: Any, y: Any) -> N
         constants: See `CONSTANTS`, float32 (6, channels).
         v: Membranes, float32 (positions, channels); stepped in place.
         y: The spikes, uint8 (positions, channels).
+        start: The first block, see `models.engine.convolution.convolve_active`.
+        stop: Behind the last block.
     """
     positions, channels = v.shape
     steady = len(drive) == 1
     u = np.empty(block, np.float32)
+    # From 0 on, as the compiler makes vectors only of what it knows not to count from the end.
     for part in range(-(-channels // block)):
         first = part * block
         many = min(block, channels - first)
         for position in range(positions):
-            at = (part * positions + position) * block
+            unit = part * positions + position
+            if unit < start or unit >= stop:
+                continue
+            at = unit * block
             here = 0 if steady else position
             # One array is written in each loop: so the compiler makes vectors of it.
             for k in range(many):
                 c = first + k
                 current = sums[at + k] + drive[here, c]
                 u[k] = (v[position, c] + current) * constants[0, c] + constants[1, c]
+            for k in range(block):
+                sums[at + k] = 0
             for k in range(many):
                 y[position, first + k] = 1 if u[k] - constants[4, first + k] > 0 else 0
             for k in range(many):
                 c = first + k
                 reset = constants[5, c] if u[k] - constants[4, c] > 0 else u[k]
                 v[position, c] = constants[2, c] * reset + constants[3, c]
-    sums[:] = 0
 
 
 @njit(nogil=True)
@@ -64,6 +73,8 @@ def emit(
     y: Any,
     which: int,
     activation: int,
+    start: int,
+    stop: int,
 ) -> None:
     """Step neurons that put out their membrane.
 
@@ -76,21 +87,29 @@ def emit(
         y: What is put out, float32 (positions, channels).
         which: Place in `EMITS`.
         activation: Place in `ACTIVATIONS`.
+        start: As for `fire`.
+        stop: Likewise.
     """
     positions, channels = v.shape
     steady = len(drive) == 1
     u = np.empty(block, np.float32)
+    # From 0 on, as the compiler makes vectors only of what it knows not to count from the end.
     for part in range(-(-channels // block)):
         first = part * block
         many = min(block, channels - first)
         for position in range(positions):
-            at = (part * positions + position) * block
+            unit = part * positions + position
+            if unit < start or unit >= stop:
+                continue
+            at = unit * block
             here = 0 if steady else position
             # One array is written in each loop: so the compiler makes vectors of it.
             for k in range(many):
                 c = first + k
                 current = sums[at + k] + drive[here, c]
                 u[k] = (v[position, c] + current) * constants[0, c] + constants[1, c]
+            for k in range(block):
+                sums[at + k] = 0
             for k in range(many):
                 c = first + k
                 reset = constants[5, c] if u[k] - constants[4, c] > 0 else u[k]
@@ -108,16 +127,16 @@ def emit(
             else:
                 for k in range(many):
                     y[position, first + k] = v[position, first + k]
-    sums[:] = 0
-    for position in range(positions if activation else 0):
-        for c in range(channels):
-            out = y[position, c]
             if activation == 1:
-                y[position, c] = max(out, np.float32(0))
+                for k in range(many):
+                    y[position, first + k] = max(y[position, first + k], np.float32(0))
             elif activation == 2:
-                y[position, c] = np.float32(1) / (np.float32(1) + np.exp(-out))
-            else:
-                y[position, c] = np.tanh(out)
+                for k in range(many):
+                    out = y[position, first + k]
+                    y[position, first + k] = np.float32(1) / (np.float32(1) + np.exp(-out))
+            elif activation == 3:
+                for k in range(many):
+                    y[position, first + k] = np.tanh(y[position, first + k])
 
 
 @njit(nogil=True)

@@ -38,17 +38,21 @@ class Stepper(Protocol):
 
 
 class EventStepper:
-    """The event-driven engine (`models.engine`), on one core, without torch.
+    """The event-driven engine (`models.engine`), without torch.
+
+    Args:
+        weights: A safetensors file with a model card.
+        threads: Processor cores for one step.
 
     Raises:
         ConfigError: The weights cannot be used.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, threads: int = 1) -> None:
         from models.engine.engine import Engine
 
         try:
-            self._engine = Engine.load(weights)
+            self._engine = Engine.load(weights, threads)
         except models.ModelError as error:
             raise ConfigError(str(error)) from None
         self._engine.tune()

@@ -1,0 +1,33 @@
+"""When it is faster to convolve everything than what is active: measured, layer by layer."""
+
+from time import perf_counter_ns
+
+import numpy as np
+
+from models.engine.layer import Layer
+from models.engine.program import Program
+
+__all__ = ["break_even"]
+
+
+def break_even(layer: Layer) -> int:
+    """Return how many active inputs take as long as all products, at most all inputs."""
+    g = layer.geometry
+    alone = Program([layer], spikes=True)
+    room, v = alone.room(), np.zeros(alone.neurons, np.float32)
+    frame = np.zeros((g.inputs, g.height, g.width), np.float32)
+
+    def fastest() -> int:
+        taken = []
+        for _ in range(5):
+            start = perf_counter_ns()
+            alone.step(frame, v, room)
+            taken.append(perf_counter_ns() - start)
+        return min(taken[1:])
+
+    nothing = fastest()
+    some = frame.reshape(-1)[::4]
+    some[:] = 1
+    each = (fastest() - nothing) / len(some)
+    alone.limit(0, -1)
+    return min(int((fastest() - nothing) / max(each, 1e-3)), frame.size)
