@@ -15,6 +15,7 @@ from models.engine.head import Classifier, read_maps
 from models.engine.layer import Layer
 from models.engine.membranes import ACTIVATIONS, CONSTANTS, EMITS
 from models.engine.program import Program, Room
+from models.engine.statistics import COUNTS, Meter
 from models.engine.tensors import read_tensors, tensor_of
 from models.engine.tuning import break_even
 from models.errors import ModelError
@@ -95,6 +96,7 @@ class Engine:
             read_maps(chain, tensors, card.network, options["classes"], self.features)
         )
         self._room = self.program.room(cores)
+        self._meter = Meter(self.program)
 
     @classmethod
     def load(cls, path: str | Path, cores: int = 1) -> "Engine":
@@ -109,7 +111,7 @@ class Engine:
     def tune(self) -> None:
         """Measure, for each layer, from how many active inputs on all products are faster."""
         for number, layer in enumerate(self.layers):
-            self.program.limit(number, break_even(layer))
+            self.program.limit(number, break_even(layer, self.program.spikes))
 
     def initial_state(self, batch: int = 1) -> EngineState:
         """Return every membrane at rest."""
@@ -132,8 +134,16 @@ class Engine:
         outputs, state = self.forward(x[:, None], state)
         return outputs[:, 0], state
 
+    def no_counts(self) -> NDArray[np.int64]:
+        """Return room for what `forward` counts, (layers, `models.engine.statistics.COUNTS`)."""
+        return np.zeros((len(self.layers), len(COUNTS)), np.int64)
+
     def forward(
-        self, x: NDArray[Any], state: EngineState | None = None, threads: int = 1
+        self,
+        x: NDArray[Any],
+        state: EngineState | None = None,
+        threads: int = 1,
+        counts: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float32], EngineState]:
         """Advance over a stretch of time.
 
@@ -141,6 +151,8 @@ class Engine:
             x: Frames (batch, time, channels, height, width), any real dtype.
             state: Where to start from, stepped in place; None starts new recordings.
             threads: Samples of the batch that are stepped at a time.
+            counts: Synaptic operations and spikes are added to it, see `no_counts`; None counts
+                nothing.
 
         Returns:
             The outputs of each step, (batch, time, features or classes), and the state.
@@ -160,19 +172,22 @@ class Engine:
                 f"it is of {len(state.membranes)}"
             )
         features = np.empty((*x.shape[:2], self.features), np.float32)
-        if threads == 1 or len(x) == 1:
-            for sample in range(len(x)):
-                self._run(x[sample], state.membranes[sample], self._room, features[sample])
+        parts = [range(n, len(x), threads) for n in range(max(1, min(threads, len(x))))]
+        counted = [self.no_counts() for _ in parts]  # of each thread
+
+        def work(part: int, room: Room) -> None:
+            into = None if counts is None else counted[part]
+            for sample in parts[part]:
+                self._run(x[sample], state.membranes[sample], room, features[sample], into)
+
+        if len(parts) == 1:
+            work(0, self._room)
         else:
-            parts = [range(n, len(x), threads) for n in range(min(threads, len(x)))]
-
-            def work(samples: Sequence[int]) -> None:
-                room = self.program.room()
-                for sample in samples:
-                    self._run(x[sample], state.membranes[sample], room, features[sample])
-
+            rooms = [self.program.room() for _ in parts]
             with ThreadPoolExecutor(len(parts)) as pool:
-                list(pool.map(work, parts))
+                list(pool.map(work, range(len(parts)), rooms))
+        if counts is not None:
+            counts += np.sum(counted, 0)
         if self.card.options["head"] == "per_step":
             return self.classifier.logits(features), state
         return features, state
@@ -213,10 +228,13 @@ class Engine:
         membranes: NDArray[np.float32],
         room: Room,
         features: NDArray[np.float32],
+        counts: NDArray[np.int64] | None,
     ) -> None:
         """Step one sample through its frames (time, channels, height, width)."""
         for frame, out in zip(x, features, strict=True):
             y = self.program.step(frame, membranes, room)
+            if counts is not None:
+                self._meter.add(room, counts)
             out.reshape(self._to_channel_first[::-1])[:] = y.reshape(self._to_channel_first).T
 
     def _tensor(self, name: str, shape: Sequence[int]) -> NDArray[np.float32]:

@@ -52,10 +52,14 @@ class Classifier:
 
     Args:
         maps: See `read_maps`.
+
+    Attributes:
+        operations: Multiplications for one row of features.
     """
 
     def __init__(self, maps: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
         self._maps = [(np.ascontiguousarray(weight.T), bias) for weight, bias in maps]
+        self.operations = sum(weight.size for weight, _ in maps)
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":

@@ -6,6 +6,7 @@ one flat array too.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import FunctionType
@@ -48,7 +49,7 @@ class Room(NamedTuple):
         ranges: See `models.engine.convolution.convolve_active`, for each core one.
         padded: See `models.engine.convolution.convolve_all`.
         sums: The currents of a layer; 0 between layers.
-        y: Outputs of a layer, before the maximum.
+        y: Outputs of the layers that have a maximum, before it, laid out as the membranes are.
         maps: The output maps of all layers, uint8 for spikes or float32.
         active: How many inputs of each layer were active in the last step.
     """
@@ -74,8 +75,6 @@ def compile_kernels(sources: str, cores: bool = False) -> Any:
     """
 
     def advance(
-        frame: Any,
-        scale: Any,
         table: Any,
         rows: Any,
         numbers: Any,
@@ -84,11 +83,9 @@ def compile_kernels(sources: str, cores: bool = False) -> Any:
         v: Any,
         room: Any,
     ) -> None:
-        """Step all layers.
+        """Step all layers from ``room.x`` on.
 
         Args:
-            frame: (channels, height, width), any real dtype.
-            scale: What each channel is multiplied by.
             table: Of `Program`.
             rows: Weights of all layers.
             numbers: Drives and constants of all layers.
@@ -99,12 +96,6 @@ def compile_kernels(sources: str, cores: bool = False) -> Any:
         """
         if not sources:
             return
-        channels, height, width = frame.shape
-        for channel in range(channels):
-            for i in range(height):
-                for j in range(width):
-                    value = np.float32(frame[channel, i, j]) * scale[channel]
-                    room.x[(i * width + j) * channels + channel] = value
         for k in range(len(table)):
             row = table[k]
             g = Geometry(
@@ -132,7 +123,7 @@ def compile_kernels(sources: str, cores: bool = False) -> Any:
             constant_rows = constants.reshape(_KINDS, g.outputs)
             membranes = v[row[_V] : row[_V] + many].reshape(positions, g.outputs)
             out = room.maps[row[_MAP] :]
-            y = (room.y if row[_POOL] > 1 else out)[:many]
+            y = (room.y[row[_V] :] if row[_POOL] > 1 else out)[:many]
             outputs = y.reshape(positions, g.outputs)
             everything = active > row[_LIMIT]
             units = -(-g.outputs // g.block) * positions
@@ -164,6 +155,25 @@ def compile_kernels(sources: str, cores: bool = False) -> Any:
     return njit(cache=True, nogil=True)(
         FunctionType(advance.__code__, names, "advance", None, closure)
     )
+
+
+@njit(cache=True, nogil=True)
+def take(frame: Any, scale: Any, x: Any) -> None:
+    """Lay a frame out channels last.
+
+    It is a function of its own, as it is compiled for every dtype that frames have.
+
+    Args:
+        frame: (channels, height, width), any real dtype.
+        scale: What each channel is multiplied by, float32.
+        x: Where to, flat, float32.
+    """
+    channels, height, width = frame.shape
+    for channel in range(channels):
+        for i in range(height):
+            for j in range(width):
+                value = np.float32(frame[channel, i, j]) * scale[channel]
+                x[(i * width + j) * channels + channel] = value
 
 
 @njit(nogil=True)
@@ -367,7 +377,7 @@ class Program:
             ranges=np.zeros((cores, max(g.kernel_height for g in sizes), 3), np.int64),
             padded=np.zeros(max(map(padded_size, sizes)), np.float32),
             sums=np.zeros(max(g.sums for g in sizes), np.float32),
-            y=np.zeros(max(layer.neurons for layer in self.layers), kind),
+            y=np.zeros(self.neurons, kind),
             maps=np.zeros(sum(layer.outputs for layer in self.layers) + LANES, kind),
             active=np.zeros(len(self.layers), np.int64),
         )
@@ -384,13 +394,28 @@ class Program:
             The output map of the last layer, flat, channels last: a part of `room`.
         """
         advance = _advance if len(room.ranges) == 1 else _advance_on_cores
-        advance(frame, self._scale, self.table, self._rows, self._numbers, *self.output, v, room)
+        take(frame, self._scale, room.x)
+        advance(self.table, self._rows, self._numbers, *self.output, v, room)
         return self.map_of(-1, room).ravel()
 
     def map_of(self, layer: int, room: Room) -> NDArray[Any]:
         """Return the output map of a layer in the last step, (height, width, channels)."""
         start, size = self.table[layer, _MAP], self.layers[layer].out_size
         return room.maps[start : start + self.layers[layer].outputs].reshape(size)
+
+    def outputs_of(self, layer: int, room: Room) -> NDArray[Any]:
+        """Return what the neurons of a layer put out in the last step, (positions, channels)."""
+        one, start = self.layers[layer], self.table[layer, _V]
+        y = room.y[start : start + one.neurons] if one.pool > 1 else self.map_of(layer, room)
+        return y.reshape(one.state_shape)
+
+    def inputs_of(self, layer: int, room: Room) -> NDArray[Any]:
+        """Return the input map of a layer in the last step, (height, width, channels)."""
+        if layer:
+            return self.map_of(layer - 1, room)
+        g = self.layers[0].geometry
+        size = (g.height, g.width, g.inputs)
+        return room.x[: math.prod(size)].reshape(size)
 
     def membranes_of(self, layer: int, v: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the part of membranes (..., neurons) that a layer has, (..., positions, channels).

@@ -122,8 +122,8 @@ def _steps(engine: Engine, frames: Array) -> Iterator[_Step]:
     for frame in frames:
         before = engine.to_arrays(state)
         outputs, state = engine.step(frame[None], state)
-        first = room.x[: frame.size].reshape(*frame.shape[1:], -1)
-        maps = [first, *(program.map_of(k, room) for k in range(len(engine.layers)))]
+        maps = [program.inputs_of(0, room)]
+        maps += [program.map_of(k, room) for k in range(len(engine.layers))]
         inputs = [each.transpose(2, 0, 1).astype(np.float32, order="C") for each in maps]
         yield _Step(inputs, before, engine.to_arrays(state), outputs[0])
 

@@ -226,7 +226,8 @@ def test_the_limit_that_is_measured_is_a_count_of_inputs() -> None:
     rng = np.random.default_rng(0)
     g = Geometry.of((8, 8, 32), 64, (3, 3), 1, 1)
     layer = Layer(g, rng.standard_normal((64, 32, 3, 3)), np.zeros((1, 64)), np.ones((6, 64)))
-    assert 0 <= break_even(layer) <= 8 * 8 * 32
+    for spikes in (True, False):
+        assert 8 * 8 * 32 // 16 <= break_even(layer, spikes) <= 8 * 8 * 32
 
 
 @pytest.fixture
