@@ -56,6 +56,8 @@ class Account(msgspec.Struct, frozen=True):
     """How many units should have come out, computed apart from the counting; None: no rule."""
     notes: dict[str, int] = {}
     """Counts worth telling that are no loss of units, such as saturated pixels."""
+    counts: dict[str, int] = {}
+    """What `Stage.remarks` is made of."""
 
     @classmethod
     def one_to_one(cls, count: int, unit_in: str, unit_out: str) -> "Account":
@@ -73,6 +75,7 @@ class Account(msgspec.Struct, frozen=True):
             refused=_add(self.refused, other.refused),
             due=None if self.due is None or other.due is None else self.due + other.due,
             notes=_add(self.notes, other.notes),
+            counts=_add(self.counts, other.counts),
         )
 
 
@@ -118,6 +121,14 @@ class Stage(ABC, Generic[C]):
 
     def open(self) -> None:
         """Acquire resources: weights, kernels, files, devices."""
+
+    def remarks(self, account: Account) -> list[str]:
+        """Return what a person may want to know at the end, a line each.
+
+        Args:
+            account: Of the whole run.
+        """
+        return []
 
     def close(self) -> None:
         """Release what `open` acquired; called once, also after a failure."""

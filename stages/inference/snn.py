@@ -10,11 +10,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 import models
 from models.choices import offer
-from models.engine.chain import CHAINS, supports
+from models.engine.chain import supports, why_not
 from models.scores import scores_of
 from pipeline.config import FilePath
 from pipeline.errors import StageError
@@ -44,6 +47,9 @@ class SnnConfig(StageConfig):
     """Where torch computes; ``auto`` takes a GPU when there is one."""
     threads: int = Field(1, ge=1)
     """Processor cores for one step. More are faster only where they have nothing else to do."""
+    statistics: bool = False
+    """Whether synaptic operations and firing rates are counted, and told at the end of the run with
+    an estimate of their energy. The event-driven engine counts them."""
     mismatch: Literal["refuse", "allow"] = "refuse"
     """Whether bins of another length, step or kind than the model was trained on, and words of
     another vocabulary, are refused."""
@@ -56,6 +62,8 @@ class SnnState(NamedTuple):
     epoch: int
     membranes: Any
     steps: int
+    counts: NDArray[np.int64] | None
+    """With ``statistics``: what the network did in this recording; added to in place."""
 
 
 class Snn(Transform[SnnConfig, SnnState]):
@@ -63,6 +71,7 @@ class Snn(Transform[SnnConfig, SnnState]):
 
     Config = SnnConfig
     takes = (FramesPort,)
+    _counter: EventStepper | None = None
 
     def port(self) -> OutputsPort:
         """Hold the frames against what the model was trained for."""
@@ -74,7 +83,7 @@ class Snn(Transform[SnnConfig, SnnState]):
         check_expected(self.config.expects, card, who)
         check_shape(frames, card, who)
         check_words(frames, card, who, allow=self.config.mismatch == "allow")
-        if self.config.engine == "event":
+        if self.config.engine == "event" or self.config.statistics:
             self._check_engine(card)
         if self.config.mismatch == "refuse":
             check_kind(frames, card, who)
@@ -99,13 +108,15 @@ class Snn(Transform[SnnConfig, SnnState]):
         config = self.config
         self._stepper: Stepper
         if self._event_driven():
-            self._stepper = EventStepper(config.weights, config.threads)
+            stepper = EventStepper(config.weights, config.threads)
+            self._stepper, self._counter = stepper, stepper if config.statistics else None
         else:
             self._stepper = TorchStepper(config.weights, config.device, config.threads)
 
     def start(self, header: Start) -> SnnState:
         """Return the state with every membrane at rest."""
-        return SnnState(header.stream, header.epoch, self._stepper.rest(), 0)
+        counts = None if self._counter is None else self._counter.no_counts()
+        return SnnState(header.stream, header.epoch, self._stepper.rest(), 0, counts)
 
     def reset(self, state: SnnState) -> SnnState:
         """Put every membrane to rest; the count of steps goes on."""
@@ -125,7 +136,7 @@ class Snn(Transform[SnnConfig, SnnState]):
             )
         if not len(frames):
             return state
-        array, membranes = self._stepper.step(frames, state.membranes)
+        array, membranes = self._stepper.step(frames, state.membranes, state.counts)
         yield data(
             Outputs,
             array,
@@ -138,30 +149,44 @@ class Snn(Transform[SnnConfig, SnnState]):
         return state._replace(membranes=membranes, steps=state.steps + len(frames))
 
     def account(self, state: SnnState) -> Account:
-        """Return windows stepped through."""
-        return Account.one_to_one(state.steps, "windows", "outputs")
+        """Return windows stepped through, and what the network did in them."""
+        account = Account.one_to_one(state.steps, "windows", "outputs")
+        if self._counter is None or state.counts is None:
+            return account
+        return msgspec.structs.replace(account, counts=self._counter.counts_by_name(state.counts))
+
+    def remarks(self, account: Account) -> list[str]:
+        """Return what the network did, where it was counted."""
+        if self._counter is None or not account.taken:
+            return []
+        return self._counter.remarks(account.counts, account.taken)
 
     def _event_driven(self) -> bool:
         """Tell whether the event-driven engine steps the network."""
         config = self.config
-        if config.engine == "auto":
+        if config.engine == "auto" and not config.statistics:
             plain = config.device == "auto" and not gpu_driver()
             return plain and supports(self._card())
-        return config.engine == "event"
+        return config.engine != "torch"
 
     def _check_engine(self, card: models.ModelCard) -> None:
         """Refuse what the engine cannot do."""
-        if not supports(card):
+        config, reason = self.config, why_not(card)
+        if config.statistics and config.engine == "torch":
             raise PortError(
-                "engine",
-                f"the event-driven engine runs {', '.join(CHAINS)}, not {card.network};"
-                ' leave engine out, or set engine = "torch"',
+                "statistics",
+                'the event-driven engine counts them, and engine = "torch"; leave one of them out',
             )
-        if self.config.device not in ("auto", "cpu"):
+        if reason is not None and config.statistics:
+            raise PortError("statistics", f"{reason}; leave statistics out")
+        if reason is not None:
+            raise PortError("engine", f'{reason}; leave engine out, or set engine = "torch"')
+        if config.device not in ("auto", "cpu"):
+            asked = "statistics" if config.statistics else "engine"
             raise PortError(
                 "device",
-                f'the event-driven engine runs on the processor, not on "{self.config.device}";'
-                ' leave device out, or set engine = "torch"',
+                f'the event-driven engine runs on the processor, not on "{config.device}";'
+                f" leave device or {asked} out",
             )
 
     @property

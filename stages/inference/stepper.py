@@ -24,10 +24,13 @@ class Stepper(Protocol):
     def rest(self) -> Any:
         """Return every membrane at rest."""
 
-    def step(self, frames: NDArray[Any], membranes: Any) -> tuple[NDArray[np.float32], Any]:
+    def step(
+        self, frames: NDArray[Any], membranes: Any, counts: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], Any]:
         """Advance over frames (steps, channels, height, width) -> (steps, features), membranes.
 
-        The membranes that are given may be written to.
+        The membranes that are given may be written to. What the network does is added to `counts`;
+        torch leaves it alone.
         """
 
     def arrays(self, membranes: Any) -> list[NDArray[Any]]:
@@ -57,15 +60,39 @@ class EventStepper:
             raise ConfigError(str(error)) from None
         self._engine.tune()
         self.input_shape = self._engine.input_shape
+        # One step of what messages hold, so that the first window waits for nothing.
+        frames = np.zeros((1, *self.input_shape), np.uint8)
+        frames.flags.writeable = False
+        self.step(frames, self.rest())
 
     def rest(self) -> Any:
         """Return every membrane at rest."""
         return self._engine.initial_state()
 
-    def step(self, frames: NDArray[Any], membranes: Any) -> tuple[NDArray[np.float32], Any]:
+    def step(
+        self, frames: NDArray[Any], membranes: Any, counts: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], Any]:
         """Advance over frames; the membranes are stepped in place."""
-        outputs, membranes = self._engine.forward(frames[None], membranes)
+        outputs, membranes = self._engine.forward(frames[None], membranes, counts=counts)
         return outputs[0], membranes
+
+    def no_counts(self) -> NDArray[np.int64]:
+        """Return room for what `step` counts."""
+        return self._engine.no_counts()
+
+    def counts_by_name(self, counts: NDArray[np.int64]) -> dict[str, int]:
+        """Return counts, each by its layer and what it is of."""
+        from models.engine.statistics import COUNTS
+
+        names = [f"{layer}: {what}" for layer in self._engine.names for what in COUNTS]
+        return dict(zip(names, counts.ravel().tolist(), strict=True))
+
+    def remarks(self, counts: dict[str, int], steps: int) -> list[str]:
+        """Return what `counts_by_name` gave, of so many steps, as text."""
+        from models.engine.statistics import work_of
+
+        array = np.array([*counts.values()], np.int64).reshape(self.no_counts().shape)
+        return [*work_of(self._engine, array, steps).lines()]
 
     def arrays(self, membranes: Any) -> list[NDArray[Any]]:
         """Return copies of the membranes."""
@@ -106,7 +133,9 @@ class TorchStepper:
         """Return every membrane at rest."""
         return self._network.initial_state(1)
 
-    def step(self, frames: NDArray[Any], membranes: Any) -> tuple[NDArray[np.float32], Any]:
+    def step(
+        self, frames: NDArray[Any], membranes: Any, counts: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], Any]:
         """Advance over frames; the membranes given are not written to."""
         torch, outputs = self._torch, []
         with torch.inference_mode():

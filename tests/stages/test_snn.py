@@ -249,3 +249,44 @@ def test_a_device_that_is_not_there_is_named(path: Path) -> None:
     stage = snn(path, device="cuda:7")
     with pytest.raises(DeviceError, match=r'device = "cuda:7" is not there; this machine has cpu'):
         stage.open()
+
+
+def test_what_the_network_did_is_counted_when_asked(path: Path) -> None:
+    streamed = [*recording(frames(0), [3, 3, 7]), *recording(frames(1), [])]
+    stage = snn(path, statistics=True)
+    assert (
+        rows(through([stage], streamed)).tobytes() == rows(through([snn(path)], streamed)).tobytes()
+    )
+    once, again = (
+        account(stage, recording(frames(0), [])),
+        account(stage, recording(frames(0), [5])),
+    )
+    assert once.counts == again.counts
+    assert [*once.counts][:2] == ["conv1: operations", "conv1: fired"]
+    assert all(once.counts.values())
+    both = once + account(stage, recording(frames(1), []))
+    assert both.counts["fc1: fired"] > once.counts["fc1: fired"]
+    first, *layers = stage.remarks(both)
+    assert first.startswith("a prediction (60 steps) took ")
+    assert [line.partition(":")[0] for line in layers] == ["conv1", "conv2", "conv3", "fc1", "fc2"]
+    assert stage.remarks(account(stage, recording(frames(0)[:0], []))) == []
+    assert snn(path).remarks(once) == []
+
+
+def test_statistics_need_the_engine_that_counts_them(path: Path, tokens: Path) -> None:
+    port = FramesPort(1, 1, 1, None, None, "tokens")
+    for stage, key, text in (
+        (
+            snn(path, statistics=True, engine="torch"),
+            "statistics",
+            "the event-driven engine counts",
+        ),
+        (snn(tokens, port, statistics=True), "statistics", "runs dvs_gesture, .*, not imdb; leave"),
+        (snn(tokens, port, engine="event"), "engine", "not imdb; leave engine out, or set"),
+        (snn(path, statistics=True, device="cuda"), "device", "leave device or statistics out"),
+        (snn(path, engine="event", device="cuda"), "device", "leave device or engine out"),
+    ):
+        with pytest.raises(PortError, match=text) as caught:
+            stage.port()
+        assert caught.value.key == key
+    assert snn(path, statistics=True, device="cpu").port()
