@@ -9,7 +9,7 @@ from pipeline.errors import LedgerError
 from pipeline.report import StageReport
 from pipeline.stage import Account
 
-__all__ = ["check_ledger", "ledger_table", "silence_lines", "timing_lines"]
+__all__ = ["check_ledger", "ledger_table", "remark_lines", "silence_lines", "timing_lines"]
 
 
 def check_ledger(reports: Sequence[StageReport]) -> None:
@@ -129,3 +129,8 @@ def timing_lines(reports: Sequence[StageReport]) -> list[str]:
                 f" p99 {latency.p99_ms:.1f} ms, max {latency.max_ms:.1f} ms"
             )
     return lines
+
+
+def remark_lines(reports: Sequence[StageReport]) -> list[str]:
+    """Return what stages remark at the end."""
+    return [f"{report.name}: {line}" for report in reports for line in report.remarks]

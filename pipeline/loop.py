@@ -90,6 +90,7 @@ def drive_transform(
         busy_s=busy_ns / 1e9,
         wall_s=(time.monotonic_ns() - started) / 1e9,
         latency=latency.summary(),
+        remarks=[] if total is None else stage.remarks(total),
     )
 
 

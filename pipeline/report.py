@@ -54,6 +54,8 @@ class StageReport(msgspec.Struct, frozen=True):
     """Why a source ended before its time; what it had sent was worked on to the end."""
     latency: Latency | None = None
     pace: Pace | None = None
+    remarks: list[str] = []
+    """What a person may want to know beside, a line each."""
 
 
 def failure_of(error: BaseException) -> Failure:

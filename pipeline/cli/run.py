@@ -67,7 +67,7 @@ def _show(outcome: "Outcome", json: bool) -> None:
         return
     from rich.console import Console
 
-    from pipeline.ledger import ledger_table, silence_lines, timing_lines
+    from pipeline.ledger import ledger_table, remark_lines, silence_lines, timing_lines
 
     failed = any(report.failure is not None for report in outcome.reports)
     played = any(report.account is not None and report.account.taken for report in outcome.reports)
@@ -79,5 +79,6 @@ def _show(outcome: "Outcome", json: bool) -> None:
     if not outcome.drained:
         table.title = "ledger of what was done until the end was cut off; it need not balance"
     console.print(table)
-    for line in silence_lines(outcome.reports) + timing_lines(outcome.reports):
+    reports = outcome.reports
+    for line in silence_lines(reports) + timing_lines(reports) + remark_lines(reports):
         console.print(line, highlight=False, soft_wrap=True)

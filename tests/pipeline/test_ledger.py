@@ -9,7 +9,13 @@ from rich.console import Console
 
 from pipeline.errors import LedgerError
 from pipeline.latency import Latency
-from pipeline.ledger import check_ledger, ledger_table, silence_lines, timing_lines
+from pipeline.ledger import (
+    check_ledger,
+    ledger_table,
+    remark_lines,
+    silence_lines,
+    timing_lines,
+)
 from pipeline.report import Pace, QueueCount, StageReport
 from pipeline.stage import Account
 
@@ -140,4 +146,13 @@ def test_what_made_nothing_is_said() -> None:
     assert silence_lines([report("a", some), report("b", nothing), report("c", silent)]) == [
         "b: made no predictions of 4 outputs: 4 in no prediction",
         "c: there was no event to send",
+    ]
+
+
+def test_what_a_stage_remarks_is_told_with_its_name() -> None:
+    reports = balanced()
+    alter(reports, 1, remarks=["3 of 4 windows are empty", "the last one is cut"])
+    assert remark_lines(reports) == [
+        "bins: 3 of 4 windows are empty",
+        "bins: the last one is cut",
     ]

@@ -250,6 +250,19 @@ def test_accounts_of_unlike_reasons_add_up() -> None:
     assert one + two == both
 
 
+def test_what_a_stage_remarks_is_made_of_the_account_of_the_whole_run() -> None:
+    class Counting(ListSink):
+        def account(self, state: Any) -> Account:
+            return msgspec.structs.replace(super().account(state), counts={"odd": 2})
+
+        def remarks(self, account: Account) -> list[str]:
+            return [f"{account.counts['odd']} odd of {account.taken}"]
+
+    once = [start(), events(3), end_recording()]
+    assert run(Counting(), [*once, *once, end_stream()]).remarks == ["4 odd of 6"]
+    assert run(Counting(), [end_stream()]).remarks == run(ListSink(), once).remarks == []
+
+
 def test_a_stream_without_a_recording_has_no_account() -> None:
     assert run(ListSink(), [end_stream()]).account is None
 
