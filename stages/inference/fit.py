@@ -18,7 +18,7 @@ _ANYWAY = 'mismatch = "allow" to run it all the same'
 _COLOURS = ("rgb", "bgr", "grey")
 _RESIZED = {
     "events": "bin to size = {}",
-    "video": "put the stage resize with size = {} in front",
+    "video": "bring it to size = {} with the stage resize",
     "pictures": "set size = {} of the stage images",
     "slices": "set size = {} of the stage slices",
 }

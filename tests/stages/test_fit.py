@@ -37,7 +37,7 @@ TIMES = (40_000, 40_000)
             FramesPort(3, 112, 112, *TIMES, "bgr", "video"),
             CARD,
             "a.st (jester) takes frames of (3, 64, 64), its input gives (3, 112, 112);"
-            " put the stage resize with size = [64, 64] in front",
+            " bring it to size = [64, 64] with the stage resize",
         ),
         (
             FramesPort(1, 112, 112, *TIMES, "grey", "pictures"),
@@ -56,7 +56,7 @@ TIMES = (40_000, 40_000)
         (
             FramesPort(2, 40, 64, *TIMES, "binary", "video"),
             EVENTS,
-            "put the stage resize with size = [64, 64] in front and sum them with the stage resize,"
+            "bring it to size = [64, 64] with the stage resize and sum them with the stage resize,"
             ' method = "sum"',
         ),
         (FramesPort(3, 64, 64, *TIMES, "slices", "slices"), SLICES, "; give it 1 channels"),
