@@ -88,8 +88,8 @@ class Work(NamedTuple):
     def lines(self) -> Iterator[str]:
         """Yield it as text."""
         yield (
-            f"a prediction ({self.steps} steps) took {_short(self.operations)} synaptic operations "
-            f"of {_short(self.dense)} dense ({self.operations / self.dense:.1%}), about "
+            f"{self.steps} steps, those of a prediction, took {_short(self.operations)} synaptic "
+            f"operations of {_short(self.dense)} dense ({self.operations / self.dense:.1%}), about "
             f"{_short(self.energy_j, 'J')} of {_short(self.dense_energy_j, 'J')} "
             f"(45 nm: {ADDITION_PJ} pJ an addition, {BOTH_PJ} pJ with a multiplication)"
         )

@@ -267,7 +267,7 @@ def test_what_the_network_did_is_counted_when_asked(path: Path) -> None:
     both = once + account(stage, recording(frames(1), []))
     assert both.counts["fc1: fired"] > once.counts["fc1: fired"]
     first, *layers = stage.remarks(both)
-    assert first.startswith("a prediction (60 steps) took ")
+    assert first.startswith("60 steps, those of a prediction, took ")
     assert [line.partition(":")[0] for line in layers] == ["conv1", "conv2", "conv3", "fc1", "fc2"]
     assert stage.remarks(account(stage, recording(frames(0)[:0], []))) == []
     assert snn(path).remarks(once) == []

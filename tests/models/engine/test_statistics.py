@@ -149,8 +149,8 @@ def test_energies_and_lines() -> None:
     assert work.energy_j == pytest.approx((2e6 * 4.6 + 1e6 * 0.9 + 5e3 * 4.6) * 1e-12)
     assert work.dense_energy_j == pytest.approx(30.005e6 * 4.6e-12)
     assert [*work.lines()] == [
-        "a prediction (60 steps) took 3 M synaptic operations of 30 M dense (10.0%), about 10.1 µJ "
-        "of 138 µJ (45 nm: 0.9 pJ an addition, 4.6 pJ with a multiplication)",
+        "60 steps, those of a prediction, took 3 M synaptic operations of 30 M dense (10.0%), "
+        "about 10.1 µJ of 138 µJ (45 nm: 0.9 pJ an addition, 4.6 pJ with a multiplication)",
         "conv1: 4.3% of neurons active a step, 2 M of 20 M operations (10.0%, multiplied)",
         "fc1: 25.0% of neurons active a step, 1 M of 10 M operations (10.0%)",
         "classifier: 5 k of 5 k operations (100.0%, multiplied)",
