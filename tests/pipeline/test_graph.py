@@ -141,7 +141,7 @@ def test_a_group_may_be_called_like_a_stage_in_it() -> None:
         (
             (CAMERA, TALLY, {"name": "b", "use": "tally", "from": "camera", "evnts": 5}),
             "stage.b.evnts: unknown key; known are from, group,"
-            " name, opened, opens_slowly, path, queue, use",
+            " name, needs, opened, opens_slowly, path, queue, use",
         ),
     ],
 )
