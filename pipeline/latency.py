@@ -23,17 +23,18 @@ class Latency(msgspec.Struct, frozen=True):
     p99_ms: float
     max_ms: float
     since: str
-    """What it is counted from: ``event``, when the last event was due, or ``arrival``, when the
-    oldest of the live events that came in with it did."""
+    """What it is counted from: ``event``, when the last event was due, ``arrival``, when the
+    oldest of the live events that came in with it did, or ``release``, when the message that
+    closed the window left the source."""
 
 
 class LatencyHistogram:
-    """Gathers durations in ns."""
+    """Gathers durations in ns; ``since`` says what they are counted from."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: str = "arrival") -> None:
         self._counts: dict[int, int] = {}
         self._max_ns = 0
-        self.since = "arrival"
+        self.since = since
 
     def add(self, duration_ns: int) -> None:
         """Add one duration; negative ones count as zero."""

@@ -56,7 +56,7 @@ def drive_transform(
     senders: Sequence[Sender],
 ) -> StageReport:
     """Run a transform or a sink until the end of the stream has passed through it."""
-    outlet, clock, latency = _Outlet(senders), _SinkClock(), LatencyHistogram()
+    outlet, clock = _Outlet(senders), _SinkClock()
     state: Any = None
     total: Account | None = None
     busy_ns, started = 0, time.monotonic_ns()
@@ -78,7 +78,7 @@ def drive_transform(
                     busy_ns += time.monotonic_ns() - begun
                 outlet.emit(out, header.born_ns)
             if not senders:
-                clock.observe(header, latency)
+                clock.observe(header)
         outlet.finish()
     if state is not None:
         total = _sum(total, stage.account(state))
@@ -89,7 +89,8 @@ def drive_transform(
         sent=outlet.counts(),
         busy_s=busy_ns / 1e9,
         wall_s=(time.monotonic_ns() - started) / 1e9,
-        latency=latency.summary(),
+        latency=clock.latency.summary(),
+        transit=clock.transit.summary(),
         remarks=[] if total is None else stage.remarks(total),
     )
 
@@ -156,13 +157,20 @@ def _sum(total: Account | None, account: Account) -> Account:
 
 
 class _SinkClock:
-    """Measures how long after its last event a prediction was delivered."""
+    """Measures how long after its last event a prediction was delivered.
+
+    Attributes:
+        latency: from when the event was due, or came in.
+        transit: of paced sources, from when the message that closed the window left them; what is
+            left out is how well the source kept its clock.
+    """
 
     def __init__(self) -> None:
+        self.latency, self.transit = LatencyHistogram(), LatencyHistogram("release")
         self._clocks: dict[str, Clock | None] = {}
         self._live: dict[str, bool] = {}
 
-    def observe(self, header: Any, latency: LatencyHistogram) -> None:
+    def observe(self, header: Any) -> None:
         now = time.monotonic_ns()
         if isinstance(header, Start | Retime):
             self._clocks[header.stream] = header.clock
@@ -174,7 +182,8 @@ class _SinkClock:
         for span in header.spans:
             if clock is None:
                 if self._live.get(header.stream):
-                    latency.add(now - header.born_ns)
+                    self.latency.add(now - header.born_ns)
             elif span.last_event_us is not None:
-                latency.since = "event"
-                latency.add(now - clock.due_ns(span.last_event_us))
+                self.latency.since = "event"
+                self.latency.add(now - clock.due_ns(span.last_event_us))
+                self.transit.add(now - header.born_ns)

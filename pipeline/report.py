@@ -50,9 +50,15 @@ class StageReport(msgspec.Struct, frozen=True):
     busy_s: float
     """Time spent in the stage's own step."""
     wall_s: float
+    open_s: float = 0.0
+    """How long the stage took to open: to load weights and kernels, to find a device."""
+    processor_s: float = 0.0
+    """Processor time of its process since it was let go, all threads; a group's stages share it."""
     failure: Failure | None = None
     """Why a source ended before its time; what it had sent was worked on to the end."""
     latency: Latency | None = None
+    transit: Latency | None = None
+    """The part of the latency behind the source: without what its pace adds."""
     pace: Pace | None = None
     remarks: list[str] = []
     """What a person may want to know beside, a line each."""

@@ -70,6 +70,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The user stopped it."""
     drained: bool
     """Everything that the sources had sent was worked on to its end."""
+    ready_s: float = 0.0
+    """How long it took until the sources were let go; 0 where they were not."""
 
 
 class Remote:
@@ -176,6 +178,7 @@ class _Supervisor:
         self._ready: dict[str, Ready] = {}
         self._done: dict[str, Done] = {}
         self._compiles = False
+        self._begun, self._ready_s = time.monotonic(), 0.0
         self._interrupts = 0
         self._drain_until: float | None = None
 
@@ -198,6 +201,7 @@ class _Supervisor:
             started=self._all_ready,
             interrupted=self._interrupts > 0,
             drained=drained,
+            ready_s=self._ready_s,
         )
 
     @property
@@ -265,6 +269,7 @@ class _Supervisor:
         else:
             self._ready[group] = message
             if self._all_ready:
+                self._ready_s = time.monotonic() - self._begun
                 ready = self._ready.values()
                 self._obey()
                 self._tell_all(Go({k: v for each in ready for k, v in each.endpoints.items()}))

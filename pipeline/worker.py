@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +62,7 @@ class _StageThread(threading.Thread):
         self.report: StageReport | None = None
         self.failure: Failed | None = None
         self._go = threading.Event()
+        self._open_s = 0.0
         self._all_endpoints: Mapping[str, str] = {}
         self._context = context
         self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
@@ -88,7 +90,9 @@ class _StageThread(threading.Thread):
             self.failure = Failed(self.node.name, failure_of(error))
 
     def _run(self) -> None:
+        begun = time.monotonic()
         self.node.stage.open()
+        self._open_s = time.monotonic() - begun
         try:
             self._drive()
         except BaseException:
@@ -110,15 +114,19 @@ class _StageThread(threading.Thread):
             self._go.wait()
             if self.playback.stopped and not self._all_endpoints:
                 return
+            begun_s = time.process_time()
             for edge in self._outgoing:
                 endpoint = self._all_endpoints[edge.name]
                 senders.append(Sender(self._context, endpoint, edge.name))
             stage = self.node.stage
             if isinstance(stage, Source):
-                self.report = drive_source(stage, senders, self.playback)
+                report = drive_source(stage, senders, self.playback)
             else:
                 messages = messages_from(receivers, self._origins)
-                self.report = drive_transform(stage, messages, receivers, senders)
+                report = drive_transform(stage, messages, receivers, senders)
+            self.report = msgspec.structs.replace(
+                report, open_s=self._open_s, processor_s=time.process_time() - begun_s
+            )
         finally:
             for receiver in receivers:
                 receiver.close()

@@ -162,3 +162,17 @@ def test_json_is_all_of_standard_output_and_what_console_prints_is_not(folder: P
     assert all(line in told.stderr for line in plain.stdout.splitlines())
     assert len(told.stdout.splitlines()) == 1
     assert json.loads(told.stdout)["reports"]
+
+
+def test_no_process_of_a_run_loads_torch_where_the_engine_steps_the_network(folder: Path) -> None:
+    (folder / "p.toml").write_text(GRAPH.format(camera="", group=""))
+    # Each process tells on standard error what it imports.
+    environment = os.environ | {"TMPDIR": str(folder), "PYTHONPROFILEIMPORTTIME": "1"}
+    command = [sys.executable, "-m", "pipeline.cli", "run", "p.toml"]
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=folder, env=environment
+    )
+    modules = [line.rpartition("|")[2].strip() for line in run.stderr.splitlines()]
+    packages = {module.partition(".")[0] for module in modules}
+    assert {"pipeline", "stages", "models", "numba"} <= packages
+    assert not {"torch", "lightning", "tonic", "h5py"} & packages

@@ -23,9 +23,12 @@ def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False
     from pipeline.runner import run_pipeline
 
     config = read_config(file, set_ or [])
+    graph = build_graph(config)
+    starts = ", ".join(node.name for node in graph.nodes)
+    print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
-    conclude(run_pipeline(config, build_graph(config), prints_to), json)
+    conclude(run_pipeline(config, graph, prints_to), json)
 
 
 def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from threading import TIMEOUT_MAX
 from typing import Any, cast
 
+import msgspec
 import pytest
 from doubles import (
     ListSender,
@@ -292,6 +293,17 @@ def test_latency_of_a_paced_source_counts_from_when_the_last_event_was_due(clock
     assert report.latency is not None
     assert (report.latency.count, report.latency.since) == (1, "event")
     assert report.latency.max_ms == 3.0
+
+
+def test_transit_of_a_paced_source_counts_from_when_the_window_was_closed(clock: Time) -> None:
+    ticking = Clock(0, clock.now_ns, 1.0)
+    begin = control(Start(stream="cam", width=8, height=6, source="a test", clock=ticking))
+    message = predictions([5_000], last_event_us=4_000)
+    header = msgspec.structs.replace(message.header, born_ns=clock.now_ns + 5_500_000)
+    clock.now_ns += 7_000_000
+    report = run(ListSink(), [begin, Message(header, message.array), end_stream()])
+    assert report.transit is not None
+    assert (report.transit.since, report.transit.max_ms) == ("release", 1.5)
 
 
 def test_latency_of_a_source_that_was_paused_counts_by_its_new_clock(clock: Time) -> None:

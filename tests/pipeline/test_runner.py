@@ -180,9 +180,10 @@ def test_killing_a_stage_ends_the_run_and_names_it(trial: Trial, victim: str) ->
     _, err = process.communicate(timeout=30)
     assert time.monotonic() - started < MOST_S
     assert process.returncode == 1
-    assert err.count("\n") == 1
-    assert f"error: stage '{victim}': its process" in err
-    assert "SIGKILL" in err
+    said, error = err.splitlines()
+    assert said == "trial: starting camera, relay, tally"
+    assert f"error: stage '{victim}': its process" in error
+    assert "SIGKILL" in error
     assert trial.remains() == []
 
 
@@ -242,7 +243,7 @@ def test_ctrl_c_does_not_wait_for_ever_for_a_slow_stage(trial: Trial) -> None:
 def test_a_crashed_stage_ends_the_run_with_its_own_error(trial: Trial) -> None:
     code, _, err = trial.finish(relay="crash_at = 300")
     assert code == 1
-    first, second = err.splitlines()
+    _, first, second = err.splitlines()
     assert first == "error: stage 'relay': ZeroDivisionError: an honest mistake"
     crash = Path(second.split()[7])
     assert second.startswith("this is a bug; report it with")

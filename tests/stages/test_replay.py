@@ -92,6 +92,31 @@ def test_paced_slices_are_due_in_order_and_hold_what_is_due(path: Path) -> None:
     assert len(dues) >= (last_us - first_us) // 1000
 
 
+@pytest.mark.parametrize("start_us", [0, 300])
+def test_a_window_is_known_to_be_over_when_its_end_is_due(tmp_path: Path, start_us: int) -> None:
+    """Slices are counted from where the grid of the windows is, not from a round time."""
+    t = np.arange(0, 12_000, 100) + 123_456
+    events = events_from_columns(t, t % 7, t % 5, t % 2)
+    recording = write_recording(tmp_path / "odd.aedat4", events)
+    source = replay(recording, speed=1.0, start_us=start_us, batch_events=33)
+    turns = source.play(source.initial_state())
+    closes = {
+        message.header.watermark_us: turn.due_us
+        for turn in turns
+        for message in turn.messages
+        if isinstance(message.header, Events)
+    }
+    ends_us = 123_456 + start_us + np.array([3_000, 6_000, 9_000])
+    assert [closes[end_us] for end_us in ends_us] == [*ends_us]
+
+
+def test_what_a_replay_opens_with_is_not_taken_from_what_it_plays(path: Path) -> None:
+    source = replay(path)
+    source.open()
+    np.testing.assert_array_equal(events_of(messages_of(source)), some_events())
+    replay(path.with_name("gone.aedat4")).open()  # told when it is played
+
+
 def test_the_watermark_of_a_paced_gap_goes_on_but_not_past_the_last_event(tmp_path: Path) -> None:
     events = events_from_columns(np.array([0, 10_500]) + START_US, [1, 2], [1, 2], [0, 1])
     source = replay(write_recording(tmp_path / "gap.aedat4", events), speed=1.0)
