@@ -7,6 +7,7 @@ would hand them out; the watermark then tells the stages behind how far time has
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -113,6 +114,16 @@ class Replay(Source[ReplayConfig, ReplayState]):
         height, width = (sizes.pop() or (None, None)) if len(sizes) == 1 else (None, None)
         return EventsPort(width, height)
 
+    def imports(self) -> tuple[str, ...]:
+        """Return what the kernels that read need."""
+        return ("numba",)
+
+    def open(self) -> None:
+        """Read a first packet, so that kernels are there before the others wait for events."""
+        with suppress(PipelineError), self._open(playlist(self.config.path)[0]) as reader:
+            if reader.declared_size is not None:  # measuring it would read the whole recording
+                _first_us(reader)
+
     @property
     def speed(self) -> float:
         """How many times faster than recorded to play; 0 is as fast as possible."""
@@ -175,12 +186,15 @@ class Replay(Source[ReplayConfig, ReplayState]):
                 stop_us = self.config.stop_us
                 end_us = None if stop_us is None else origin_us + stop_us
                 span_us = (origin_us + self.config.start_us, end_us)
+            begin_us = (origin_us or 0) + self.config.start_us
             chunks = Chunks(reader, state, self.config.batch_events, span_us)
             flow = iter(chunks)
             chunk, damage = _next(flow)
             while chunk is not None:
                 following, damage = _next(flow)
-                for begin, end, watermark_us, due_us in self._slices(chunk, following):
+                for begin, end, watermark_us, due_us in self._slices(
+                    chunk, following, begin_us + state.shift_us
+                ):
                     state = state._replace(
                         position=chunk.position,
                         offset=chunk.offset + end,
@@ -307,9 +321,13 @@ class Replay(Source[ReplayConfig, ReplayState]):
         )
 
     def _slices(
-        self, chunk: Chunk, following: Chunk | None
+        self, chunk: Chunk, following: Chunk | None, begin_us: int
     ) -> Iterator[tuple[int, int, int, int | None]]:
-        """Cut a chunk by time when paced; yield begin, end, watermark, due time."""
+        """Cut a chunk by time when paced; yield begin, end, watermark, due time.
+
+        Slices are counted from the recording's begin, as windows are: one that is some milliseconds
+        long ends with a slice, and is known to be over as soon as it is.
+        """
         times = chunk.events["t"]
         if self.config.on_time_back == "keep":
             # How far time has come is its running maximum.
@@ -321,7 +339,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
         slice_us = max(1, round(1e6 * _SLICE_S * self.config.speed))
         # Nothing comes before the next event; behind the last one time stops.
         until_us = last_us if following is None else max(last_us, int(following.events["t"][0]))
-        begin, edge_us = 0, (int(times[0]) // slice_us + 1) * slice_us
+        begin, edge_us = 0, int(times[0]) + slice_us - (int(times[0]) - begin_us) % slice_us
         while edge_us <= until_us:
             end = int(np.searchsorted(times, edge_us))
             yield begin, end, max(chunk.reached_us, edge_us), edge_us
