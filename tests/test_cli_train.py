@@ -1,19 +1,23 @@
 """``pipeline train`` from a recipe to weights, on a few simulated N-MNIST recordings."""
 
+import io
 import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from command_line import CommandLine
 from nmnist import write_digits
+from rich.console import Console
 
 from models import ModelError, read_card
 from models.training import trainer
 from models.training.run_folder import RunFolder
+from pipeline.cli.train import _table
 
 RECIPE = """
 [data]
@@ -193,3 +197,17 @@ def test_what_only_the_data_tell_is_a_mistake_in_the_recipe_too(
     ended = command_line("train", recipe, "--processes", 1, *changes)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_of_many_classes_what_was_mistaken_is_told() -> None:
+    classes = [f"class {k}" for k in range(20)]
+    confusion = np.diag(np.full(20, 5))
+    confusion[3, 7] = 2
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(_table(confusion, classes))
+    assert isinstance(screen.file, io.StringIO)
+    lines = screen.file.getvalue().splitlines()
+    (third,) = (line for line in lines if line.strip().startswith("class 3 "))
+    assert third.split() == ["class", "3", "5", "of", "7", "class", "7", "(2)"]
+    (fourth,) = (line for line in lines if line.strip().startswith("class 4 "))
+    assert fourth.split() == ["class", "4", "5", "of", "5", "·"]

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_MOST_COLUMNS = 30
-"""Classes up to which the confusion matrix fits a terminal."""
+_MOST_COLUMNS = 15
+"""Classes whose confusion matrix fits a terminal of 80 columns, with their names."""
+_MOST_ROWS = 50
+"""Classes up to which each gets a line."""
 
 
 def train(
@@ -115,7 +117,7 @@ def train(
         shutil.copyfile(path, kept)
         written.append(str(kept))
     confusion = result.confusion if result.test is None else result.test
-    if len(result.card.classes) <= _MOST_COLUMNS:
+    if len(result.card.classes) <= _MOST_ROWS:
         console.print(_table(confusion, result.card.classes))
     console.print(result.card.accuracy, highlight=False)
     console.print(f"written: {', '.join(written)}", highlight=False)
@@ -225,10 +227,12 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 def _table(confusion: "NDArray[np.int64]", classes: Sequence[str]) -> "Table":
-    """Return the confusion matrix with a row for each true class."""
+    """Return the confusion matrix with a row for each true class; of many, what was mistaken."""
     from rich import box
     from rich.table import Table
 
+    if len(classes) > _MOST_COLUMNS:
+        return _mistakes(confusion, classes)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="rows: shown, columns: predicted")
     table.add_column("class")
     for number in range(1, len(classes) + 1):
@@ -237,4 +241,20 @@ def _table(confusion: "NDArray[np.int64]", classes: Sequence[str]) -> "Table":
         cells = [str(count) if count else "·" for count in row]
         cells[number - 1] = f"[bold]{cells[number - 1]}[/bold]"
         table.add_row(f"{number:2} {name}", *cells)
+    return table
+
+
+def _mistakes(confusion: "NDArray[np.int64]", classes: Sequence[str]) -> "Table":
+    """Return, of each true class, how many were right, and what it was most often taken for."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="the whole matrix is in the report")
+    for heading in ("shown", "right", "most often taken for"):
+        table.add_column(heading, justify="right" if heading == "right" else "left")
+    for number, (name, row) in enumerate(zip(classes, confusion.tolist(), strict=True)):
+        wrong = [0 if k == number else count for k, count in enumerate(row)]
+        worst = max(range(len(wrong)), key=wrong.__getitem__)
+        taken = f"{classes[worst]} ({wrong[worst]})" if wrong[worst] else "·"
+        table.add_row(name, f"{row[number]} of {sum(row)}", taken)
     return table
