@@ -3,15 +3,17 @@
 Lengths are in heights of the image, x to the right and y down from the image's middle.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BODY_PARTS", "FINGERS", "HandPose", "Owner", "make_owner", "place_hand"]
+__all__ = ["BODY_PARTS", "FINGERS", "Backdrop", "HandPose", "Owner", "make_owner", "place_hand"]
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 
+Backdrop: TypeAlias = Literal["room", "curtain"]
+"""The owner sits in a room, or reaches a bright hand through a dark curtain."""
 BODY_PARTS = 5
 """The first capsules of `place_hand`: shoulders, chest, neck, hair and face."""
 

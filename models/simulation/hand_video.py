@@ -1,23 +1,21 @@
 """Videos of hand gestures before a web camera, 12 Hz and 100 pixels high as those of Jester."""
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.simulation.colour import Palette, develop, render_colour
-from models.simulation.hand import BODY_PARTS, make_owner, place_hand
+from models.simulation.hand import BODY_PARTS, Backdrop, make_owner, place_hand
 from models.simulation.hand_gestures import perform_hand
 from models.simulation.render import LIGHTING, make_scene
 from models.simulation.texture import weave
 
-__all__ = ["HEIGHT_PX", "RATE_HZ", "WIDTH_PX", "Backdrop", "film_hand"]
+__all__ = ["HEIGHT_PX", "RATE_HZ", "WIDTH_PX", "film_hand"]
 
 RATE_HZ = 12.0
 """Frames a second."""
 WIDTH_PX, HEIGHT_PX = 176, 100
-Backdrop: TypeAlias = Literal["room", "curtain"]
 _CURTAIN = 0.03  # its reflectance
 _BRIGHTEST = 0.6
 

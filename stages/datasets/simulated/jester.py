@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from models.simulation.hand import Backdrop
 from models.simulation.hand_gestures import HAND_GESTURES
-from models.simulation.hand_video import Backdrop
 from pipeline.stage import StageConfig
 from stages.datasets.data_set import DataSet, Item
 from stages.datasets.simulated.pictures import write_picture
