@@ -23,7 +23,6 @@ from models.engine.vectors import (
     active_mask,
     add_products,
     add_rows,
-    add_scaled_rows,
     lowest_bit,
 )
 
@@ -227,10 +226,8 @@ def convolve_active(
                 ranges[many, 0], ranges[many, 1] = first, last
                 ranges[many, 2] = (block * g.kernel_height + ky) * line - left * g.inputs
                 many += 1
-        if many and binary:
-            add_rows(sums, unit * g.block, rows, index, values, ranges, many, g.block)
-        elif many:
-            add_scaled_rows(sums, unit * g.block, rows, index, values, ranges, many, g.block)
+        if many:
+            add_rows(sums, unit * g.block, rows, index, values, binary, ranges, many, g.block)
 
 
 @njit(nogil=True)

@@ -22,7 +22,6 @@ __all__ = [
     "active_mask",
     "add_products",
     "add_rows",
-    "add_scaled_rows",
     "lowest_bit",
 ]
 
@@ -93,40 +92,6 @@ def _load_row(builder: Any, kinds: Any, data: Any, row: Any, width: int) -> Any:
     return builder.load(builder.bitcast(address, vector.as_pointer()), align=4)
 
 
-def _add_ranges(context: Any, builder: Any, kinds: Any, args: Any, scaled: bool) -> None:
-    """Emit the loops that `add_rows` and `add_scaled_rows` share."""
-    sums, at, rows, index, values, ranges, many, width = args
-    sums_data = _data(context, builder, kinds[0], sums)
-    rows_data = _data(context, builder, kinds[2], rows)
-    index_data = _data(context, builder, kinds[3], index)
-    values_data = _data(context, builder, kinds[4], values)
-    ranges_data = _data(context, builder, kinds[5], ranges)
-    one = ir.Constant(_INT, 1)
-
-    def emit(width: int) -> None:
-        place = _block(builder, sums_data, at, width)
-        total = cgutils.alloca_once_value(builder, builder.load(place, align=4))
-        with cgutils.for_range(builder, many) as loop:
-            entry = builder.mul(loop.index, ir.Constant(_INT, 3))
-            start, stop, first = (
-                builder.load(builder.gep(ranges_data, [builder.add(entry, ir.Constant(_INT, n))]))
-                for n in range(3)
-            )
-            with cgutils.for_range_slice(builder, start, stop, one, _INT) as (k, _):
-                here = builder.zext(builder.load(builder.gep(index_data, [k])), _INT)
-                weights = _load_row(builder, kinds[2], rows_data, builder.add(here, first), width)
-                before = builder.load(total)
-                if scaled:
-                    value = builder.load(builder.gep(values_data, [k]))
-                    after = _fma(builder, _spread(builder, value, width), weights, before)
-                else:
-                    after = builder.fadd(before, weights)
-                builder.store(after, total)
-        builder.store(builder.load(total), place, align=4)
-
-    _for_width(builder, width, emit)
-
-
 @_intrinsic
 def add_rows(
     typingctx: Any,
@@ -135,11 +100,12 @@ def add_rows(
     rows: Any,
     index: Any,
     values: Any,
+    binary: Any,
     ranges: Any,
     many: Any,
     width: Any,
 ) -> Any:
-    """Add the rows ``first + index[start:stop]`` of some ranges to a block: what spikes do.
+    """Add the rows ``first + index[start:stop]`` of some ranges to a block.
 
     Args:
         typingctx: Numba's.
@@ -147,37 +113,56 @@ def add_rows(
         at: Where.
         rows: float32, or float16 as uint16, flat; row r begins at element ``r * width``.
         index: uint32, flat.
-        values: float32, flat; not read.
+        values: float32, flat: what each row is multiplied by.
+        binary: bool: whether all values are 1, as of spikes, and are not read.
         ranges: int64, (ranges, 3): start, stop and first of each.
         many: Ranges that are added.
         width: Floats of a row, one of `WIDTHS`.
     """
-    signature = types.void(sums, at, rows, index, values, ranges, many, width)
+    signature = types.void(sums, at, rows, index, values, binary, ranges, many, width)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _add_ranges(context, builder, signature.args, args, scaled=False)
-        return context.get_dummy_value()
+        sums, at, rows, index, values, binary, ranges, many, width = args
+        kinds = signature.args
+        sums_data = _data(context, builder, kinds[0], sums)
+        rows_data = _data(context, builder, kinds[2], rows)
+        index_data = _data(context, builder, kinds[3], index)
+        values_data = _data(context, builder, kinds[4], values)
+        ranges_data = _data(context, builder, kinds[6], ranges)
+        one = ir.Constant(_INT, 1)
 
-    return signature, codegen
+        def add(width: int, scaled: bool) -> None:
+            place = _block(builder, sums_data, at, width)
+            total = cgutils.alloca_once_value(builder, builder.load(place, align=4))
+            with cgutils.for_range(builder, many) as loop:
+                entry = builder.mul(loop.index, ir.Constant(_INT, 3))
+                start, stop, first = (
+                    builder.load(
+                        builder.gep(ranges_data, [builder.add(entry, ir.Constant(_INT, n))])
+                    )
+                    for n in range(3)
+                )
+                with cgutils.for_range_slice(builder, start, stop, one, _INT) as (k, _):
+                    here = builder.zext(builder.load(builder.gep(index_data, [k])), _INT)
+                    row = builder.add(here, first)
+                    weights = _load_row(builder, kinds[2], rows_data, row, width)
+                    before = builder.load(total)
+                    if scaled:
+                        value = builder.load(builder.gep(values_data, [k]))
+                        after = _fma(builder, _spread(builder, value, width), weights, before)
+                    else:
+                        after = builder.fadd(before, weights)
+                    builder.store(after, total)
+            builder.store(builder.load(total), place, align=4)
 
+        def emit(width: int) -> None:
+            with builder.if_else(cgutils.is_not_null(builder, binary)) as (then, otherwise):
+                with then:
+                    add(width, scaled=False)
+                with otherwise:
+                    add(width, scaled=True)
 
-@_intrinsic
-def add_scaled_rows(
-    typingctx: Any,
-    sums: Any,
-    at: Any,
-    rows: Any,
-    index: Any,
-    values: Any,
-    ranges: Any,
-    many: Any,
-    width: Any,
-) -> Any:
-    """Add ``values[k] * rows[first + index[k]]`` likewise: counts, analog outputs."""
-    signature = types.void(sums, at, rows, index, values, ranges, many, width)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _add_ranges(context, builder, signature.args, args, scaled=True)
+        _for_width(builder, width, emit)
         return context.get_dummy_value()
 
     return signature, codegen
