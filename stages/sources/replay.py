@@ -177,10 +177,9 @@ class Replay(Source[ReplayConfig, ReplayState]):
         """Play one recording of the list, from ``state`` on; return the state behind it."""
         with self._open(paths[state.turn % len(paths)]) as reader:
             origin_us = _first_us(reader)
+            begins = not state.within and (state.turn == 0 or not self.config.join)
             if not state.within:
                 state = self._begin(state, reader, origin_us, state.turn >= len(paths))
-                if state.turn == 0 or not self.config.join:
-                    yield Played([self._start(state, reader, origin_us, paths)], state)
             span_us = None
             if origin_us is not None and self._cut:
                 stop_us = self.config.stop_us
@@ -190,6 +189,9 @@ class Replay(Source[ReplayConfig, ReplayState]):
             chunks = Chunks(reader, state, self.config.batch_events, span_us)
             flow = iter(chunks)
             chunk, damage = _next(flow)
+            if begins:
+                # Events are at hand now: a clock that runs from here keeps none waiting.
+                yield Played([self._start(state, reader, origin_us, paths)], state)
             while chunk is not None:
                 following, damage = _next(flow)
                 for begin, end, watermark_us, due_us in self._slices(
