@@ -68,7 +68,9 @@ class Sender:
 
     def put(self, parts: tuple[bytes, memoryview], units: int) -> None:
         """Send an encoded message of ``units`` events, windows or predictions."""
-        self._take_credit(block=False)
+        if self.in_flight >= self._capacity:
+            # Not for each message: to be told that there is no credit costs as much as sending.
+            self._take_credit(block=False)
         if self.in_flight >= self._capacity:
             started = time.monotonic_ns()
             while self.in_flight >= self._capacity:
