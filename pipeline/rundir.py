@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 
-__all__ = ["RunDirectory", "unwritable"]
+__all__ = ["RunDirectory", "private", "unwritable"]
 
 _LOCK = "lock"
 _LONGEST_SOCKET_PATH = 107
@@ -58,6 +58,28 @@ def unwritable(folder: Path, error: OSError) -> PipelineError:
     )
 
 
+def private(folder: Path) -> Path:
+    """Make a folder that is the user's alone, or make sure that it is.
+
+    Raises:
+        PipelineError: it cannot be made, or others could write to it or have put it there.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not through a link: whoever can write to /tmp could point us at any folder of the user's.
+        owner = folder.lstat()
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    if not stat.S_ISDIR(owner.st_mode):
+        raise PipelineError(f"{folder}: is a link; remove it, or {_ADVICE} another folder")
+    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+        who = f"owner {owner.st_uid}, mode {owner.st_mode & 0o777:o}"
+        raise PipelineError(
+            f"{folder}: is not private to you ({who}); remove it, or {_ADVICE} another folder"
+        )
+    return folder
+
+
 def _home() -> Path:
     """Return the user's own folder for runs, on a path short enough for sockets."""
     try:
@@ -67,20 +89,7 @@ def _home() -> Path:
     home = preferred / f"pipeline-{os.getuid()}"
     if len(os.fsencode(home)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
         home = Path("/tmp") / f"pipeline-{os.getuid()}"
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Not through a link: whoever can write to /tmp could point us at any folder of the user's.
-        owner = home.lstat()
-    except OSError as error:
-        raise unwritable(home, error) from None
-    if not stat.S_ISDIR(owner.st_mode):
-        raise PipelineError(f"{home}: is a link; remove it, or {_ADVICE} another folder")
-    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
-        raise PipelineError(
-            f"{home}: is not private to you (owner {owner.st_uid}, mode {owner.st_mode & 0o777:o});"
-            f" remove it, or {_ADVICE} another folder"
-        )
-    return home
+    return private(home)
 
 
 def _sweep(remains: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.cli.run import run
 from pipeline.cli.simulate import simulate
 from pipeline.cli.stages import stages
 from pipeline.cli.train import train
+from pipeline.kernel_cache import provide_kernel_cache
 
 __all__ = ["app", "call"]
 
@@ -61,6 +62,7 @@ def call() -> None:
     """Run the command line; a user's mistake never shows a traceback."""
     # Pydantic would search every installed package for plugins, for each command anew.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    provide_kernel_cache()
     try:
         app()
     except BrokenPipeError:
