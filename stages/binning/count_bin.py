@@ -22,7 +22,8 @@ from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, Transform
 from stages.binning.canvas import CUT, NEVER_US, OUTSIDE, OVERFLOW, TALLY, event_words
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen, widths
+from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen, widths
+from stages.pool import Pool
 
 __all__ = ["CountBin", "CountBinConfig", "CountBinState"]
 

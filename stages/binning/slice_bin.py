@@ -25,7 +25,8 @@ from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, PortError, Transform
 from stages.binning.canvas import CUT, NEVER_US, OUTSIDE, OVERFLOW, TALLY, event_words
 from stages.binning.frame import FrameOptions, cut_counts, frames_port, make_canvas
-from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen, widths
+from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen, widths
+from stages.pool import Pool
 
 __all__ = ["SliceBin", "SliceBinConfig", "SliceBinState"]
 

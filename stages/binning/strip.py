@@ -6,44 +6,18 @@ windows are copied. So a frame is cleared once, drawn, and sent without a copy. 
 outgrow 8 bits, and signed ones, are sent as a copy when a smaller dtype holds them.
 """
 
-import math
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.binning.canvas import Canvas, Counts, Slots
+from stages.pool import Pool
 
-__all__ = ["Pool", "Strip", "cut_off", "new_strip", "smallest", "widen", "widths"]
+__all__ = ["Strip", "cut_off", "new_strip", "smallest", "widen", "widths"]
 
 _STRIP_BYTES = 2 << 20
 _STRIP_WINDOWS = 256
-_POOL_BUFFERS = 4
-_POOL_BUFFER_BYTES = 16 << 20
-
-
-class Pool:
-    """Memory for frames, used again once nobody looks at what was drawn on it.
-
-    Whoever holds a view of an array holds the array, so its count of references tells. New memory
-    would cost more than the drawing: the system clears it page by page, at each first touch.
-    """
-
-    def __init__(self) -> None:
-        self._buffers: list[NDArray[np.uint8]] = []
-
-    def empty(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return an array that nobody else has; what it holds is undefined."""
-        size = math.prod(shape) * dtype.itemsize
-        for buffer in self._buffers:
-            # The list, the loop and the call hold it; a fourth reference is a view of it.
-            if buffer.nbytes == size and sys.getrefcount(buffer) == 3:
-                return buffer.view(dtype).reshape(shape)
-        buffer = np.empty(size, dtype=np.uint8)
-        if size <= _POOL_BUFFER_BYTES:
-            self._buffers = [buffer, *self._buffers[: _POOL_BUFFERS - 1]]
-        return buffer.view(dtype).reshape(shape)
 
 
 class Strip(NamedTuple):

@@ -41,7 +41,8 @@ from stages.binning.canvas import (
     event_words,
 )
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Pool, Strip, cut_off, new_strip, smallest, widen, widths
+from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen, widths
+from stages.pool import Pool
 
 __all__ = ["TimeBin", "TimeBinConfig", "TimeBinState"]
 
