@@ -12,6 +12,8 @@ Counts: TypeAlias = tuple[tuple[str, int], ...]
 
 def add_counts(before: Counts, *more: Mapping[str, int]) -> Counts:
     """Return the sum of counts; what is zero is left out."""
+    if not any(more):
+        return before
     total = Counter(dict(before))
     for counts in more:
         total.update(counts)

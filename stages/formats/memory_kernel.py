@@ -14,10 +14,12 @@ from numba.extending import intrinsic
 __all__ = [
     "copy8",
     "copy16",
+    "fence",
     "load8",
     "load16",
     "load32",
     "load64",
+    "pass16",
     "store16",
     "store32",
     "store64",
@@ -47,10 +49,13 @@ def _load(bits: int) -> Any:
     return load
 
 
-def _copy(bits: int) -> Any:
+def _copy(bits: int, past_caches: bool = False) -> Any:
     @intrinsic
     def copy(typing: Any, target: Any, to: Any, source: Any, begin: Any) -> Any:
-        """Copy so many bits from a byte of one array to a byte of another."""
+        """Copy so many bits from a byte of one array to a byte of another.
+
+        Past the caches that byte must be at a multiple of the width, and `fence` must follow.
+        """
 
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             item = ir.VectorType(ir.IntType(64), bits // 64)
@@ -58,7 +63,12 @@ def _copy(bits: int) -> Any:
             number = builder.load(_place(context, builder, kinds[2], values[2], values[3], item))
             number.align = 1
             place = _place(context, builder, kinds[0], values[0], values[1], item)
-            builder.store(number, place).align = 1
+            store = builder.store(number, place)
+            store.align = 1
+            if past_caches:
+                store.align = bits // 8
+                yes = builder.module.add_metadata([ir.IntType(32)(1)])
+                store.set_metadata("nontemporal", yes)
             return context.get_dummy_value()
 
         return types.void(target, types.intp, source, types.intp), code
@@ -83,6 +93,22 @@ def _store(bits: int) -> Any:
     return store
 
 
+def _fence() -> Any:
+    @intrinsic
+    def fence(typing: Any) -> Any:
+        """Let other cores see what was stored before they see what is stored from here on."""
+
+        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            builder.fence("seq_cst")
+            return context.get_dummy_value()
+
+        return types.void(), code
+
+    return fence
+
+
+fence = _fence()
 load8, load16, load32, load64 = (_load(bits) for bits in (8, 16, 32, 64))
 copy8, copy16 = _copy(64), _copy(128)
+pass16 = _copy(128, past_caches=True)
 store16, store32, store64 = (_store(bits) for bits in (16, 32, 64))

@@ -1,4 +1,8 @@
-"""A reader's packets, whatever their sizes, gathered into chunks of one size for the stream."""
+"""A reader's packets, whatever their sizes, gathered into chunks of one size for the stream.
+
+Each event is copied once here, from the memory that the reader decodes into to that which goes to
+another core; see `chunks_kernel` for why.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -6,11 +10,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pipeline.errors import RecordingError
-from pipeline.events import EventArray, concatenate_events
+from pipeline.events import EVENT, EventArray, empty_events
 from stages.counts import Counts, add_counts
 from stages.formats.reader import Position, Reader
+from stages.pool import Pool
 
 __all__ = ["Chunk", "Chunks", "From"]
+
+_MOST_CHUNKS = 16
+"""That are under way at a time, in a queue of the usual length and in front of it."""
 
 
 class From(Protocol):
@@ -98,8 +106,10 @@ class Chunks:
         return add_counts(self._begin.notes, self._reader.notes)
 
     def __iter__(self) -> Iterator[Chunk]:
-        pending: list[EventArray] = []
-        held, skip, position = 0, self._begin.offset, self._begin.position
+        from stages.sources.chunks_kernel import hand_over
+
+        pool, chunk, held = Pool(_MOST_CHUNKS), empty_events(), 0
+        skip, position = self._begin.offset, self._begin.position
         refused, notes = self._begin.refused, self._begin.notes
         place = (position, skip, refused, notes)
         damage: RecordingError | None = None
@@ -117,29 +127,30 @@ class Chunks:
             while used < len(events):
                 if not held:
                     place = (position, used, refused, notes)
-                part = events[used : used + self._size - held]
-                pending.append(part)
-                used, held = used + len(part), held + len(part)
+                    chunk = pool.empty((self._size,), EVENT)
+                count = min(self._size - held, len(events) - used)
+                hand_over(events.view(np.int64), used, count, chunk.view(np.int64), held)
+                used, held = used + count, held + count
                 if held == self._size:
-                    yield self._chunk(pending, place)
-                    pending, held = [], 0
+                    yield self._chunk(chunk, place)
+                    held = 0
             position, refused, notes = packet.position, self.refused, self.notes
             if over:
                 break
         if held:
-            yield self._chunk(pending, place)
+            # A few events must not keep a large array. (A copy of `EVENT` skips its padding.)
+            yield self._chunk(chunk[:held].view(np.int64).copy().view(EVENT), place)
         if damage is not None:
             raise damage
 
-    def _chunk(
-        self, pending: list[EventArray], place: tuple[Position, int, Counts, Counts]
-    ) -> Chunk:
-        events = concatenate_events(pending)
+    def _chunk(self, events: EventArray, place: tuple[Position, int, Counts, Counts]) -> Chunk:
+        times = events["t"]
         if self._begin.shift_us:
-            events = events.copy()
-            events["t"] += self._begin.shift_us
-        reached_us = int(events["t"][0]) if self._reached_us is None else self._reached_us
-        self._reached_us = max(reached_us, int(events["t"].max()))
+            times += self._begin.shift_us
+        # Times that do not go back, as a rule, have their latest at the end.
+        last_us = times.max() if self._reader.policies.on_time_back == "keep" else times[-1]
+        reached_us = int(times[0]) if self._reached_us is None else self._reached_us
+        self._reached_us = max(reached_us, int(last_us))
         return Chunk(events, *place, reached_us)
 
     def _wanted(self, events: EventArray) -> tuple[EventArray, bool]:
@@ -154,5 +165,6 @@ class Chunks:
             inside &= times < end_us
         if inside.all():
             return events, over
-        words = events.view(np.int64).reshape(-1, 2)[inside]
-        return words.view(events.dtype).reshape(-1), over
+        kept: EventArray = events.view(np.int64).reshape(-1, 2)[inside].view(EVENT).reshape(-1)
+        kept.setflags(write=False)  # as those of a packet are: the kernel is compiled for these
+        return kept, over

@@ -7,7 +7,7 @@ would hand them out; the watermark then tells the stages behind how far time has
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -24,12 +24,16 @@ from stages.formats import open_recording
 from stages.formats.notes import IN_DAMAGED_PARTS, lost_to_damage
 from stages.formats.policies import Policies
 from stages.formats.reader import BEGINNING, Position, Reader
+from stages.sources.ahead import read_ahead
 from stages.sources.chunks import Chunk, Chunks
 from stages.sources.playlist import declared_sizes, playlist
 
 __all__ = ["Replay", "ReplayConfig", "ReplayState"]
 
 _SLICE_S = 0.001
+_CHUNKS_AHEAD = 2
+_LOADED = set[str]()
+"""Endings of files that this process has read before, so that what reads them is loaded."""
 
 
 class ReplayConfig(Policies):
@@ -60,7 +64,7 @@ class ReplayConfig(Policies):
     nothing declares is measured by reading the recording once more."""
     stream: str | None = None
     """Which stream of events to play where a recording has several: its name, camera or topic."""
-    batch_events: int = Field(65_536, ge=1, le=16_777_216)
+    batch_events: int = Field(131_072, ge=1, le=16_777_216)
     """Events in a message, at most; it never changes the result."""
 
 
@@ -120,9 +124,13 @@ class Replay(Source[ReplayConfig, ReplayState]):
 
     def open(self) -> None:
         """Read a first packet, so that kernels are there before the others wait for events."""
-        with suppress(PipelineError), self._open(playlist(self.config.path)[0]) as reader:
+        first = playlist(self.config.path)[0]
+        if first.suffix in _LOADED:
+            return
+        _LOADED.add(first.suffix)
+        with suppress(PipelineError), self._open(first) as reader:
             if reader.declared_size is not None:  # measuring it would read the whole recording
-                _first_us(reader)
+                next(iter(Chunks(reader, self.initial_state(), 1)), None)
 
     @property
     def speed(self) -> float:
@@ -187,27 +195,27 @@ class Replay(Source[ReplayConfig, ReplayState]):
                 span_us = (origin_us + self.config.start_us, end_us)
             begin_us = (origin_us or 0) + self.config.start_us
             chunks = Chunks(reader, state, self.config.batch_events, span_us)
-            flow = iter(chunks)
-            chunk, damage = _next(flow)
-            if begins:
-                # Events are at hand now: a clock that runs from here keeps none waiting.
-                yield Played([self._start(state, reader, origin_us, paths)], state)
-            while chunk is not None:
-                following, damage = _next(flow)
-                for begin, end, watermark_us, due_us in self._slices(
-                    chunk, following, begin_us + state.shift_us
-                ):
-                    state = state._replace(
-                        position=chunk.position,
-                        offset=chunk.offset + end,
-                        reached_us=watermark_us,
-                        sent=state.sent + end - begin,
-                        refused=chunk.refused,
-                        notes=chunk.notes,
-                    )
-                    message = self._message(state, chunk, begin, end)
-                    yield Played([message], state, due_us)
-                chunk = following
+            with closing(read_ahead(iter(chunks), _CHUNKS_AHEAD)) as flow:
+                chunk, damage = _next(flow)
+                if begins:
+                    # Events are at hand now: a clock that runs from here keeps none waiting.
+                    yield Played([self._start(state, reader, origin_us, paths)], state)
+                while chunk is not None:
+                    following, damage = _next(flow)
+                    for begin, end, watermark_us, due_us in self._slices(
+                        chunk, following, begin_us + state.shift_us
+                    ):
+                        state = state._replace(
+                            position=chunk.position,
+                            offset=chunk.offset + end,
+                            reached_us=watermark_us,
+                            sent=state.sent + end - begin,
+                            refused=chunk.refused,
+                            notes=chunk.notes,
+                        )
+                        message = self._message(state, chunk, begin, end)
+                        yield Played([message], state, due_us)
+                    chunk = following
             ending = self._end_message(state)
             state = self._end(state, reader, chunks, damage)
             if last or damage is not None or not self.config.join:
