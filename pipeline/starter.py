@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     """Fork the workers of a run and wait until they have ended."""
     folder, reports = Path(arguments[0]), int(arguments[1])
     plan = msgspec.msgpack.decode((folder / "plan").read_bytes(), type=Plan)
-    setproctitle.setproctitle(f"pipeline: {plan.run_id}")
+    setproctitle.setproctitle(f"pipeline: {plan.run_id} starter")
     try:
         graph = build_graph(parse_config(plan.tables, Path(plan.path), plan.overrides))
     except Exception as error:
