@@ -1,9 +1,10 @@
 """Frames from events, beside a plain Numba loop and tonic's `ToFrame`, in one run.
 
-Usage: python -m benchmarks.binning [RECORDING]. Without one, random events of 320×240 pixels are
-made. All binning is into windows of 10 ms, of events that lie in memory in arrays of 1 048 576, and
-of 65 536 as `replay` sends them. Times are of the processor, which other programs disturb less than
-the clock; each figure is the best of several runs, taken in turns.
+Usage: python -m benchmarks.binning [--recording FILE] [--quick] [--json FILE]
+
+Without a recording, random events of 320×240 pixels are made. All binning is into windows of 10 ms,
+of events that lie in memory in arrays of 1 048 576, and of 65 536 as `replay` sends them. Times are
+of the processor, which other programs disturb less than the clock.
 """
 
 import sys
@@ -15,10 +16,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.measure import Options, Rows, command, compare, in_turns
 from pipeline.events import EVENT, EventArray, concatenate_events, events_from_columns
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
 from pipeline.offline import run_chain
@@ -33,7 +32,6 @@ TAU_US = 20_000
 MESSAGE_EVENTS = (1_048_576, 65_536)
 MOST_EVENTS = 8_000_000
 TONIC_EVENTS = 500_000
-RUNS = 5
 
 
 @njit(cache=True, nogil=True)
@@ -64,28 +62,28 @@ def bin_plainly(
         yield frames
 
 
-def read(path: Path) -> tuple[EventArray, tuple[int, int]]:
+def read(path: Path, most: int) -> tuple[EventArray, tuple[int, int]]:
     """Return the events of a recording, repeated with shifted times if they are few."""
     with open_recording(path) as reader:
         sensor = reader.height, reader.width
         parts: list[EventArray] = []
         for packet in reader.packets():
             parts.append(packet.events)
-            if sum(map(len, parts)) >= MOST_EVENTS:
+            if sum(map(len, parts)) >= most:
                 break
     events = concatenate_events(parts)
     span_us = int(events["t"][-1] - events["t"][0]) + 1
-    times = max(1, MOST_EVENTS // len(events))
+    times = max(1, most // len(events))
     words = np.tile(events.view(np.int64).reshape(-1, 2), (times, 1))
     words[:, 0] += np.repeat(np.arange(times) * span_us, len(events))
     return words.reshape(-1).view(EVENT), sensor
 
 
-def random_events() -> tuple[EventArray, tuple[int, int]]:
+def random_events(count: int) -> tuple[EventArray, tuple[int, int]]:
     rng = np.random.default_rng(0)
-    t = np.sort(rng.integers(0, MOST_EVENTS // 2_000 * WINDOW_US, MOST_EVENTS))
-    x, y = rng.integers(0, 320, MOST_EVENTS), rng.integers(0, 240, MOST_EVENTS)
-    return events_from_columns(t, x, y, rng.integers(0, 2, MOST_EVENTS)), (240, 320)
+    t = np.sort(rng.integers(0, count // 2_000 * WINDOW_US, count))
+    x, y = rng.integers(0, 320, count), rng.integers(0, 240, count)
+    return events_from_columns(t, x, y, rng.integers(0, 2, count)), (240, 320)
 
 
 def enlarged(events: EventArray, sensor: tuple[int, int], to: tuple[int, int]) -> EventArray:
@@ -137,23 +135,21 @@ def tonic_frames(events: EventArray, sensor: tuple[int, int]) -> Callable[[], No
     return lambda: transform(events)
 
 
-def nanoseconds(work: dict[str, tuple[Callable[[], None], int]]) -> dict[str, float]:
-    """Return for each name the best time for an event, of runs in turns."""
-    best = dict.fromkeys(work, float("inf"))
-    for run in range(RUNS + 1):
-        for name, (do, count) in work.items():
-            started = time.process_time_ns()
-            do()
-            if run:
-                best[name] = min(best[name], (time.process_time_ns() - started) / count)
-    return best
+def processor_rate(do: Callable[[], None], count: int) -> Callable[[], float]:
+    """Return what does it once and tells million events a second of the processor's time."""
+
+    def once() -> float:
+        started = time.process_time_ns()
+        do()
+        return 1e3 * count / (time.process_time_ns() - started)
+
+    return once
 
 
-def main() -> None:
-    """Measure, and print a table for the plain time bin and one for all that can be drawn."""
-    events, sensor = read(Path(sys.argv[1])) if len(sys.argv) > 1 else random_events()
-    console = Console()
-    table = Table("size", "array", "work", "Mev/s", "× plain loop", box=box.SIMPLE_HEAD)
+def rows(options: Options) -> Rows:
+    """Yield the plain time bin beside its peers, and then all that can be drawn."""
+    most = 200_000 if options.quick else MOST_EVENTS
+    events, sensor = read(options.recording, most) if options.recording else random_events(most)
     cases = [("40×40", sensor, (40, 40)), (f"{sensor[1]}×{sensor[0]}", sensor, sensor)]
     cases += [(f"{w}×{h}", (h, w), (h, w)) for h, w in ((260, 346), (480, 640))]
     for label, case_sensor, size in cases:
@@ -162,45 +158,47 @@ def main() -> None:
         stage = TimeBin("bins", TimeBinConfig(window_us=WINDOW_US, size=size), [port])
         for length in MESSAGE_EVENTS:
             parts = cut(there, length)
+            of = f"{label}, arrays of {length:,}"
+            loop = f"{of}, plain Numba loop"
+            run = ours(stage, as_messages(parts, case_sensor))
             work = {
-                "plain Numba loop": (plain(parts, case_sensor, size), len(there)),
-                "time_bin": (ours(stage, as_messages(parts, case_sensor)), len(there)),
+                loop: processor_rate(plain(parts, case_sensor, size), len(there)),
+                f"{of}, time_bin": processor_rate(run, len(there)),
             }
             peer = tonic_frames(there[:TONIC_EVENTS], case_sensor)
             if peer and size == case_sensor and length == MESSAGE_EVENTS[0]:
-                work["tonic ToFrame, one array"] = (peer, min(TONIC_EVENTS, len(there)))
-            best = nanoseconds(work)
-            for name, time_ns in best.items():
-                ratio = best["plain Numba loop"] / time_ns
-                rate = f"{1e3 / time_ns:.0f}"
-                table.add_row(label, f"{length:,}", name, rate, f"{ratio:.2f}")
-        table.add_section()
-    console.print(table)
+                work[f"{label}, one array, tonic ToFrame"] = processor_rate(
+                    peer, min(TONIC_EVENTS, len(there))
+                )
+            yield from compare("bin", "Mev/s", in_turns(work, options.runs), loop)
 
-    table = Table("size", "options", "Mev/s", box=box.SIMPLE_HEAD)
     messages = as_messages(cut(events, MESSAGE_EVENTS[0]), sensor)
     for size in ((40, 40), sensor):
         work = {}
-        common = {"size": size}
-        for frame in ("counts", "binary", "signed", "voxel", "time_surface", "decay"):
-            options: dict[str, Any] = {"frame": frame, **common}
-            if frame in ("time_surface", "decay"):
-                options["tau_us"] = TAU_US
-            config = TimeBinConfig(window_us=WINDOW_US, **options)
-            stage = TimeBin("bins", config, [EventsPort(sensor[1], sensor[0])])
-            work[f"time_bin, {frame}"] = (ours(stage, messages), len(events))
-            counted = CountBin(
-                "bins", CountBinConfig(events=2_000, **options), [EventsPort(sensor[1], sensor[0])]
-            )
-            work[f"count_bin of 2 000, {frame}"] = (ours(counted, messages), len(events))
-        config = TimeBinConfig(window_us=WINDOW_US, step_us=WINDOW_US // 4, size=size)
-        stage = TimeBin("bins", config, [EventsPort(sensor[1], sensor[0])])
-        work["time_bin, counts, a window each 2.5 ms"] = (ours(stage, messages), len(events))
-        for name, time_ns in nanoseconds(work).items():
-            table.add_row(f"{size[1]}×{size[0]}", name, f"{1e3 / time_ns:.3g}")
-        table.add_section()
-    console.print(table)
+        for what, stage in drawn(size, sensor):
+            run = processor_rate(ours(stage, messages), len(events))
+            work[f"{size[1]}×{size[0]}, {what}"] = run
+        yield from compare("bin", "Mev/s", in_turns(work, options.runs))
+
+
+def drawn(
+    size: tuple[int, int], sensor: tuple[int, int]
+) -> Iterator[tuple[str, Transform[Any, Any]]]:
+    """Yield the bins that draw each kind of frame."""
+    port = EventsPort(sensor[1], sensor[0])
+    for frame in ("counts", "binary", "signed", "voxel", "time_surface", "decay"):
+        options: dict[str, Any] = {"frame": frame, "size": size}
+        if frame in ("time_surface", "decay"):
+            options["tau_us"] = TAU_US
+        yield (
+            f"time_bin, {frame}",
+            TimeBin("bins", TimeBinConfig(window_us=WINDOW_US, **options), [port]),
+        )
+        config = CountBinConfig(events=2_000, **options)
+        yield f"count_bin of 2 000, {frame}", CountBin("bins", config, [port])
+    slid = TimeBinConfig(window_us=WINDOW_US, step_us=WINDOW_US // 4, size=size)
+    yield "time_bin, counts, a window each 2.5 ms", TimeBin("bins", slid, [port])
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, rows, sys.argv[1:])

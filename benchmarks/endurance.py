@@ -1,25 +1,20 @@
 """Memory of the whole chain over a million windows, and over a tenth of them.
 
-Usage: python -m benchmarks.endurance [--windows N] [--json FILE]
+Usage: python -m benchmarks.endurance [--quick] [--json FILE]
 
 Random events go through time_bin (1 ms, 40×40), the DVS Gesture network on the event-driven engine,
 aggregate and jsonl. Each length has a process of its own; what grows with the length would show.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.measure import Options, Rows, command, compare
 from benchmarks.memory import in_own_process
 from pipeline.events import events_from_columns
 from pipeline.messages import EndRecording, EndStream, Events, Message, Start, control, data
@@ -31,7 +26,7 @@ from stages.binning.time_bin import TimeBin, TimeBinConfig
 from stages.inference.snn import Snn, SnnConfig
 from stages.sinks.jsonl import JsonLines, JsonLinesConfig
 
-__all__ = ["main"]
+__all__ = ["rows"]
 
 _SIDE_PX = 128
 _WINDOW_US = 1_000
@@ -40,15 +35,6 @@ _EVENTS = 20
 _TOGETHER = 500
 """Windows in a message."""
 _WEIGHTS = Path(__file__).parents[1] / "models" / "weights" / "dvs_gesture.safetensors"
-
-
-class Endured(NamedTuple):
-    """One length."""
-
-    windows: int
-    predictions: int
-    seconds: float
-    peak_mb: float
 
 
 def events(windows: int) -> Iterator[Message]:
@@ -89,29 +75,18 @@ def step(windows: int, path: Path) -> tuple[int, int, float]:
     return accounts["bins"].made, accounts["file"].made, seconds
 
 
-def main(windows: int, result: Path | None) -> None:
-    """Print the table, and write it as JSON where asked for."""
-    table = Table("windows", "predictions", "peak MB", "a second", box=box.SIMPLE_HEAD)
-    found = []
-    for count in (windows // 10, windows):
+def rows(options: Options) -> Rows:
+    """Yield the peaks of both lengths; the longer one stands beside the shorter."""
+    most = 2_000 if options.quick else 1_000_000
+    peaks: dict[str, list[float]] = {}
+    for windows in (most // 10, most):
         with tempfile.TemporaryDirectory() as folder:
-            (made, predictions, seconds), peak_mb = in_own_process(
-                step, count, Path(folder) / "predictions.jsonl"
+            (made, predictions, _), peak_mb = in_own_process(
+                step, windows, Path(folder) / "predictions.jsonl"
             )
-        found.append(Endured(made, predictions, seconds, peak_mb))
-        table.add_row(f"{made:,}", f"{predictions:,}", f"{peak_mb:.1f}", f"{made / seconds:,.0f}")
-    short, long = found
-    table.add_row("growth", "", f"{long.peak_mb - short.peak_mb:+.1f}", "")
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
-    if result is not None:
-        result.write_text(json.dumps([each._asdict() for each in found], indent=1) + "\n")
+        peaks[f"{made:,} windows, {predictions:,} predictions"] = [peak_mb]
+    yield from compare("memory", "MB", peaks, next(iter(peaks)))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--windows", type=int, default=1_000_000)
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    arguments = parser.parse_args()
-    main(arguments.windows, arguments.json)
+    command(__doc__, rows, sys.argv[1:])

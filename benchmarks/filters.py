@@ -1,12 +1,12 @@
 """Filters on events that lie in memory, beside dv-processing's where it has the same, in one run.
 
-Usage: python -m benchmarks.filters [MILLIONS]. Events are those of a moving blob on 640×480 pixels
-with noise around it, in messages of 16 384 as `replay` sends them. Times are of the thread's
-processor, which other programs disturb less than the clock; rates are medians of runs in turns.
+Usage: python -m benchmarks.filters [--quick] [--json FILE]
+
+Events are those of a moving blob on 640×480 pixels with noise around it, in messages of 16 384.
+Times are of the thread's processor, which other programs disturb less than the clock.
 """
 
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -17,10 +17,8 @@ from typing import Any
 
 import dv_processing as dv
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.measure import Options, Rows, command, compare, in_turns
 from pipeline.events import EventArray, events_from_columns
 from pipeline.messages import Events, Message, Start, control, data
 from pipeline.ports import EventsPort
@@ -29,7 +27,6 @@ from pipeline.registry import load_stage
 WIDTH, HEIGHT = 640, 480
 BATCH = 16_384
 PEER_BATCHES = 61
-RUNS = 7
 HOT = ((1, 1), (300, 200))
 CALIBRATION = {"K": [400, 401, 320.5, 240.25], "D": [-0.36, 0.115, 0, 0]}
 START = control(Start(stream="b", width=WIDTH, height=HEIGHT, source="benchmark", t_first_us=0))
@@ -125,20 +122,9 @@ class _Undistort:
         return self._geometry.undistortEvents(self._store)
 
 
-def rates(work: dict[str, Work]) -> dict[str, float]:
-    """Return the median rate of each, run in turns."""
-    found: dict[str, list[float]] = {name: [] for name in work}
-    for run in range(RUNS + 1):
-        for name, do in work.items():
-            rate = do()
-            if run:
-                found[name].append(rate)
-    return {name: statistics.median(each) for name, each in found.items()}
-
-
-def main(millions: float) -> None:
-    """Measure, and print one table."""
-    messages = as_messages(blob(round(millions * 1e6)))
+def rows(options: Options) -> Rows:
+    """Yield each filter, beside dv-processing's."""
+    messages = as_messages(blob(40_000 if options.quick else 4_000_000))
     few = messages[:PEER_BATCHES]
     kept = stores(few)
     mask = np.ones((HEIGHT, WIDTH), np.uint8)
@@ -169,19 +155,15 @@ def main(millions: float) -> None:
             ("rate_limit", {"max_events_per_s": 5_000_000}, None),
             ("undistort", {"file": calibration}, _Undistort),
         ]
-        table = Table("stage", "options", "Mev/s", "dv-processing", "ratio", box=box.SIMPLE_HEAD)
-        for name, options, peer in cases:
-            work = {"ours": ours(name, few if peer else messages, **options)}
+        for name, values, peer in cases:
+            shown = "" if name == "undistort" else ", ".join(f"{k}={v}" for k, v in values.items())
+            what = f"{name} {shown}".strip()
+            work = {what: ours(name, few if peer else messages, **values)}
             if peer is not None:
-                work["dv"] = theirs(kept, peer)
-            found = rates(work)
-            shown = "" if name == "undistort" else ", ".join(f"{k}={v}" for k, v in options.items())
-            cells = [name, shown, f"{found['ours']:.0f}"]
-            if peer is not None:
-                cells += [f"{found['dv']:.0f}", f"{found['ours'] / found['dv']:.2f}"]
-            table.add_row(*cells)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+                work = {f"{what}, dv-processing": theirs(kept, peer), **work}
+            found = in_turns(work, options.runs)
+            yield from compare("filter", "Mev/s", found, next(iter(work)) if peer else None)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 4.0)
+    command(__doc__, rows, sys.argv[1:])

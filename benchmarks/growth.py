@@ -1,24 +1,20 @@
 """Peak memory of reading a recording, and one 50 times as long, in every format.
 
-Usage: python -m benchmarks.growth [--events N] [--format NAME ...]
+Usage: python -m benchmarks.growth [--quick] [--json FILE]
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.measure import Options, Rows, command, compare
 from benchmarks.memory import in_own_process
 from benchmarks.reading import HEIGHT, WIDTH, some_events
 from benchmarks.samples import ENCODERS, sample_events
 from pipeline.errors import PipelineError
 from stages.formats import FORMATS, create_recording, open_recording
 
-__all__ = ["main"]
+__all__ = ["rows"]
 
 TIMES = 50
 
@@ -58,30 +54,25 @@ def peaks(name: str, folder: Path, millions: float, times: int) -> tuple[int, fl
     return count, read_mb, written_mb
 
 
-def main(millions: float, formats: list[str]) -> None:
-    """Print the table."""
-    columns = ("format", "events", "peak MB", "events", "peak MB", "growth")
-    table = Table(*columns, "while writing", box=box.SIMPLE_HEAD)
-    for name in formats:
+def rows(options: Options) -> Rows:
+    """Yield the peaks of each format; the longer one stands beside the shorter."""
+    millions, times = (0.01, 5) if options.quick else (0.5, TIMES)
+    for name in FORMATS:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                short, long = (peaks(name, Path(folder), millions, times) for times in (1, TIMES))
+                short, long = (peaks(name, Path(folder), millions, n) for n in (1, times))
             except PipelineError as error:
-                table.add_row(name, str(error))
+                yield f"not measured: {name}: {error}"
                 continue
-        cells = [cell for count, read_mb, _ in (short, long) for cell in (count, read_mb)]
-        growth = [
-            f"{after / before - 1:+.1%}"
-            for before, after in zip(short[1:], long[1:], strict=True)
-            if before is not None and after is not None
-        ]
-        table.add_row(name, *(f"{cell:,.0f}" for cell in cells), *growth)
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
+        for what, before, after in (
+            ("reading", short[1], long[1]),
+            ("writing", short[2], long[2]),
+        ):
+            if before is not None and after is not None:
+                names = [f"{what} {name}, {count:,} events" for count in (short[0], long[0])]
+                found = {names[0]: [before], names[1]: [after]}
+                yield from compare("growth", "MB", found, names[0])
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=float, default=0.5, help="millions, the shorter file")
-    parser.add_argument("--format", nargs="+", choices=list(FORMATS), default=list(FORMATS))
-    arguments = parser.parse_args()
-    main(arguments.events, arguments.format)
+    command(__doc__, rows, sys.argv[1:])

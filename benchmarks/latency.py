@@ -1,6 +1,6 @@
 """Latency of real-time replay at several offered loads: from event to prediction.
 
-Usage: python -m benchmarks.latency [--rates M ...] [--seconds S] [--runs N] [--json FILE]
+Usage: python -m benchmarks.latency [--quick] [--json FILE]
 
 A recording of random events on a sensor of 320×240 is played at speed 1 through time_bin (25 ms,
 40×40), the DVS Gesture network, aggregate (a prediction each window) and jsonl, each in a process
@@ -15,28 +15,25 @@ late      The furthest that a slice left the source behind its due time: above t
 lost      Events that no window holds, and windows without a prediction.
 CPU       Processor time of the stages' processes a second, in all and of each stage.
 
-Of several runs the one with the median of p99 is shown.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.measure import Options, Row, Rows, command, compare
 from pipeline.events import events_from_columns
 from stages.formats.aedat.aedat4_writer import Aedat4Writer
 
-__all__ = ["main"]
+__all__ = ["Played", "figures", "rows"]
 
 _WIDTH, _HEIGHT = 320, 240
 _PACKET_US = 10_000
@@ -116,45 +113,35 @@ def played(folder: Path, rate_mev_s: float) -> Played:
     )
 
 
-def main(rates: list[float], seconds: float, runs: int, result: Path | None) -> None:
-    """Measure, print a table, and write it as JSON where asked for."""
-    columns = ("offered", "event p50, p99, max ms", "transit p50, p99, max ms", "late", "lost")
-    table = Table(*columns, "CPU", "of it", box=box.SIMPLE_HEAD)
-    found: list[Played] = []
-    for rate in rates:
+def figures(found: list[Played], seconds: float) -> Iterator[Row]:
+    """Yield rows of several runs of one rate."""
+    of = f"{found[0].rate_mev_s:g} Mev/s offered"
+    for what in ("transit", "latency"):
+        for key in ("p50", "p99", "max"):
+            values = [getattr(one, what)[f"{key}_ms"] for one in found]
+            name = "from event" if what == "latency" else "transit"
+            yield from compare("latency", "ms", {f"{of}, {name}, {key}": values})
+    yield from compare("latency", "ms", {f"{of}, late, max": [one.late_max_ms for one in found]})
+    lost = {f"{of}, lost": [float(one.lost) for one in found]}
+    yield from compare("latency", "events", lost)
+    for stage in found[0].processor_of_s:
+        shares = [100 * one.processor_of_s[stage] / seconds for one in found]
+        yield from compare("latency", "%", {f"{of}, CPU, {stage}": shares})
+    total = [100 * sum(one.processor_of_s.values()) / seconds for one in found]
+    yield from compare("latency", "%", {f"{of}, CPU, all stages": total})
+
+
+def rows(options: Options) -> Rows:
+    """Yield latency, what was lost, and processor time, for several offered rates."""
+    seconds = 0.5 if options.quick else 10.0
+    for rate in (1.0,) if options.quick else (1.0, 10.0, 50.0):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "p.toml").write_text(_PIPELINE)
             write(folder / "recording.aedat4", rate, seconds)
-            several = [played(folder, rate) for _ in range(runs)]
-        several.sort(key=lambda one: one.transit["p99_ms"])
-        one = several[len(several) // 2]
-        found += several
-        times = [
-            ", ".join(f"{each[key]:.1f}" for key in ("p50_ms", "p99_ms", "max_ms"))
-            for each in (one.latency, one.transit)
-        ]
-        shares = {name: used / seconds for name, used in one.processor_of_s.items()}
-        table.add_row(
-            f"{rate:g} Mev/s",
-            *times,
-            f"{one.late_max_ms:.1f} ms",
-            f"{one.lost:,}",
-            f"{sum(shares.values()):.0%}",
-            ", ".join(f"{name} {share:.0%}" for name, share in shares.items()),
-        )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    if result is not None:
-        result.write_text(json.dumps([one._asdict() for one in found], indent=1) + "\n")
+            found = [played(folder, rate) for _ in range(min(options.runs, 3))]
+        yield from figures(found, seconds)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 10.0, 50.0])
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    arguments = parser.parse_args()
-    main(arguments.rates, arguments.seconds, arguments.runs, arguments.json)
+    command(__doc__, rows, sys.argv[1:])

@@ -1,18 +1,50 @@
-"""What others do with the same file; runs in an interpreter that has them installed.
+"""What we and others do with the same file; runs in an interpreter that has them installed.
 
-Usage: PYTHON peers.py list FORMAT | PYTHON peers.py read NAME FORMAT PATH RUNS. It prints JSON:
-the names of peers that read a format, or how many events were read and the seconds that it took.
-Apart from NumPy it needs nothing but the peers, each of which may be missing.
+Usage: PYTHON peers.py list | PYTHON peers.py read NAME FORMAT PATH RUNS. It prints JSON: for each
+format the names of those that read it and are installed, or how many events were read and the
+seconds that it took. Apart from NumPy it needs nothing but the peers, each of which may be missing.
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 __all__ = ["PEERS", "main"]
+
+
+def ours(path: str) -> int:
+    from stages.formats import open_recording
+
+    with open_recording(path) as reader:
+        return sum(len(packet.events) for packet in reader.packets())
+
+
+def dv_frames(path: str) -> int:
+    """Frames of 10 ms at full size; it has no way to make smaller ones."""
+    from datetime import timedelta
+
+    import dv_processing as dv
+
+    recording, count = dv.io.MonoCameraRecording(path), 0
+    accumulator, slicer = dv.Accumulator(recording.getEventResolution()), dv.EventStreamSlicer()
+
+    def frame(events: Any) -> None:
+        nonlocal count
+        accumulator.accept(events)
+        accumulator.generateFrame()
+        count += events.size()
+
+    slicer.doEveryTimeInterval(timedelta(milliseconds=10), frame)
+    while recording.isRunning():
+        batch = recording.getNextEventBatch()
+        if batch is not None:
+            slicer.accept(batch)
+    return count
 
 
 def dv_processing(path: str) -> int:
@@ -170,6 +202,7 @@ PEERS: dict[str, dict[str, Callable[[str], int]]] = {
     "HDF5": {"h5py, whole columns": h5py_plain, "evutils": evutils, "evlib": evlib},
     "NPY": {"numpy.load": numpy_load},
     "NPZ": {"numpy.load": numpy_load, "evutils": evutils},
+    "AEDAT4 to frames": {"dv-processing, slicer and accumulator": dv_frames},
     "CSV": {"faery": faery_csv, "evutils": evutils_csv, "numpy.loadtxt": numpy_loadtxt},
 }
 """For each format, by our name of it, who reads it."""
@@ -178,14 +211,19 @@ _ENDINGS = {"AEDAT 3.1": ".aedat", "EVT2": ".raw"}
 """How the name must end for some peers to know the format."""
 
 
+def installed(name: str) -> bool:
+    """Tell whether the package is there that a peer is named for."""
+    return find_spec(re.split(r"[ ,.]", name)[0].replace("-", "_")) is not None
+
+
 def main(arguments: list[str]) -> None:
     """Print what was asked for as JSON."""
     if arguments[0] == "list":
-        print(json.dumps(list(PEERS.get(arguments[1], {}))))
+        print(json.dumps({form: [*filter(installed, names)] for form, names in PEERS.items()}))
         return
     _, name, form, path, runs = arguments
-    read = PEERS[form][name]
-    if form in _ENDINGS:
+    read = ours if name == "ours" else PEERS[form][name]
+    if form in _ENDINGS and name != "ours":
         named = Path(path).with_suffix(f".peers{_ENDINGS[form]}")
         if not named.exists():
             named.hardlink_to(path)

@@ -1,6 +1,6 @@
 """How long `pipeline run` takes to its first prediction, with a warm and with an empty cache.
 
-Usage: python -m benchmarks.startup [--runs N] [--cold N] [--json FILE] [PIPELINE.toml]
+Usage: python -m benchmarks.startup [--quick] [--json FILE]
 
 A cold run has an empty Numba cache, as the first one behind an installation; files are in the
 system's cache either way. Processor time is that of all processes of the run, which plays two
@@ -8,26 +8,23 @@ seconds of the recording; on a busy machine it is the steadier figure. What a pr
 takes to load the libraries that no run can do without is measured beside it.
 """
 
-import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from benchmarks.measure import Options, Row, Rows, command, compare
 
-__all__ = ["main"]
+__all__ = ["Started", "figures", "rows"]
 
 _PREDICTION = re.compile(r"^ *\d+\.\d{3} s  ")
+_FILE = Path(__file__).parents[1] / "pipeline.toml"
 _LIBRARIES = "import numpy, numba, zmq, pydantic, msgspec"
 
 
@@ -84,56 +81,40 @@ def libraries() -> tuple[float, float]:
     return time.perf_counter() - begun, used - before.children_user - before.children_system
 
 
-def shown(values: Sequence[float]) -> str:
-    """Return median and spread."""
-    return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+def figures(name: str, found: Sequence[Started]) -> Iterator[Row]:
+    """Yield rows of several runs."""
+    walls = {
+        f"{name}: to the first line": [one.line_s for one in found],
+        f"{name}: until all stages are open": [one.ready_s for one in found],
+        **{
+            f"{name}: stage {stage} opens": [one.open_s[stage] for one in found]
+            for stage in found[0].open_s
+        },
+        f"{name}: to the first prediction": [one.first_s for one in found],
+        f"{name}: processor time of the run": [one.processor_s for one in found],
+    }
+    yield from compare("startup", "s", walls)
 
 
-def main(pipeline: Path, runs: int, cold_runs: int, result: Path | None) -> None:
-    """Measure, print a table, and write it as JSON where asked for."""
+def rows(options: Options) -> Rows:
+    """Yield a warm start, a cold one, and what loading the libraries takes."""
+    if not _FILE.exists():
+        yield f"not measured: startup: {_FILE} is not there; it is part of the source tree"
+        return
     environment = dict(os.environ)
     cold = []
-    for _ in range(cold_runs):
+    for _ in range(0 if options.quick else 1):
         with tempfile.TemporaryDirectory() as cache:
-            cold.append(started(pipeline, environment | {"NUMBA_CACHE_DIR": cache}))
-    started(pipeline, environment)
-    warm = [started(pipeline, environment) for _ in range(runs)]
-    alone = [libraries() for _ in range(runs)]
-    table = Table("work", "wall, median (spread)", "processor", box=box.SIMPLE_HEAD)
-
-    def row(work: str, walls: Sequence[float], processor: Sequence[float] | None = None) -> None:
-        table.add_row(work, shown(walls), shown(processor) if processor else "")
-
-    walls, processor = zip(*alone, strict=True)
-    row("Python with numpy, Numba, zmq, pydantic: one process", walls, processor)
-    for name, found in (("warm", warm), ("cold", cold)):
-        if not found:
-            continue
-        table.add_section()
-        row(f"{name}: to the first line", [one.line_s for one in found])
-        row(f"{name}: until all stages are open", [one.ready_s for one in found])
-        for stage in found[0].open_s:
-            row(f"{name}: stage {stage} opens", [one.open_s[stage] for one in found])
-        row(
-            f"{name}: to the first prediction",
-            [one.first_s for one in found],
-            [one.processor_s for one in found],
-        )
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
-    if result is not None:
-        runs_found: dict[str, Any] = {
-            "warm": [one._asdict() for one in warm],
-            "cold": [one._asdict() for one in cold],
-            "libraries_s": alone,
-        }
-        result.write_text(json.dumps(runs_found, indent=1) + "\n")
+            cold.append(started(_FILE, environment | {"NUMBA_CACHE_DIR": cache}))
+    started(_FILE, environment)
+    warm = [started(_FILE, environment) for _ in range(options.runs)]
+    walls, processor = zip(*(libraries() for _ in range(options.runs)), strict=True)
+    one = "one process of Python with numpy, Numba, zmq, pydantic"
+    yield from compare("startup", "s", {one: walls, f"{one}: processor time": processor})
+    yield from figures("warm", warm)
+    if cold:
+        yield from figures("cold", cold)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pipeline", type=Path, nargs="?", default=Path("pipeline.toml"))
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--cold", type=int, default=1, help="runs with an empty cache")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    arguments = parser.parse_args()
-    main(arguments.pipeline, arguments.runs, arguments.cold, arguments.json)
+    command(__doc__, rows, sys.argv[1:])

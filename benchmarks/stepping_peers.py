@@ -1,15 +1,17 @@
-"""One network stepped by one framework, measured in this process.
+"""One network stepped by frameworks in turns, measured in this process.
 
-Usage: PYTHON stepping_peers.py NAME LAYERS FRAMES THREADS ROUNDS. LAYERS is JSON: of each layer
-[kind, inputs, outputs, kernel, stride, padding, pool], FRAMES an .npy file of (batch, time,
-channels, height, width). It prints JSON: microseconds a step of each round. Apart from torch it
-needs only the framework, so that a peer's own interpreter can run it.
+Usage: PYTHON stepping_peers.py list | PYTHON stepping_peers.py NAMES LAYERS FRAMES THREADS ROUNDS.
+NAMES and LAYERS are JSON: of each layer [kind, inputs, outputs, kernel, stride, padding, pool];
+FRAMES is an .npy file of (batch, time, channels, height, width). It prints JSON: the names of what
+is installed, or of each the microseconds a step of each round. Apart from torch it needs only the
+frameworks, so that a peer's own interpreter can run it.
 """
 
 import json
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,20 @@ def snntorch(layers: Layers) -> Callable[[torch.Tensor], None]:
     return run
 
 
+def alone(layers: Layers) -> Callable[[torch.Tensor], None]:
+    """Convolutions and linear maps, step by step, without any neurons."""
+    parts = products(layers, nn.Identity)
+    network = nn.Sequential(*(part for part in parts if not isinstance(part, nn.BatchNorm2d)))
+
+    def run(x: torch.Tensor) -> None:
+        for now in x:
+            network(now)
+
+    return run
+
+
 PEERS = {
+    "torch, the products alone": alone,
     "SpikingJelly, single-step": spikingjelly("s"),
     "SpikingJelly, multi-step": spikingjelly("m"),
     "norse": norse,
@@ -99,18 +114,24 @@ PEERS = {
 
 
 def main() -> None:
-    """Measure one framework."""
-    name, layers, frames, threads, rounds = sys.argv[1:]
+    """Measure frameworks, or tell which there are."""
+    if sys.argv[1:] == ["list"]:
+        modules = {name: name.partition(",")[0].lower() for name in PEERS}
+        print(json.dumps([name for name in PEERS if find_spec(modules[name])]))
+        return
+    names, layers, frames, threads, rounds = sys.argv[1:]
     torch.set_num_threads(int(threads))
     x = torch.from_numpy(np.load(frames).astype(np.float32)).transpose(0, 1).contiguous()
-    run = PEERS[name](json.loads(layers))
-    taken = []
+    runs = {name: PEERS[name](json.loads(layers)) for name in json.loads(names)}
+    taken: dict[str, list[float]] = {name: [] for name in runs}
     with torch.inference_mode():
-        for _ in range(int(rounds) + 1):
-            start = time.perf_counter()
-            run(x)
-            taken.append(1e6 * (time.perf_counter() - start) / len(x))
-    print(json.dumps(taken[1:]))
+        for turn in range(int(rounds) + 1):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run(x)
+                if turn:
+                    taken[name].append(1e6 * (time.perf_counter() - start) / len(x))
+    print(json.dumps(taken))
 
 
 if __name__ == "__main__":

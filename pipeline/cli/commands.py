@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
+from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
@@ -35,7 +36,7 @@ def _help(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
-for command in (run, check, stages, cameras, info, convert, record, simulate, train):
+for command in (run, check, stages, cameras, info, convert, record, simulate, train, bench):
     app.command(help=_help(command.__doc__ or ""))(command)
 for entry in models.registered_commands:
     entry.help = _help(getattr(entry.callback, "__doc__", "") or "")
