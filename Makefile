@@ -11,7 +11,7 @@ help:
 	@echo "make test    run the test suite"
 	@echo "make check   lint, formatting and types"
 	@echo "make format  format the code"
-	@echo "make bench   measure speed, as ratios in one run; PEERS=PYTHON reads with others too"
+	@echo "make bench   measure speed, as ratios in one run; PEERS=\"PYTHON ...\" measures others too"
 	@echo "make fuzz    read 10 000 damaged recordings of each format (about ten minutes)"
 	@echo "make recordings FOLDER=...  hold all recordings below it to what is known of them"
 	@echo "make train   train the embedded model again (about an hour on two cores)"
@@ -34,11 +34,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.binning
-	$(BIN)/python -m benchmarks.filters
-	$(BIN)/python -m benchmarks.reading $(if $(PEERS),--peers $(PEERS))
-	$(BIN)/python -m benchmarks.growth
+	$(BIN)/pipeline bench --json out/bench.json $(foreach python,$(PEERS),--peers $(python))
 
 fuzz: $(READY)
 	$(BIN)/python -m benchmarks.fuzz

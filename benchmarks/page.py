@@ -96,7 +96,12 @@ def ratios(results: Sequence[Results]) -> Iterator[Row]:
     """Yield the rows whose ratio is to someone else's work."""
     for group, rows, _ in together(results):
         if group in ("read", "filter", "step", "path"):
-            yield from (row for row in rows if row.ratio is not None)
+            yield from (row for row in rows if row.ratio is not None and not _own(row.beside))
+
+
+def _own(name: str) -> bool:
+    """Tell whether what a row stands beside is our own, and no peer's."""
+    return name.endswith((", ours", "in one loop"))
 
 
 def write(results: Sequence[Results], folder: Path) -> None:
@@ -159,11 +164,21 @@ def draw_cost(rows: Sequence[Row], path: Path) -> None:
         )
         if min(x) > 0:
             axes.set_xscale("log")
+        axes.set_xticks(x, [_short(value) for value in x])
+        axes.minorticks_off()
         axes.set_ylim(bottom=0)
         axes.set_xlabel(axis.replace(", ", ",\n"), fontsize=8)
         axes.tick_params(labelsize=7)
     figure.supylabel("% of a core, a second of events", fontsize=8)
     _save(figure, path)
+
+
+def _short(value: float) -> str:
+    """Return a number as a label: 76.8k, 1M."""
+    for limit, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{letter}"
+    return f"{value:g}"
 
 
 def _rest(what: str, other: str) -> str:
