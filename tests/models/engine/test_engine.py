@@ -1,5 +1,6 @@
 """The engine against the torch network of the same weights, at small sizes and with all options."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,20 @@ def test_batches_and_threads_change_no_bit(
     for k in range(batch):
         alone, _ = engine.forward(x[k : k + 1])
         assert alone.tobytes() == together[k : k + 1].tobytes()
+
+
+def test_cores_change_no_bit(pairs: Pairs) -> None:
+    network, engine = pairs["dvs_gesture"]
+    on_two = Engine(card_of(network), tensors_of(network), cores=2)
+    x = draw(network, 8, 1, 4)
+    expected, end = engine.forward(x)
+    # In a thread of its own: what runs Numba's loops on cores also tells torch, in that thread, to
+    # use as many.
+    with ThreadPoolExecutor(1) as thread:
+        outputs, on_two_end = thread.submit(on_two.forward, x).result()
+    assert torch.get_num_threads() == 1
+    assert outputs.tobytes() == expected.tobytes()
+    assert same(end, on_two_end)
 
 
 @every_network
