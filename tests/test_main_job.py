@@ -155,13 +155,17 @@ def test_json_is_all_of_standard_output_and_what_console_prints_is_not(folder: P
     screen = '[[stage]]\nname = "screen"\nuse = "console"\nfrom = "decision"\n'
     (folder / "p.toml").write_text(GRAPH.format(camera="", group='group = "all"') + screen)
     command = [sys.executable, "-m", "pipeline.cli", "run", "p.toml"]
+    command += ["--set", "network.statistics=true"]
     where: dict[str, Any] = {"cwd": folder, "env": os.environ | {"TMPDIR": str(folder)}}
     plain = subprocess.run(command, capture_output=True, text=True, check=True, **where)
     told = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, **where)
     assert plain.stdout
     assert all(line in told.stderr for line in plain.stdout.splitlines())
     assert len(told.stdout.splitlines()) == 1
-    assert json.loads(told.stdout)["reports"]
+    (network,) = [one for one in json.loads(told.stdout)["reports"] if one["name"] == "network"]
+    assert network["account"]["counts"]["conv1: operations"] > 0
+    assert len(network["remarks"]) == 6
+    assert all(f"network: {remark}\n" in plain.stderr for remark in network["remarks"])
 
 
 def test_no_process_of_a_run_loads_torch_where_the_engine_steps_the_network(folder: Path) -> None:
