@@ -232,10 +232,19 @@ def machine(options: Options) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": versions,
+        "peers": _peers(options),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "load": [round(os.getloadavg()[0], 1)],
         "quick": options.quick,
     }
+
+
+def _peers(options: Options) -> dict[str, str]:
+    """Return the versions of the peers that are installed elsewhere."""
+    found: dict[str, str] = {}
+    for python in options.peers:
+        found |= call(python, "peers.py", "versions")
+    return found
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Table]:

@@ -52,6 +52,10 @@ def page(results: Sequence[Results], comment: str = _COMMENT) -> str:
     groups = together(results)
     facts = groups[-1][2]
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    peers: dict[str, str] = {}
+    for _, _, each in groups:
+        peers |= each.get("peers", {})
+    beside = ", ".join(f"{name} {number}" for name, number in peers.items() if number)
     dates = sorted({each["date"] for _, _, each in groups})
     lines = [
         "# How fast it is",
@@ -62,7 +66,8 @@ def page(results: Sequence[Results], comment: str = _COMMENT) -> str:
         "the unit. Absolute figures are of this one machine.",
         "",
         f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, Python"
-        f" {facts['python']}; {versions}; {' and '.join(dates)}.",
+        f" {facts['python']}; {versions}; {' and '.join(dates)}."
+        + (f" Peers in interpreters of their own: {beside}." if beside else ""),
         "",
         MARKS[0],
         comment.strip(),

@@ -1,8 +1,9 @@
 """What we and others do with the same file; runs in an interpreter that has them installed.
 
-Usage: PYTHON peers.py list | PYTHON peers.py read NAME FORMAT PATH RUNS. It prints JSON: for each
-format the names of those that read it and are installed, or how many events were read and the
-seconds that it took. Apart from NumPy it needs nothing but the peers, each of which may be missing.
+Usage: PYTHON peers.py versions | PYTHON peers.py list | PYTHON peers.py read NAME FORMAT PATH RUNS.
+It prints JSON: the versions of what is installed; for each format the names of those that read it
+and are installed; or how many events were read and the seconds that it took. Apart from NumPy it
+needs nothing but the peers, each of which may be missing.
 """
 
 import json
@@ -10,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,12 @@ PEERS: dict[str, dict[str, Callable[[str], int]]] = {
 }
 """For each format, by our name of it, who reads it."""
 
+PACKAGES = (
+    *("aedat", "aestream", "dv-processing", "evlib", "evt3", "evutils", "expelliarmus", "faery"),
+    *("h5py", "norse", "numpy", "snntorch", "spikingjelly", "tonic", "torch"),
+)
+"""Whose versions are told."""
+
 _ENDINGS = {"AEDAT 3.1": ".aedat", "EVT2": ".raw"}
 """How the name must end for some peers to know the format."""
 
@@ -216,8 +224,16 @@ def installed(name: str) -> bool:
     return find_spec(re.split(r"[ ,.]", name)[0].replace("-", "_")) is not None
 
 
+def _versions() -> dict[str, str]:
+    found = {each.name.lower().replace("_", "-"): each.version for each in distributions()}
+    return {name: found[name] for name in PACKAGES if name in found}
+
+
 def main(arguments: list[str]) -> None:
     """Print what was asked for as JSON."""
+    if arguments[0] == "versions":
+        print(json.dumps(_versions()))
+        return
     if arguments[0] == "list":
         print(json.dumps({form: [*filter(installed, names)] for form, names in PEERS.items()}))
         return
