@@ -44,20 +44,44 @@ from pipeline.stage import Source
 
 __all__ = ["die_with_supervisor", "tell_failure", "work"]
 
-_POLL_MS = 10
+_LOOK_MS = 1000
 _LAST_WORDS_MS = 500
+
+
+class _Bell:
+    """Wakes the main thread, which waits for the supervisor, when a stage's thread has news."""
+
+    def __init__(self) -> None:
+        self._hear, self._ring = os.pipe()
+        os.set_blocking(self._hear, False)
+
+    def ring(self) -> None:
+        os.write(self._ring, b"!")
+
+    def fileno(self) -> int:
+        return self._hear
+
+    def hush(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._hear, 4096)
 
 
 class _StageThread(threading.Thread):
     """Opens one stage and its input queues, waits for Go, drives it, closes it."""
 
     def __init__(
-        self, node: Node, graph: Graph, context: "zmq.Context[zmq.Socket[bytes]]", folder: Path
+        self,
+        node: Node,
+        graph: Graph,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        folder: Path,
+        bell: _Bell,
     ) -> None:
         super().__init__(name=node.name, daemon=True)
         self.node = node
         self.playback = Playback()
-        self.ready = threading.Event()
+        self.ready, self.over = threading.Event(), threading.Event()
+        self._bell = bell
         self.endpoints: dict[str, str] = {}
         self.report: StageReport | None = None
         self.failure: Failed | None = None
@@ -88,6 +112,9 @@ class _StageThread(threading.Thread):
         except (Exception, SystemExit) as error:
             # A stage that calls sys.exit would otherwise end its thread without a word.
             self.failure = Failed(self.node.name, failure_of(error))
+        finally:
+            self.over.set()
+            self._bell.ring()
 
     def _run(self) -> None:
         begun = time.monotonic()
@@ -111,6 +138,7 @@ class _StageThread(threading.Thread):
                 receivers.append(Receiver(self._context, endpoint, edge.name, edge.capacity))
                 self.endpoints[edge.name] = receivers[-1].endpoint
             self.ready.set()
+            self._bell.ring()
             self._go.wait()
             if self.playback.stopped and not self._all_endpoints:
                 return
@@ -153,7 +181,10 @@ class _Worker:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, group.encode())
         self._socket.connect(f"ipc://{folder}/control")
-        self._threads = [_StageThread(node, graph, self._stage_context, folder) for node in nodes]
+        self._bell = _Bell()
+        self._threads = [
+            _StageThread(node, graph, self._stage_context, folder, self._bell) for node in nodes
+        ]
         self._compiles = _Compiles()
 
     def run(self) -> None:
@@ -162,12 +193,15 @@ class _Worker:
         self._until(lambda: all(thread.ready.is_set() for thread in self._threads))
         endpoints = {k: v for thread in self._threads for k, v in thread.endpoints.items()}
         self._tell(Ready(endpoints))
-        self._until(lambda: not any(thread.is_alive() for thread in self._threads))
+        self._until(lambda: all(thread.over.is_set() for thread in self._threads))
         self._tell(Done(self._reports()))
         self._until(lambda: False)
 
     def _until(self, reached: Callable[[], bool]) -> None:
         """Serve the supervisor until ``reached``; a stage's failure is told at once."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._bell, zmq.POLLIN)
         while True:
             # Asked in this order: a thread that has ended has left its failure behind by then.
             over = reached()
@@ -179,7 +213,10 @@ class _Worker:
                 return
             if self._compiles.is_news():
                 self._tell(Compiles())
-            if self._socket.poll(_POLL_MS):
+            # Once a second, since Numba rings no bell.
+            poller.poll(_LOOK_MS)
+            self._bell.hush()
+            while self._socket.poll(0):
                 self._obey(msgspec.msgpack.decode(self._socket.recv(), type=ToWorker))
 
     def _obey(self, order: ToWorker) -> None:
