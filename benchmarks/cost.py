@@ -5,7 +5,8 @@ Usage: python -m benchmarks.cost [--quick] [--json FILE]
 Random events of a second go through filters (`time_shift`), time_bin, the DVS Gesture network and
 aggregate, in one process. Where nothing else is said there are a million events, 320×240 pixels,
 frames of 40×40, 40 steps and no filter. The cost is processor time a second of event time; a
-hundred percent is one core. What a queue adds is in `benchmarks.transport`.
+hundred percent is one core. The stages are opened anew each time, a constant part of the cost.
+What a queue adds is in `benchmarks.transport`.
 """
 
 import sys
