@@ -276,7 +276,10 @@ class _Supervisor:
 
     def _death(self, processes: Processes, group: str | None) -> PipelineError:
         if group is None:
-            return StageError("the process from which all stages are started was killed")
+            return StageError(
+                "the process from which all stages are started was killed;"
+                " if nobody did that, memory may have run out"
+            )
         names = " + ".join(f"'{node.name}'" for node in self._graph.groups[group])
         code, who = processes.codes[group], f"its process {processes.pids[group]}"
         if code >= 0:

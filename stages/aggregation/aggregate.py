@@ -222,6 +222,18 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
         """Whether a prediction is made of all windows since the start."""
         return self.config.over in ("running", "recording")
 
+    def remarks(self, account: Account) -> list[str]:
+        """Say what a prediction needs where none could be made."""
+        if account.made or not account.taken:
+            return []
+        needed = self.config.every if self.config.over == "running" else self._steps
+        length_us = self._outputs.step_us
+        lasting = f", {needed * length_us / 1e6:g} s," if length_us else ""
+        return [
+            f"a prediction needs {needed} windows{lasting} of one recording, and there were fewer:"
+            ' over = "recording", with every = 1, makes one of what there is, marked partial'
+        ]
+
     @property
     def _how(self) -> str:
         return self.config.take or self._head.take

@@ -46,7 +46,8 @@ def check_expected(expects: Mapping[str, Any], card: ModelCard, who: str) -> Non
             has, remedy = f"no {key}", f"leave it out{nearest(key, known)}"
         elif known[key] != wanted:
             has = toml_text(known[key])
-            remedy = f"set expects.{key} = {has}"
+            # Frames are made for the network that is named: another one cannot take them.
+            remedy = f"set expects.{key} = {has}" if key != "network" else "another pipeline"
         else:
             continue
         raise PortError(

@@ -156,10 +156,15 @@ class Snn(Transform[SnnConfig, SnnState]):
         return msgspec.structs.replace(account, counts=self._counter.counts_by_name(state.counts))
 
     def remarks(self, account: Account) -> list[str]:
-        """Return what the network did, where it was counted."""
-        if self._counter is None or not account.taken:
+        """Return whether the weights mean anything, and what the network did where counted."""
+        if not account.taken:
             return []
-        return self._counter.remarks(account.counts, account.taken)
+        said = []
+        if self._card().accuracy.startswith("none: untrained"):
+            said.append(f"{self._name} is untrained: its answers mean nothing")
+        if self._counter is None:
+            return said
+        return said + self._counter.remarks(account.counts, account.taken)
 
     def _event_driven(self) -> bool:
         """Tell whether the event-driven engine steps the network."""

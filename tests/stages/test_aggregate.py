@@ -32,7 +32,7 @@ from pipeline.messages import (
     data,
 )
 from pipeline.ports import FramesPort, OutputsPort
-from pipeline.stage import PortError
+from pipeline.stage import Account, PortError
 from stages.aggregation.aggregate import Aggregate, AggregateConfig, AggregateState
 from stages.inference.snn import Snn, SnnConfig
 
@@ -413,3 +413,12 @@ def test_what_does_not_fit_is_refused(options: dict[str, Any], key: str, text: s
     assert caught.value.key == key
     if options.get("steps") == 5:
         assert aggregate(**options, mismatch="allow").port().classes == PORT.classes
+
+
+def test_what_a_prediction_needs_is_told_where_none_was_made() -> None:
+    port = OutputsPort(features=2, classes=("no", "yes"), window_us=25_000, step_us=25_000)
+    stage = Aggregate("decision", AggregateConfig(steps=60, mismatch="allow"), [port])
+    none = Account(24, 0, 0, "outputs", "predictions", {"in no prediction": 24}, 0)
+    (remark,) = stage.remarks(none)
+    assert remark.startswith("a prediction needs 60 windows, 1.5 s, of one recording")
+    assert stage.remarks(Account(60, 60, 1, "outputs", "predictions", {}, 1)) == []

@@ -107,7 +107,7 @@ def test_another_kind_or_time(frames: FramesPort, card: ModelCard, message: str)
         (
             "network",
             "imdb",
-            '"imdb", but a.st (jester) has "jester"; name other weights, or set exp',
+            '"imdb", but a.st (jester) has "jester"; name other weights, or another p',
         ),
         (
             "input_channels",

@@ -28,7 +28,7 @@ from pipeline.messages import (
     data,
 )
 from pipeline.ports import FramesPort
-from pipeline.stage import PortError
+from pipeline.stage import Account, PortError
 from stages.inference.snn import Snn, SnnConfig
 
 PORT = FramesPort(2, 40, 40, 25_000, 25_000)
@@ -290,3 +290,12 @@ def test_statistics_need_the_engine_that_counts_them(path: Path, tokens: Path) -
             stage.port()
         assert caught.value.key == key
     assert snn(path, statistics=True, device="cpu").port()
+
+
+def test_answers_of_untrained_weights_are_said_to_mean_nothing(path: Path, tmp_path: Path) -> None:
+    card = replace(models.read_card(path), accuracy="none: untrained weights, drawn with seed 0")
+    save(models.load(path), card, tmp_path / "new.safetensors")
+    ran = Account.one_to_one(STEPS, "windows", "outputs")
+    untrained = snn(tmp_path / "new.safetensors")
+    assert untrained.remarks(ran) == ["new.safetensors is untrained: its answers mean nothing"]
+    assert snn(path).remarks(ran) == []
