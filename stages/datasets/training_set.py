@@ -59,7 +59,10 @@ class TrainingSet(NamedTuple):
             if part is not None
             for what, count in part.notes.items()
         ]
-        refused = [f"refused in all: {count} {what}" for what, count in self.train.refused.items()]
+        refused = [
+            f"left out of all examples: {count:,} {what}"
+            for what, count in self.train.refused.items()
+        ]
         return (*lengths, *refused)
 
 

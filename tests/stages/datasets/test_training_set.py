@@ -251,8 +251,8 @@ def test_what_source_and_stages_refuse_is_counted_and_said(tmp_path: Path) -> No
     stages = asked.input.model_copy(update={"stage": [roi, {"use": "time_bin", "window_us": 1000}]})
     parts = prepared(asked.model_copy(update={"input": stages}), tmp_path)
     assert parts.notes[-2:] == (
-        "refused in all: 1 events outside the region",
-        "refused in all: 4 events outside the sensor",
+        "left out of all examples: 1 events outside the region",
+        "left out of all examples: 4 events outside the sensor",
     )
 
 
