@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["ACTIVATIONS", "CONSTANTS", "EMITS", "emit", "fire", "pool"]
+__all__ = ["ACTIVATIONS", "CONSTANTS", "EMITS", "pool", "step_neurons"]
 
 CONSTANTS = ("scale", "shift", "alpha", "beta", "theta", "v_0")
 """Rows of the constants, each with a value for every channel."""
@@ -20,10 +20,19 @@ ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")
 
 
 @njit(nogil=True)
-def fire(
-    sums: Any, block: int, drive: Any, constants: Any, v: Any, y: Any, start: int, stop: int
+def step_neurons(
+    sums: Any,
+    block: int,
+    drive: Any,
+    constants: Any,
+    v: Any,
+    y: Any,
+    which: int,
+    activation: int,
+    start: int,
+    stop: int,
 ) -> None:
-    """Step neurons that spike.
+    """Step neurons that spike, or put out their membrane: y tells which.
 
     Args:
         sums: What `models.engine.convolution` has added, float32; left at 0.
@@ -31,7 +40,9 @@ def fire(
         drive: Added to the sums, float32 (1 or positions, channels).
         constants: See `CONSTANTS`, float32 (6, channels).
         v: Membranes, float32 (positions, channels); stepped in place.
-        y: The spikes, uint8 (positions, channels).
+        y: Spikes, uint8, or what analog neurons put out, float32 (positions, channels).
+        which: Place in `EMITS`; of no meaning for spikes.
+        activation: Place in `ACTIVATIONS`, likewise.
         start: The first block, see `models.engine.convolution.convolve_active`.
         stop: Behind the last block.
     """
@@ -56,64 +67,13 @@ def fire(
             for k in range(block):
                 sums[at + k] = 0
             for k in range(many):
-                y[position, first + k] = 1 if u[k] - constants[4, first + k] > 0 else 0
-            for k in range(many):
                 c = first + k
                 reset = constants[5, c] if u[k] - constants[4, c] > 0 else u[k]
                 v[position, c] = constants[2, c] * reset + constants[3, c]
-
-
-@njit(nogil=True)
-def emit(
-    sums: Any,
-    block: int,
-    drive: Any,
-    constants: Any,
-    v: Any,
-    y: Any,
-    which: int,
-    activation: int,
-    start: int,
-    stop: int,
-) -> None:
-    """Step neurons that put out their membrane.
-
-    Args:
-        sums: As for `fire`.
-        block: Likewise.
-        drive: Likewise.
-        constants: Likewise.
-        v: Likewise.
-        y: What is put out, float32 (positions, channels).
-        which: Place in `EMITS`.
-        activation: Place in `ACTIVATIONS`.
-        start: As for `fire`.
-        stop: Likewise.
-    """
-    positions, channels = v.shape
-    steady = len(drive) == 1
-    u = np.empty(block, np.float32)
-    # From 0 on, as the compiler makes vectors only of what it knows not to count from the end.
-    for part in range(-(-channels // block)):
-        first = part * block
-        many = min(block, channels - first)
-        for position in range(positions):
-            unit = part * positions + position
-            if unit < start or unit >= stop:
+            if y.itemsize == 1:
+                for k in range(many):
+                    y[position, first + k] = 1 if u[k] - constants[4, first + k] > 0 else 0
                 continue
-            at = unit * block
-            here = 0 if steady else position
-            # One array is written in each loop: so the compiler makes vectors of it.
-            for k in range(many):
-                c = first + k
-                current = sums[at + k] + drive[here, c]
-                u[k] = (v[position, c] + current) * constants[0, c] + constants[1, c]
-            for k in range(block):
-                sums[at + k] = 0
-            for k in range(many):
-                c = first + k
-                reset = constants[5, c] if u[k] - constants[4, c] > 0 else u[k]
-                v[position, c] = constants[2, c] * reset + constants[3, c]
             if which == 0:
                 for k in range(many):
                     y[position, first + k] = u[k]

@@ -14,11 +14,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import models.engine.program
+import models.engine.advance
+import models.engine.tuning
+from models.engine.advance import LIMIT, compile_kernels, kernel_sources
 from models.engine.convolution import Geometry
 from models.engine.layer import Layer
 from models.engine.membranes import ACTIVATIONS, EMITS
-from models.engine.program import Program, compile_kernels, kernel_sources
+from models.engine.program import Program, Room
 from models.engine.tuning import break_even
 
 Array = NDArray[Any]
@@ -222,26 +224,43 @@ def test_what_was_stepped_before_leaves_nothing_behind(drawn: Drawn, binary: boo
         assert layer.step(x, v, limit).bits == Alone(case, binary).step(x, v, limit).bits
 
 
-def test_the_limit_that_is_measured_is_a_count_of_inputs() -> None:
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize(
+    ("each_ns", "everything_ns", "inputs"),
+    [(100, 51_200, 512), (100, 10_000_000, 2048), (100, 10, 128), (0, 500, 2048)],
+    ids=["where both take as long", "never", "no sooner than at a sixteenth", "no time at all"],
+)
+@pytest.mark.parametrize("spikes", [True, False])
+def test_the_break_even_is_where_both_ways_take_as_long(
+    monkeypatch: pytest.MonkeyPatch, each_ns: int, everything_ns: int, inputs: int, spikes: bool
+) -> None:
+    """On a clock by which an active input, and all products, take what is given."""
     g = Geometry.of((8, 8, 32), 64, (3, 3), 1, 1)
-    layer = Layer(g, rng.standard_normal((64, 32, 3, 3)), np.zeros((1, 64)), np.ones((6, 64)))
-    for spikes in (True, False):
-        assert 8 * 8 * 32 // 16 <= break_even(layer, spikes) <= 8 * 8 * 32
+    layer = Layer(g, np.zeros((64, 32, 3, 3)), np.zeros((1, 64)), np.ones((6, 64)))
+    now_ns = 0
+
+    def step(program: Program, frame: Array, v: Array, room: Room) -> None:
+        nonlocal now_ns
+        active = np.count_nonzero(frame)
+        everything = active > program.table[0, LIMIT]
+        now_ns += 1_000 + (everything_ns if everything else each_ns * active)
+
+    monkeypatch.setattr(Program, "step", step)
+    monkeypatch.setattr(models.engine.tuning, "perf_counter_ns", lambda: now_ns)
+    assert break_even(layer, spikes) == inputs
 
 
 @pytest.fixture
 def kernels(tmp_path: Path) -> Path:
     """A copy of the engine's files."""
     folder = tmp_path / "engine"
-    shutil.copytree(Path(models.engine.program.__file__).parent, folder)
+    shutil.copytree(Path(models.engine.advance.__file__).parent, folder)
     return folder
 
 
 @pytest.mark.parametrize("name", ["vectors.py", "convolution.py", "membranes.py"])
 def test_a_kernel_file_that_changed_is_compiled_anew(kernels: Path, name: str) -> None:
     before = kernel_sources(kernels)
-    assert before == kernel_sources(Path(models.engine.program.__file__).parent)
+    assert before == kernel_sources(Path(models.engine.advance.__file__).parent)
     (kernels / name).write_text((kernels / name).read_text().replace("0", "1", 1))
     after = kernel_sources(kernels)
     assert cache_key(before) != cache_key(after)
@@ -256,12 +275,12 @@ def cache_key(sources: str) -> Any:
 
 
 def test_every_kernel_that_is_called_is_among_the_sources_of_the_key() -> None:
-    folder = Path(models.engine.program.__file__).parent
+    folder = Path(models.engine.advance.__file__).parent
     called = {
         value.py_func.__module__
-        for value in vars(models.engine.program).values()
+        for value in vars(models.engine.advance).values()
         if hasattr(value, "py_func")
     }
-    beside = {path.stem for path in folder.glob("*.py") if "njit" in path.read_text()} - {"program"}
+    beside = {path.stem for path in folder.glob("*.py") if "njit" in path.read_text()} - {"advance"}
     assert beside == {"convolution", "membranes"}
-    assert {name.rpartition(".")[2] for name in called} - {"program"} == beside
+    assert {name.rpartition(".")[2] for name in called} - {"advance"} == beside
