@@ -286,7 +286,10 @@ def collect(
 ) -> Results:
     """Run benchmarks one after another; each is printed, and kept in a file, when it is over."""
     results, screen = Results([], [], machine(options)), console()
+    if options.quick:
+        print("--quick: shows that the benchmarks work; its figures say nothing of speed")
     for rows in benchmarks:
+        print(f"measuring: {rows.__module__.rpartition('.')[2]}", file=sys.stderr)
         found = list(rows(options))
         show(found, screen)
         results.rows += [each for each in found if isinstance(each, Row)]

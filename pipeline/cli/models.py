@@ -19,7 +19,7 @@ from pipeline.cli.weights import import_checkpoint, new
 __all__ = ["list_networks", "models", "show"]
 
 models = typer.Typer(
-    help="List the networks, show a weights file, import a published checkpoint.",
+    help="List the networks, show a weights file, import a published one, make an untrained one.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
