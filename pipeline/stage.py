@@ -93,6 +93,9 @@ class Stage(ABC, Generic[C]):
     """Options that name a file which the stage writes; no other stage may name that file."""
     many_inputs: ClassVar[bool] = False
     """Whether several stages may feed it."""
+    resumes: bool = False
+    """Whether the run goes on from a checkpoint; then the files that it writes are there already.
+    The runner sets it before `port` is asked."""
 
     def __init__(self, name: str, config: C, inputs: Sequence[Port] = ()) -> None:
         """Keep the options and the ports; load nothing."""
@@ -121,6 +124,22 @@ class Stage(ABC, Generic[C]):
 
     def open(self) -> None:
         """Acquire resources: weights, kernels, files, devices."""
+
+    def snapshot(self, state: Any) -> Any:
+        """Return what a checkpoint keeps of a state; by default the state itself.
+
+        It is encoded at once (`pipeline.snapshot`: named tuples, arrays, numbers, texts), so it may
+        share arrays with the state, which is stepped on. What is not data, such as tensors or
+        memory of a device, is turned into arrays here.
+        """
+        return state
+
+    def restore(self, saved: Any) -> Any:
+        """Return the state that a `snapshot` was taken of; its arrays are the stage's to write.
+
+        Called behind `open`. Stepped on, it gives to the bit what the state itself would have.
+        """
+        return saved
 
     def remarks(self, account: Account) -> list[str]:
         """Return what a person may want to know at the end, a line each.
@@ -249,6 +268,30 @@ class Sink(Transform[C, S], Generic[C, S]):
 
         Raises:
             PortError: that cannot be used.
+        """
+
+    exactly_once: ClassVar[bool] = False
+    """Whether what it delivered can be cut back to a checkpoint, by `commit` and `rewind`. A sink
+    that cannot, such as a terminal, delivers some of it twice after a crash."""
+
+    def commit(self) -> Any:
+        """Make durable what was delivered so far, and return where it ends.
+
+        Called behind `open` before anything is delivered, and whenever a checkpoint passes. It
+        returns data as `snapshot` does, None where there is nothing to cut back.
+
+        Raises:
+            StageError: it cannot be made durable, as on a full disk.
+        """
+        return None
+
+    def rewind(self, position: Any) -> None:
+        """Go on behind what a `commit` returned; whatever was delivered later is taken back.
+
+        Called behind `open`, in a new process, instead of opening anything afresh.
+
+        Raises:
+            StageError: what was committed is not there any more, or was changed since.
         """
 
     @abstractmethod
