@@ -11,22 +11,36 @@ Between the two DEALER sockets travel, with the receiver bound and the sender co
     sender → receiver   [hello]                                once, names the protocol
     receiver → sender   [credit: dealt with u64, capacity u32] on hello and after each message
     sender → receiver   [number u64] [header] [buffer]         numbers count from 0 without a gap
+
+A run that goes on from a checkpoint counts on from there.
 """
 
 import struct
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import zmq
 
 from pipeline.errors import WireError
 from pipeline.messages import MAX_BUFFER_BYTES, Data, Message, decode, encode
 
-__all__ = ["HELLO", "Receiver", "Sender", "send_to_all"]
+__all__ = ["HELLO", "NOTHING", "Passed", "Receiver", "Sender", "send_to_all"]
 
 HELLO = b"pipeline-queue/1"
 _CREDIT = struct.Struct("<QI")
 _NUMBER = struct.Struct("<Q")
+
+
+class Passed(NamedTuple):
+    """What went through a queue."""
+
+    messages: int
+    units: int
+    """Events, windows or predictions."""
+
+
+NOTHING = Passed(0, 0)
 
 
 def _dealer(context: "zmq.Context[zmq.Socket[bytes]]") -> "zmq.Socket[bytes]":
@@ -40,13 +54,21 @@ def _dealer(context: "zmq.Context[zmq.Socket[bytes]]") -> "zmq.Socket[bytes]":
 class Sender:
     """The end of a queue that puts messages in. It belongs to one thread."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, name: str) -> None:
-        """Connect to ``endpoint``; nothing is sent before the receiver has granted credit."""
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        name: str,
+        passed: Passed = NOTHING,
+    ) -> None:
+        """Connect to ``endpoint``; nothing is sent before the receiver has granted credit.
+
+        ``passed`` is what went through the queue before a checkpoint that both ends go on from.
+        """
         self.name = name
-        self.messages = 0
-        self.units = 0
+        self.messages, self.units = passed
         self.blocked_ns = 0
-        self._dealt = 0
+        self._dealt = passed.messages
         self._capacity = 0
         self._socket = _dealer(context)
         self._socket.connect(endpoint)
@@ -124,11 +146,11 @@ class Receiver:
         endpoint: str,
         name: str,
         capacity: int,
+        passed: Passed = NOTHING,
     ) -> None:
-        """Bind to ``endpoint``; a tcp port may be ``*``."""
+        """Bind to ``endpoint``; a tcp port may be ``*``. ``passed`` as for `Sender`."""
         self.name = name
-        self.messages = 0
-        self.units = 0
+        self.messages, self.units = passed
         self._capacity = capacity
         self._open = 0
         self.socket = _dealer(context)
