@@ -6,23 +6,33 @@ sender keeps at most that many messages unacknowledged, and the high-water marks
 is acknowledged when its receiver has dealt with it; a stream is over when its end marker has been.
 Nothing depends on LINGER.
 
-Between the two DEALER sockets travel, with the receiver bound and the sender connected:
+Between a DEALER and a ROUTER socket travel, with the receiver bound and the sender connected:
 
     sender → receiver   [hello]                                once, names the protocol
     receiver → sender   [credit: dealt with u64, capacity u32] on hello and after each message
     sender → receiver   [number u64] [header] [buffer]         numbers count from 0 without a gap
+    receiver → sender   [refused]                              to whom it does not listen
 
 A run that goes on from a checkpoint counts on from there.
+
+A receiver listens to whoever says hello first, and to nobody else: a second sender, or one of
+another version, is refused, said once, and does no harm. What the first one sends is checked, and
+if it is not what it should be, that is an error of the run. Over tcp a guard sees to it that only
+who holds a key gets that far (`pipeline.guard`).
 """
 
+import os
 import struct
+import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import zmq
 
 from pipeline.errors import WireError
+from pipeline.guard import Guard, refuse_open_tcp
 from pipeline.messages import MAX_BUFFER_BYTES, Data, Message, decode, encode
 
 __all__ = ["HELLO", "NOTHING", "Passed", "Receiver", "Sender", "send_to_all"]
@@ -30,6 +40,11 @@ __all__ = ["HELLO", "NOTHING", "Passed", "Receiver", "Sender", "send_to_all"]
 HELLO = b"pipeline-queue/1"
 _CREDIT = struct.Struct("<QI")
 _NUMBER = struct.Struct("<Q")
+_TAKEN = b"refused: taken"
+_OTHER_VERSION = b"refused: other version"
+_MAX_IN_FLIGHT_BYTES = 1 << 28
+_ENCRYPTION_BYTES = 64
+_ANSWERED = 1_000
 
 
 class Passed(NamedTuple):
@@ -43,11 +58,11 @@ class Passed(NamedTuple):
 NOTHING = Passed(0, 0)
 
 
-def _dealer(context: "zmq.Context[zmq.Socket[bytes]]") -> "zmq.Socket[bytes]":
-    socket = context.socket(zmq.DEALER)
+def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":
+    socket = context.socket(kind)
     socket.set_hwm(0)
     socket.linger = 0
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_BUFFER_BYTES)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_BUFFER_BYTES + _ENCRYPTION_BYTES)
     return socket
 
 
@@ -60,17 +75,43 @@ class Sender:
         endpoint: str,
         name: str,
         passed: Passed = NOTHING,
+        guard: Guard | None = None,
+        peer: str | None = None,
     ) -> None:
         """Connect to ``endpoint``; nothing is sent before the receiver has granted credit.
 
-        ``passed`` is what went through the queue before a checkpoint that both ends go on from.
+        Args:
+            context: that of the process.
+            endpoint: where the receiver is bound.
+            name: the queue's, for messages.
+            passed: what went through the queue before a checkpoint that both ends go on from.
+            guard: encrypts what goes over tcp; needed where that leaves this host.
+            peer: whose key the receiver has; None where both ends have the same.
+
+        Raises:
+            WireError: tcp would leave this host without a key.
+            PipelineError: no key of the peer is known.
         """
         self.name = name
         self.messages, self.units = passed
         self.blocked_ns = 0
         self._dealt = passed.messages
         self._capacity = 0
-        self._socket = _dealer(context)
+        self._sizes = deque[int]()
+        self._bytes = 0
+        self._endpoint, self._guard = endpoint, guard
+        self._refusals: zmq.Socket[bytes] | None = None
+        if guard is None:
+            refuse_open_tcp(endpoint, name)
+        self._socket = _socket(context, zmq.DEALER)
+        # Known by this also after its connection broke and was made again.
+        self._socket.setsockopt(zmq.IDENTITY, os.urandom(16).replace(b"\0", b"0", 1))
+        if guard is not None and endpoint.startswith("tcp:"):
+            try:
+                self._refusals = guard.connect(self._socket, name, peer)
+            except BaseException:
+                self._socket.close(0)
+                raise
         self._socket.connect(endpoint)
         self._socket.send(HELLO)
 
@@ -90,17 +131,20 @@ class Sender:
 
     def put(self, parts: tuple[bytes, memoryview], units: int) -> None:
         """Send an encoded message of ``units`` events, windows or predictions."""
-        if self.in_flight >= self._capacity:
+        size = len(parts[0]) + parts[1].nbytes
+        if self._full(size):
             # Not for each message: to be told that there is no credit costs as much as sending.
             self._take_credit(block=False)
-        if self.in_flight >= self._capacity:
+        if self._full(size):
             started = time.monotonic_ns()
-            while self.in_flight >= self._capacity:
+            while self._full(size):
                 self._take_credit(block=True)
             self.blocked_ns += time.monotonic_ns() - started
         self._socket.send_multipart([_NUMBER.pack(self.messages), *parts], copy=False)
         self.messages += 1
         self.units += units
+        self._sizes.append(size)
+        self._bytes += size
 
     def drain(self) -> None:
         """Wait until the receiver has dealt with everything sent."""
@@ -110,8 +154,34 @@ class Sender:
     def close(self) -> None:
         """Close the socket; what is in flight is given up, so `drain` first."""
         self._socket.close(0)
+        self._forget_refusals()
+
+    def _full(self, size: int) -> bool:
+        """Whether a message of ``size`` bytes must wait; a large one goes when it is alone."""
+        return self.in_flight >= self._capacity or (
+            self._bytes > 0 and self._bytes + size > _MAX_IN_FLIGHT_BYTES
+        )
+
+    def _forget_refusals(self) -> None:
+        if self._refusals is not None:
+            self._refusals.close(0)
+            self._refusals = None
+
+    def _wait_until_let_in(self) -> None:
+        """Wait for the first word of the receiver, or for that it does not know our key."""
+        assert self._guard is not None
+        while self._refusals is not None:
+            poller = zmq.Poller()
+            poller.register(self._socket, zmq.POLLIN)
+            poller.register(self._refusals, zmq.POLLIN)
+            ready = dict(poller.poll())
+            if self._refusals in ready:
+                raise self._guard.refusal(self.name, self._endpoint)
+            self._forget_refusals()
 
     def _take_credit(self, block: bool) -> None:
+        if block and self._refusals is not None:
+            self._wait_until_let_in()
         flags = 0 if block else zmq.NOBLOCK
         while True:
             try:
@@ -119,6 +189,8 @@ class Sender:
             except zmq.Again:
                 return
             flags = zmq.NOBLOCK
+            if frame == _TAKEN:
+                raise WireError(f"queue {self.name}: its receiver listens to another sender")
             if len(frame) != _CREDIT.size:
                 raise WireError(f"queue {self.name}: the receiver does not speak {HELLO.decode()}")
             dealt, capacity = _CREDIT.unpack(frame)
@@ -126,6 +198,8 @@ class Sender:
                 raise WireError(
                     f"queue {self.name}: {dealt} messages acknowledged, {self.messages} were sent"
                 )
+            for _ in range(dealt - self._dealt):
+                self._bytes -= self._sizes.popleft()
             self._dealt, self._capacity = dealt, capacity
 
 
@@ -147,14 +221,28 @@ class Receiver:
         name: str,
         capacity: int,
         passed: Passed = NOTHING,
+        guard: Guard | None = None,
     ) -> None:
-        """Bind to ``endpoint``; a tcp port may be ``*``. ``passed`` as for `Sender`."""
+        """Bind to ``endpoint``; a tcp port may be ``*``. ``passed`` and ``guard``: see `Sender`.
+
+        Raises:
+            WireError: the endpoint cannot be bound, or would be open to other hosts without keys.
+        """
+        if guard is None:
+            refuse_open_tcp(endpoint, name)
         self.name = name
         self.messages, self.units = passed
         self._capacity = capacity
         self._open = 0
-        self.socket = _dealer(context)
+        self._sender: bytes | None = None
+        self._answered, self._told = set[bytes](), set[str]()
+        self.socket = _socket(context, zmq.ROUTER)
+        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        # A peer that heeds no credit is read no further; one that does never gets there.
+        self.socket.setsockopt(zmq.RCVHWM, 2 * capacity + 8)
         try:
+            if guard is not None and endpoint.startswith("tcp:"):
+                guard.bind(self.socket, name)
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:
             self.socket.close(0)
@@ -173,17 +261,12 @@ class Receiver:
         while True:
             if timeout_ms is not None and not self.socket.poll(timeout_ms):
                 return None
-            frames = self.socket.recv_multipart(copy=False)
-            if len(frames) == 1 and frames[0].bytes == HELLO:
-                self._grant()
+            identity, *frames = self.socket.recv_multipart(copy=False)
+            if identity.bytes != self._sender or len(frames) == 1:
+                self._greet(identity.bytes, frames)
                 if timeout_ms is not None:
                     timeout_ms = 0
                 continue
-            if len(frames) == 1:
-                raise WireError(
-                    f"queue {self.name}: the sender does not speak {HELLO.decode()};"
-                    " do both ends run the same version?"
-                )
             if len(frames) != 3 or len(frames[0]) != _NUMBER.size:
                 sizes = [len(frame) for frame in frames]
                 raise WireError(f"queue {self.name}: no message has frames of {sizes} bytes")
@@ -211,5 +294,35 @@ class Receiver:
         """Close the socket."""
         self.socket.close(0)
 
+    def _greet(self, identity: bytes, frames: "list[zmq.Frame]") -> None:
+        """Listen to the first who says hello; refuse all others, to whom nothing is owed."""
+        hello = len(frames) == 1 and len(frames[0]) == len(HELLO) and frames[0].bytes == HELLO
+        if hello and self._sender in (None, identity):
+            self._sender = identity
+            self._grant()
+        elif identity == self._sender:
+            raise WireError(
+                f"queue {self.name}: the sender does not speak {HELLO.decode()};"
+                " do both ends run the same version?"
+            )
+        elif hello:
+            self._refuse(identity, _TAKEN, "it has a sender, and another one came")
+        else:
+            self._refuse(
+                identity,
+                _OTHER_VERSION,
+                f"somebody does not speak {HELLO.decode()}; do both ends run the same version?",
+            )
+
+    def _refuse(self, identity: bytes, answer: bytes, why: str) -> None:
+        if identity not in self._answered and len(self._answered) < _ANSWERED:
+            self._answered.add(identity)
+            self.socket.send_multipart([identity, answer])
+        if why not in self._told:
+            self._told.add(why)
+            print(f"warning: queue {self.name}: refused: {why}", file=sys.stderr, flush=True)
+
     def _grant(self) -> None:
-        self.socket.send(_CREDIT.pack(self.messages - self._open, self._capacity))
+        assert self._sender is not None
+        credit = _CREDIT.pack(self.messages - self._open, self._capacity)
+        self.socket.send_multipart([self._sender, credit])
