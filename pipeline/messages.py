@@ -10,14 +10,14 @@ makes its own array.
 """
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import WireError
-from pipeline.events import EVENT
+from pipeline.events import EVENT, LARGEST_SIDE_PX
 
 __all__ = [
     "MAX_BUFFER_BYTES",
@@ -46,8 +46,14 @@ __all__ = [
 ]
 
 MAX_HEADER_BYTES = 1 << 20
-MAX_BUFFER_BYTES = 1 << 30
+MAX_BUFFER_BYTES = 1 << 28
 _MAX_AXES = 8
+
+# Held to by the decoder: MessagePack has larger numbers than any array of ours.
+_Int: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Side: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE_PX)]
+_Speed: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Clock(msgspec.Struct, frozen=True, array_like=True):
@@ -57,9 +63,9 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
     times as fast as it did when the events were recorded.
     """
 
-    t_us: int
-    at_ns: int
-    speed: float
+    t_us: _Int
+    at_ns: _Int
+    speed: _Speed
 
     def due_ns(self, t_us: int) -> int:
         """Return the monotonic time in ns at which event time ``t_us`` is due."""
@@ -74,15 +80,15 @@ class Windows(msgspec.Struct, frozen=True, array_like=True):
     spans told one by one, and their length and step are 0.
     """
 
-    first: int
-    start_us: int
-    length_us: int
-    step_us: int
-    last_event_us: tuple[int | None, ...]
+    first: _Int
+    start_us: _Int
+    length_us: _Int
+    step_us: _Int
+    last_event_us: tuple[_Int | None, ...]
     """For each window the time of its last event, or None where it is empty."""
     partial: bool = False
     """The last window of the run was closed by the end of the recording."""
-    spans_us: tuple[tuple[int, int], ...] | None = None
+    spans_us: tuple[tuple[_Int, _Int], ...] | None = None
     """Start and end of each window; None where they form a grid."""
 
     def __len__(self) -> int:
@@ -105,16 +111,16 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", kw_
     """
 
     stream: str
-    epoch: int = 0
-    seq: int = 0
-    born_ns: int = 0
+    epoch: _Count = 0
+    seq: _Count = 0
+    born_ns: _Int = 0
 
 
 class Data(Header, frozen=True, array_like=True, kw_only=True):
     """A header of a message with an array, whose first axis counts the message's units."""
 
-    t_first_us: int
-    t_last_us: int
+    t_first_us: _Int
+    t_last_us: _Int
     shape: tuple[int, ...]
     dtype: str
 
@@ -131,7 +137,7 @@ class Events(Data, frozen=True, array_like=True, kw_only=True, tag="events/1"):
     a live source has passed time on and a device then hands over what is older.
     """
 
-    watermark_us: int
+    watermark_us: _Int
 
 
 class Frames(Data, frozen=True, array_like=True, kw_only=True, tag="frames/1"):
@@ -153,11 +159,11 @@ class Outputs(Data, frozen=True, array_like=True, kw_only=True, tag="outputs/1")
 class Span(msgspec.Struct, frozen=True, array_like=True):
     """The windows from which one prediction was made: ``steps`` of them, ``window`` the last."""
 
-    window: int
-    t_start_us: int
-    t_end_us: int
-    steps: int
-    last_event_us: int | None = None
+    window: _Int
+    t_start_us: _Int
+    t_end_us: _Int
+    steps: _Int
+    last_event_us: _Int | None = None
     partial: bool = False
 
 
@@ -175,12 +181,12 @@ class Predictions(Data, frozen=True, array_like=True, kw_only=True, tag="predict
 class Start(Header, frozen=True, array_like=True, kw_only=True, tag="start/1"):
     """A recording starts: every stage begins from its initial state."""
 
-    width: int
-    height: int
+    width: _Side
+    height: _Side
     source: str
-    t_first_us: int | None = None
+    t_first_us: _Int | None = None
     clock: Clock | None = None
-    shift_us: int = 0
+    shift_us: _Int = 0
     """What was added to the recording's own times, as when it is played again."""
     live: bool = False
     """Whether its events come from a device, as they happen."""
@@ -199,7 +205,7 @@ class Reset(Header, frozen=True, array_like=True, kw_only=True, tag="reset/1"):
 class Barrier(Header, frozen=True, array_like=True, kw_only=True, tag="barrier/1"):
     """A checkpoint passes: everything before it belongs to checkpoint ``checkpoint``."""
 
-    checkpoint: int
+    checkpoint: _Count
 
 
 class EndRecording(Header, frozen=True, array_like=True, kw_only=True, tag="end_recording/1"):
@@ -283,7 +289,7 @@ def encode(message: Message) -> tuple[bytes, memoryview]:
     """Return header bytes and the array's own memory (no copy).
 
     Raises:
-        WireError: the array is larger than any receiver accepts.
+        WireError: the array or the header is larger than any receiver accepts.
     """
     array = message.array
     if array.nbytes > MAX_BUFFER_BYTES:
@@ -292,7 +298,13 @@ def encode(message: Message) -> tuple[bytes, memoryview]:
         )
     # A structured dtype has no buffer format that memoryview can cast, its bytes do.
     buffer = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
-    return _encoder.encode(message.header), buffer
+    header = _encoder.encode(message.header)
+    if len(header) > MAX_HEADER_BYTES:
+        raise WireError(
+            f"message header of {len(header)} bytes, allowed are {MAX_HEADER_BYTES}; send fewer"
+            " windows or predictions in a message"
+        )
+    return header, buffer
 
 
 def decode(header_bytes: bytes | memoryview, buffer: bytes | memoryview) -> Message:
@@ -307,7 +319,7 @@ def decode(header_bytes: bytes | memoryview, buffer: bytes | memoryview) -> Mess
         )
     try:
         header = _decoder.decode(header_bytes)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(
             f"message header not understood ({error}); do both ends run the same version?"
         ) from error

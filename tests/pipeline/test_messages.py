@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from doubles import events, predictions, start
+from doubles import end_stream, events, predictions, start
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline import messages
 from pipeline.errors import WireError
-from pipeline.events import EVENT
+from pipeline.events import EVENT, LARGEST_SIDE_PX
 from pipeline.messages import (
     Barrier,
     Clock,
@@ -38,13 +38,14 @@ from pipeline.messages import (
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 maybe = st.none() | int64
+sides = st.integers(1, LARGEST_SIDE_PX)
 common = {"stream": st.text(max_size=8), "epoch": st.integers(0, 9), "seq": st.integers(0, 2**62)}
 times = {"t_first_us": int64, "t_last_us": int64}
 clocks = st.builds(Clock, t_us=int64, at_ns=int64, speed=st.floats(0.01, 100))
 controls = st.one_of(
-    st.builds(Start, **common, width=int64, height=int64, t_first_us=maybe, clock=clocks),
+    st.builds(Start, **common, width=sides, height=sides, t_first_us=maybe, clock=clocks),
     st.builds(Reset, **common),
-    st.builds(Barrier, **common, checkpoint=int64),
+    st.builds(Barrier, **common, checkpoint=st.integers(0, 2**63 - 1)),
     st.builds(EndRecording, **common),
     st.builds(EndStream, **common),
 ).map(control)
@@ -130,6 +131,12 @@ def test_an_array_that_no_receiver_takes_is_not_sent(monkeypatch: pytest.MonkeyP
         encode(events(3))
 
 
+def test_a_header_that_no_receiver_takes_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MAX_HEADER_BYTES", 10)
+    with pytest.raises(WireError, match="allowed are 10; send fewer windows or predictions"):
+        encode(start())
+
+
 def test_nothing_is_pickled() -> None:
     """The header is plain MessagePack: lists, numbers and texts, the kind and version first."""
     header_bytes, _ = encode(events(2))
@@ -167,6 +174,36 @@ def test_an_unknown_kind_or_version_is_refused_by_name(tag: str) -> None:
 )
 def test_a_header_of_garbage_is_refused(header_bytes: bytes) -> None:
     assert refusal(header_bytes, b"").startswith("message header not understood (")
+
+
+def test_what_a_later_version_appends_is_skipped_but_not_to_any_depth() -> None:
+    plain = msgspec.msgpack.decode(encode(end_stream())[0])
+    longer = msgspec.msgpack.encode([*plain, 1, "more"])
+    assert decode(longer, b"").header == end_stream().header
+    deep = b"\x96" + b"".join(map(msgspec.msgpack.encode, plain)) + b"\x91" * 100_000
+    assert "recursion" in refusal(deep, b"")
+
+
+def test_a_size_that_is_announced_takes_no_memory() -> None:
+    spans_of_4_billion = encode(predictions([]))[0][:-1] + b"\xdd\xff\xff\xff\xff"
+    assert "truncated" in refusal(spans_of_4_billion, b"")
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        (events(1), {"t_first_us": 2**63}),
+        (events(1), {"epoch": -1}),
+        (start(), {"width": 0}),
+        (start(), {"height": LARGEST_SIDE_PX + 1}),
+        (start(), {"clock": Clock(0, 0, 0.0)}),
+        (start(), {"clock": Clock(0, 0, float("nan"))}),
+        (predictions([5]), {"spans": (Span(2**63, 0, 1, 1),)}),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(message: Message, fields: dict[str, Any]) -> None:
+    text = refusal(altered(message, **fields), encode(message)[1])
+    assert text.startswith("message header not understood (Expected ")
 
 
 def test_a_header_out_of_all_proportion_is_refused() -> None:
