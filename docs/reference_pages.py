@@ -106,7 +106,9 @@ def _stages_page() -> str:
         takes = " or ".join(port.kind for port in stage.takes) or "nothing: it is a source"
         many = ", from one stage or from several" if stage.many_inputs else ""
         gives = get_type_hints(stage.port)["return"]
-        given = getattr(gives, "kind", "nothing: it is a sink")
+        # A union: the stage gives what it takes, whichever that is.
+        passed = "what it takes" if get_args(gives) else "nothing: it is a sink"
+        given = getattr(gives, "kind", passed)
         parts += [
             f"## `{name}`",
             _text(stage),
