@@ -24,11 +24,10 @@ from zmq.utils.monitor import parse_monitor_message
 
 from pipeline.errors import PipelineError, WireError
 from pipeline.keys import KeyFolder, KeyPair, read_secret
+from pipeline.rundir import RUN_KEY
 
-__all__ = ["RUN_KEY", "Guard", "host_guard", "refuse_open_tcp", "run_guard"]
+__all__ = ["Guard", "host_guard", "refuse_open_tcp", "run_guard"]
 
-RUN_KEY = "key"
-"""The file in a run's folder that holds the run's secret key."""
 _ASKS = "inproc://zeromq.zap.01"
 _HANDSHAKE_MS = 5_000
 _TOLD = 100

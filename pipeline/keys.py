@@ -55,8 +55,8 @@ class KeyPair(NamedTuple):
 
 def keys_folder() -> Path:
     """Return where the user's keys lie: ``pipeline/keys`` in the folder for settings."""
-    settings = os.environ.get("XDG_CONFIG_HOME")
-    return Path(settings if settings else Path.home() / ".config") / "pipeline" / "keys"
+    settings = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(settings) / "pipeline" / "keys"
 
 
 def write_secret(path: Path, pair: KeyPair) -> None:
@@ -107,7 +107,7 @@ class KeyFolder:
         """
         pair = KeyPair.new()
         try:
-            self._allowed.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folders()
             self._check_private()
             write_secret(self._secret, pair)
         except FileExistsError:
@@ -148,7 +148,7 @@ class KeyFolder:
                 raise ConfigError(f"KEY: is that of '{other}' already; revoke it there first")
         draft = self._allowed / f".{name}"
         try:
-            self._allowed.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folders()
             draft.write_text(f"{public.hex()}\n")
             os.replace(draft, path)
         except OSError as error:
@@ -195,6 +195,10 @@ class KeyFolder:
                 f" letter or digit, got {name!r}"
             )
         return self._allowed / name
+
+    def _make_folders(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._allowed.mkdir(mode=0o700, exist_ok=True)
 
     def _check_private(self) -> None:
         """Whoever could write to the folder could let anybody in."""

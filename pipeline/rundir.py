@@ -1,4 +1,4 @@
-"""The folder of a run: sockets and the plan, private to the user, gone when the run is.
+"""The folder of a run: sockets, a key and the plan, private to the user, gone when the run is.
 
 A lock held on a file in it tells a live run from the remains of one that was killed together with
 all its workers; remains are swept when the next run starts.
@@ -12,9 +12,12 @@ import tempfile
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.keys import KeyPair, write_secret
 
-__all__ = ["RunDirectory", "private", "unwritable"]
+__all__ = ["RUN_KEY", "RunDirectory", "private", "unwritable"]
 
+RUN_KEY = "key"
+"""The file that holds the secret key which the processes of the run share."""
 _LOCK = "lock"
 _LONGEST_SOCKET_PATH = 107
 _LONGEST_NAME = 20
@@ -42,6 +45,7 @@ class RunDirectory:
             self.path = Path(tempfile.mkdtemp(prefix="", dir=home))
             self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+            write_secret(self.path / RUN_KEY, KeyPair.new())
         finally:
             os.close(gate)
 

@@ -12,6 +12,7 @@ from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
 from pipeline.cli.info import info
+from pipeline.cli.keys import keys
 from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.run import run
@@ -38,9 +39,10 @@ def _help(text: str) -> str:
 
 for command in (run, check, stages, cameras, info, convert, record, simulate, train, bench):
     app.command(help=_help(command.__doc__ or ""))(command)
-for entry in models.registered_commands:
-    entry.help = _help(getattr(entry.callback, "__doc__", "") or "")
-app.add_typer(models, name="models")
+for name, group in {"models": models, "keys": keys}.items():
+    for entry in group.registered_commands:
+        entry.help = _help(getattr(entry.callback, "__doc__", "") or "")
+    app.add_typer(group, name=name)
 
 
 def _print_version(wanted: bool) -> None:

@@ -117,3 +117,8 @@ def test_a_path_too_long_for_sockets_is_not_used(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home.parent / ("é" * 50)))
     with RunDirectory() as folder:
         assert folder.parent == Path("/tmp") / f"pipeline-{os.getuid()}"
+
+
+def test_what_lies_in_the_folder_is_the_users_alone(home: Path) -> None:
+    with RunDirectory() as folder:
+        assert {path.name: mode(path) for path in folder.iterdir()} == {"lock": 0o600, "key": 0o600}
