@@ -1,8 +1,9 @@
 """The TOML file: read, overridden from the command line, and checked down to each key.
 
-A file holds one ``[run]`` table and the ``[[stage]]`` tables, in any order that names inputs before
-or after; a table without ``from`` takes its input from the table above it. What is wrong is
-reported with its place, as in ``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
+A file holds the ``[[stage]]`` tables, in any order that names inputs before or after, and at most
+one each of ``[run]``, ``[checkpoint]`` and ``[supervision]``. A stage without ``from`` takes its
+input from the table above it. What is wrong is reported with its place, as in
+``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
 """
 
 import copy
@@ -21,12 +22,15 @@ from pipeline.events import LARGEST_SIDE_PX
 from pipeline.registry import nearest
 
 __all__ = [
+    "RESERVED",
+    "CheckpointConfig",
     "FilePath",
     "OnCommandLine",
     "PipelineConfig",
     "RunConfig",
     "SensorSize",
     "StageTable",
+    "SupervisionConfig",
     "parse_config",
     "read_config",
     "validate",
@@ -76,6 +80,40 @@ class RunConfig(BaseModel):
     """How processes are joined: ``ipc`` (UNIX sockets) or ``tcp`` (loopback only)."""
 
 
+class CheckpointConfig(BaseModel):
+    """The ``[checkpoint]`` table: with it a run survives crashes, its own included."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    directory: FilePath
+    """The folder of this pipeline's checkpoints; made if need be."""
+    interval_s: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """From the beginning of a checkpoint to that of the next, in s; a crash costs up to that much
+    work, which is done again."""
+    keep: int = Field(2, ge=1)
+    """How many to keep: the older are for the case that the newest is damaged."""
+
+
+class SupervisionConfig(BaseModel):
+    """The ``[supervision]`` table: what counts as a crash, and how often to go on after one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    silent_s: float = Field(10.0, ge=0.2, allow_inf_nan=False)
+    """A process that has said nothing for so long, in s, is taken for dead. They speak all the
+    time, so only a machine that hardly gets to run them needs more."""
+    stuck_s: float = Field(120.0, gt=0, allow_inf_nan=False)
+    """A stage that has been busy with one message for so long, in s, is taken for dead."""
+    restarts: int = Field(5, ge=0)
+    """How often to start again from a checkpoint that no further one has followed; after that the
+    run fails. Without a ``[checkpoint]`` table it fails at once."""
+    backoff_s: float = Field(0.1, ge=0, allow_inf_nan=False)
+    """Time before the second start from one checkpoint, in s, doubled for each further one; the
+    first comes at once."""
+    backoff_max_s: float = Field(10.0, ge=0, allow_inf_nan=False)
+    """The longest time before a start, in s."""
+
+
 class StageTable(BaseModel):
     """The keys that every ``[[stage]]`` table may have; the others are the stage's own."""
 
@@ -105,6 +143,8 @@ class PipelineConfig(BaseModel):
 
     path: Path
     run: RunConfig
+    checkpoint: CheckpointConfig | None = None
+    supervision: SupervisionConfig = SupervisionConfig()
     stages: tuple[StageTable, ...]
     tables: dict[str, Any]
     """The file as read, before overrides; workers build their stages from it."""
@@ -116,6 +156,13 @@ class PipelineConfig(BaseModel):
         """Folder that relative paths start from."""
         return self.path.parent
 
+
+RESERVED: dict[str, type[BaseModel]] = {
+    "run": RunConfig,
+    "checkpoint": CheckpointConfig,
+    "supervision": SupervisionConfig,
+}
+"""Tables that a file has at most once; no stage may be called so."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -148,31 +195,36 @@ def parse_config(
     tables: Mapping[str, Any], path: Path, overrides: Sequence[str] = ()
 ) -> PipelineConfig:
     """Check the tables of a file; see `read_config`."""
-    known = {"run", "stage"}
+    known = {*RESERVED, "stage"}
     for key in tables:
         if key not in known:
             raise ConfigError(f"{path}: {key}: unknown table{nearest(key, known)}")
-    run = tables.get("run", {})
+    single = {key: copy.deepcopy(tables.get(key, {})) for key in RESERVED}
     rows = tables.get("stage", [])
-    if not isinstance(run, dict):
-        raise ConfigError(f"{path}: run: must be a table, got {run!r}")
+    for key, table in single.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {key}: must be a table, got {table!r}")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ConfigError(f"{path}: stage: must be [[stage]] tables, got {rows!r}")
     if not rows:
         raise ConfigError(f"{path}: stage: there is no [[stage]] table, so there is nothing to run")
-    run, rows = copy.deepcopy(run), copy.deepcopy(rows)
+    rows = copy.deepcopy(rows)
     for override in overrides:
-        _override(run, rows, override)
+        _override(single, rows, override)
     stages: list[StageTable] = []
     for number, row in enumerate(rows, start=1):
         place = f"{path}: stage.{row.get('name', number)}"
         if isinstance(row.get("from"), str):
             row["from"] = [row["from"]]
         stages.append(validate(StageTable, row, place, path.parent))
-    run_config = validate(RunConfig, run, f"{path}: run", path.parent)
+    made = {
+        key: validate(RESERVED[key], table, f"{path}: {key}", path.parent)
+        for key, table in single.items()
+        if table or key in tables or key != "checkpoint"
+    }
     return PipelineConfig(
         path=path,
-        run=run_config,
+        **made,
         stages=tuple(stages),
         tables=dict(tables),
         overrides=tuple(overrides),
@@ -278,7 +330,7 @@ def _explain(problem: ErrorDetails, place: str, model: type[BaseModel]) -> str:
 
 
 def _keys(model: type[BaseModel]) -> set[str]:
-    common = StageTable.model_fields if model is not RunConfig else {}
+    common = {} if model in RESERVED.values() else StageTable.model_fields
     return {
         field.alias or key
         for fields in (model.model_fields, common)
@@ -286,13 +338,15 @@ def _keys(model: type[BaseModel]) -> set[str]:
     }
 
 
-def _override(run: dict[str, Any], rows: Iterable[dict[str, Any]], override: str) -> None:
+def _override(
+    single: dict[str, dict[str, Any]], rows: Iterable[dict[str, Any]], override: str
+) -> None:
     """Apply one ``NAME.KEY=VALUE``; the place is written as errors print it."""
     place, equals, text = override.partition("=")
     parts = place.strip().removeprefix("stage.").split(".")
     if not equals or len(parts) < 2 or not all(parts):
         raise ConfigError(f"--set {override}: must be STAGE.KEY=VALUE or run.KEY=VALUE")
-    tables = {"run": run} | {row["name"]: row for row in rows if isinstance(row.get("name"), str)}
+    tables = single | {row["name"]: row for row in rows if isinstance(row.get("name"), str)}
     if parts[0] not in tables:
         raise ConfigError(f"--set {override}: no stage '{parts[0]}'{nearest(parts[0], tables)}")
     table = tables[parts[0]]

@@ -1,24 +1,29 @@
 """What the supervisor and its workers say to each other, over one ZeroMQ socket in the run folder.
 
-worker → supervisor   Ready, then Done; or Failed; before that Compiles, where it does
-supervisor → worker   Go when all are ready; Pause, Step and Resume while sources play; Stop to
-                      drain; Abort to give up; Exit when all is done
+worker → supervisor   Ready, then Done; or Failed; before that Compiles, where it does; Kept for
+                      each stage and checkpoint; Alive all the time
+supervisor → worker   Go when all are ready; Pause, Step and Resume while sources play; Checkpoint;
+                      Stop to drain; Abort to give up; Exit when all is done
 """
 
 from typing import TypeAlias
 
 import msgspec
 
+from pipeline.checkpoints import StageSnapshot
 from pipeline.report import Failure, StageReport
 
 __all__ = [
     "Abort",
+    "Alive",
+    "Checkpoint",
     "Compiles",
     "Done",
     "Exit",
     "Failed",
     "FromWorker",
     "Go",
+    "Kept",
     "Pause",
     "Plan",
     "Ready",
@@ -36,6 +41,12 @@ class Plan(msgspec.Struct, frozen=True):
     tables: dict[str, object]
     overrides: list[str]
     run_id: str
+    resumes: bool
+    """Whether the run goes on from a checkpoint."""
+    checkpoints: bool
+    """Whether checkpoints are made."""
+    beat_s: float
+    """How often a worker says that it is alive."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -46,6 +57,19 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 class Compiles(msgspec.Struct, frozen=True, tag="compiles"):
     """Kernels are being compiled that no run before has left in the cache."""
+
+
+class Kept(msgspec.Struct, frozen=True, tag="kept"):
+    """What belongs to checkpoint ``number`` of one stage; to any, if its stream was over."""
+
+    number: int | None
+    snapshot: StageSnapshot
+
+
+class Alive(msgspec.Struct, frozen=True, tag="alive"):
+    """The worker still hears, and its stages have been busy with one thing for so long, in s."""
+
+    busy_s: dict[str, float]
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -85,6 +109,12 @@ class Resume(msgspec.Struct, frozen=True, tag="resume"):
     """Sources play on."""
 
 
+class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
+    """Sources let the barrier of a checkpoint leave as soon as they can."""
+
+    number: int
+
+
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
     """Give up what is on its way, close everything, leave."""
 
@@ -93,5 +123,5 @@ class Exit(msgspec.Struct, frozen=True, tag="exit"):
     """Every worker is done: leave."""
 
 
-FromWorker: TypeAlias = Ready | Compiles | Done | Failed
-ToWorker: TypeAlias = Go | Pause | Step | Resume | Stop | Abort | Exit
+FromWorker: TypeAlias = Ready | Compiles | Kept | Alive | Done | Failed
+ToWorker: TypeAlias = Go | Pause | Step | Resume | Checkpoint | Stop | Abort | Exit

@@ -6,6 +6,7 @@ PipelineError
 ├── DeviceError      a camera or chip is missing or failed                       exit code 1
 ├── WireError        a message on a queue is not what it should be               exit code 1
 ├── StageError       a stage failed while it was running                         exit code 1
+├── CheckpointError  a checkpoint cannot be read, written or used                exit code 1
 └── LedgerError      the counts of a finished run do not add up                  exit code 1
 
 A message states the place, the rule, the value received and the remedy, on one line. The command
@@ -14,6 +15,7 @@ whatever has none is a bug of ours and is reported as one.
 """
 
 __all__ = [
+    "CheckpointError",
     "ConfigError",
     "DeviceError",
     "LedgerError",
@@ -50,6 +52,10 @@ class WireError(PipelineError):
 
 class StageError(PipelineError):
     """A stage failed while the pipeline was running."""
+
+
+class CheckpointError(PipelineError):
+    """A checkpoint is incomplete, damaged or of another run; or it cannot be written."""
 
 
 class LedgerError(PipelineError):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import PipelineConfig, StageTable, validate
+from pipeline.config import RESERVED, PipelineConfig, StageTable, validate
 from pipeline.errors import ConfigError
 from pipeline.ports import Port
 from pipeline.registry import load_stage, nearest
@@ -79,8 +79,13 @@ class Graph:
         return "inproc" if group[edge.sender] == group[edge.receiver] else self.transport
 
 
-def build_graph(config: PipelineConfig) -> Graph:
+def build_graph(config: PipelineConfig, resumes: bool = False) -> Graph:
     """Make every stage and check every edge.
+
+    Args:
+        config: the file.
+        resumes: whether the run goes on from a checkpoint, so that it finds the files that it
+            wrote.
 
     Raises:
         ConfigError: an unknown stage or key, a missing or wrong input, a cycle, shapes or types
@@ -90,7 +95,7 @@ def build_graph(config: PipelineConfig) -> Graph:
     tables = _by_name(config)
     inputs = _inputs(config, tables)
     _check_groups(config, tables)
-    nodes = _nodes(config, tables, inputs)
+    nodes = _nodes(config, tables, inputs, resumes)
     fed = {source for sources in inputs.values() for source in sources}
     for name, node in nodes.items():
         if node.port is not None and name not in fed:
@@ -135,19 +140,23 @@ def ports_into(config: PipelineConfig, name: str) -> tuple[Port | None, ...]:
 
 
 def _nodes(
-    config: PipelineConfig, tables: dict[str, StageTable], inputs: dict[str, tuple[str, ...]]
+    config: PipelineConfig,
+    tables: dict[str, StageTable],
+    inputs: dict[str, tuple[str, ...]],
+    resumes: bool = False,
 ) -> dict[str, Node]:
     """Make stages, each behind its inputs."""
     nodes: dict[str, Node] = {}
     for name in _order(inputs, config.path):
-        nodes[name] = _make(tables[name], [nodes[source] for source in inputs[name]], config)
+        sources = [nodes[source] for source in inputs[name]]
+        nodes[name] = _make(tables[name], sources, config, resumes)
     return nodes
 
 
 def _by_name(config: PipelineConfig) -> dict[str, StageTable]:
     tables: dict[str, StageTable] = {}
     for table in config.stages:
-        if table.name in tables or table.name == "run":
+        if table.name in tables or table.name in RESERVED:
             taken = "taken by another stage" if table.name in tables else "reserved"
             raise ConfigError(f"{config.path}: stage.{table.name}.name: is {taken}; choose another")
         tables[table.name] = table
@@ -250,7 +259,7 @@ def _check_recordings(graph: Graph) -> None:
                 raise ConfigError(f"{graph.path}: stage.{name}.{error.key}: {error}") from None
 
 
-def _make(table: StageTable, inputs: Sequence[Node], config: PipelineConfig) -> Node:
+def _make(table: StageTable, inputs: Sequence[Node], config: PipelineConfig, resumes: bool) -> Node:
     place = f"{config.path}: stage.{table.name}"
     found = load_stage(table.use)
     options: StageConfig = validate(found.Config, table.options, place, config.base)
@@ -264,6 +273,7 @@ def _make(table: StageTable, inputs: Sequence[Node], config: PipelineConfig) -> 
             )
         ports.append(node.port)
     stage: AnyStage = found(table.name, options, ports)
+    stage.resumes = resumes
     try:
         port = stage.port()
     except PortError as error:

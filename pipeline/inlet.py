@@ -4,125 +4,238 @@ The order in which several queues are merged depends on what they hold and never
 arrived: data go by the event time of their last row, then by the order of the inputs, a row at a
 time so that the cut of the messages does not show; control messages wait until every input has
 brought theirs and are delivered once.
+
+Barriers of checkpoints wait for nobody, since that would change the order. The first of a
+checkpoint that comes in, from whatever input, is delivered at once, before what is waiting; what
+waits, and what the other inputs bring until their own barrier, belongs to the checkpoint (Chandy
+and Lamport 1985). An input that is over has passed all barriers.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import zmq
 
-from pipeline.messages import Data, EndRecording, EndStream, Header, Message, Predictions, Start
+from pipeline.messages import (
+    Barrier,
+    Data,
+    EndRecording,
+    EndStream,
+    Header,
+    Message,
+    Predictions,
+    Start,
+    decode,
+    encode,
+)
 from pipeline.queues import Receiver
+from pipeline.report import QueueCount
 
-__all__ = ["messages_from"]
+__all__ = ["Inlet", "Pending"]
 
 _ENDS: tuple[type[Header], ...] = (EndRecording, EndStream)
 
+Pending = list[list[tuple[bytes, bytes]]]
+"""For each input messages in their order, encoded."""
 
-def messages_from(
-    receivers: Sequence[Receiver], origins: Sequence[frozenset[str]] = ()
-) -> Iterator[Message]:
-    """Yield the messages of all queues up to the end of the stream, that included.
+
+class Inlet:
+    """The messages of all queues up to the end of the stream, that included.
 
     Args:
         receivers: the queues.
         origins: for each queue the sources that its stream comes from.
-
-    A message is acknowledged when it has been dealt with. Branches that come from one source are
-    the exception, see `_fill`.
+        pending: what a checkpoint kept of what was on its way, when the run goes on from one.
     """
-    if len(receivers) == 1:
-        yield from _single(receivers[0])
-    else:
-        yield from _merged(receivers, origins or [frozenset()] * len(receivers))
 
+    def __init__(
+        self,
+        receivers: Sequence[Receiver],
+        origins: Sequence[frozenset[str]] = (),
+        pending: Pending | None = None,
+    ) -> None:
+        origins = origins or [frozenset()] * len(receivers)
+        self._inputs = [
+            _Input(receiver, _relatives(k, origins)) for k, receiver in enumerate(receivers)
+        ]
+        for each, encoded in zip(self._inputs, pending or [], strict=False):
+            each.restore(encoded)
+        self._cut: _Cut | None = None
 
-def _single(receiver: Receiver) -> Iterator[Message]:
-    while True:
-        message = receiver.receive()
+    def messages(self) -> Iterator[Message]:
+        """Yield the messages.
+
+        A message is acknowledged when it has been dealt with. Branches that come from one source
+        are the exception, see `_fill`.
+        """
+        return self._single() if len(self._inputs) == 1 else self._merged()
+
+    def cut(self, barrier: int, kept: Callable[[list[QueueCount], Pending], None]) -> None:
+        """Gather what belongs to a checkpoint, whose barrier was just delivered.
+
+        Args:
+            barrier: the checkpoint.
+            kept: called once, when every input has passed the barrier, with what had come through
+                each queue by then and what of it is still to be delivered.
+        """
+        self._cut = _Cut(barrier, self._inputs, kept)
+
+    def _single(self) -> Iterator[Message]:
+        receiver = self._inputs[0].receiver
+        while True:
+            message = receiver.receive()
+            if message is None:
+                continue
+            yield message
+            receiver.deal()
+            if isinstance(message.header, EndStream):
+                return
+
+    def _merged(self) -> Iterator[Message]:
+        inputs = self._inputs
+        while True:
+            yield from self._fill()
+            heads = [each.rows[0] for each in inputs]
+            data = [k for k, head in enumerate(heads) if not head.is_control]
+            if data:
+                first = min(data, key=lambda k: (_time(heads[k].header), k))
+                yield heads[first]
+                inputs[first].take()
+                continue
+            # An input whose recording or stream is over waits for what the others have to say.
+            kinds = [type(head.header) for head in heads]
+            kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
+            said = set[str]()
+            for each, head in zip(inputs, heads, strict=True):
+                if type(head.header) is kind:
+                    # Each stream starts by itself; everything else is said once for all.
+                    what = head.header.stream if kind is Start else ""
+                    if what not in said:
+                        yield head
+                    said.add(what)
+                    each.take()
+            if kind is EndStream:
+                return
+
+    def _fill(self) -> Iterator[Message]:
+        """Read until every input has a message at hand; yield the barriers that come in.
+
+        An input that shares a source with an empty one is read ahead and acknowledged at once: it
+        would otherwise block that source, and with it the branch that is waited for. What is read
+        ahead is bounded by how far the branches lie apart. Inputs of other sources wait in their
+        queues, which holds those sources back.
+        """
+        inputs = self._inputs
+        while empty := {k for k, each in enumerate(inputs) if not each.rows}:
+            poller = zmq.Poller()
+            wanted = [k for k, each in enumerate(inputs) if k in empty or each.relatives & empty]
+            for k in wanted:
+                poller.register(inputs[k].receiver.socket, zmq.POLLIN)
+            ready = dict(poller.poll())
+            for k in wanted:
+                if inputs[k].receiver.socket in ready:
+                    yield from self._read(inputs[k])
+
+    def _read(self, source: "_Input") -> Iterator[Message]:
+        """Take in one message, if there is one."""
+        message = source.receiver.receive(timeout_ms=0)
         if message is None:
-            continue
-        yield message
-        receiver.deal()
-        if isinstance(message.header, EndStream):
             return
+        header = message.header
+        if isinstance(header, Barrier):
+            first = all(each.barrier < header.checkpoint for each in self._inputs)
+            source.barrier = header.checkpoint
+            if first:
+                yield message
+            source.receiver.deal()
+        else:
+            if self._cut is not None:
+                self._cut.came(source, message)
+            source.put(message)
+        if self._cut is not None:
+            self._cut.look()
 
 
-def _merged(receivers: Sequence[Receiver], origins: Sequence[frozenset[str]]) -> Iterator[Message]:
-    inputs = [
-        _Input(receiver, _relatives(k, origins), deque()) for k, receiver in enumerate(receivers)
-    ]
-    while True:
-        _fill(inputs)
-        heads = [each.rows[0] for each in inputs]
-        data = [k for k, head in enumerate(heads) if not head.is_control]
-        if data:
-            first = min(data, key=lambda k: (_time(heads[k].header), k))
-            yield heads[first]
-            inputs[first].take()
-            continue
-        # An input whose recording or stream is over waits for what the others still have to say.
-        kinds = [type(head.header) for head in heads]
-        kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
-        said = set[str]()
-        for each, head in zip(inputs, heads, strict=True):
-            if type(head.header) is kind:
-                # Each stream starts by itself; everything else is said once for all.
-                what = head.header.stream if kind is Start else ""
-                if what not in said:
-                    yield head
-                said.add(what)
-                each.take()
-        if kind is EndStream:
-            return
-
-
-class _Input(NamedTuple):
+class _Input:
     """One of several queues, and what was read from it and not delivered yet."""
 
-    receiver: Receiver
-    relatives: frozenset[int]
-    """Inputs that share a source with it, itself not included."""
-    rows: deque[Message]
+    def __init__(self, receiver: Receiver, relatives: frozenset[int]) -> None:
+        self.receiver = receiver
+        self.relatives = relatives
+        """Inputs that share a source with it, itself not included."""
+        self.rows = deque[Message]()
+        self.barrier = -1
+        """The last that came in."""
+        self.over = False
+        self._owed = 0
+        """Messages read that are to be acknowledged when their rows are delivered."""
 
-    def read(self) -> None:
-        message = self.receiver.receive(timeout_ms=0)
-        if message is not None:
-            self.rows.extend(_rows(message))
-            if self.relatives:
-                self.receiver.deal()
+    def restore(self, encoded: list[tuple[bytes, bytes]]) -> None:
+        for header, buffer in encoded:
+            self._append(decode(header, buffer))
+
+    def put(self, message: Message) -> None:
+        self._append(message)
+        if self.relatives:
+            self.receiver.deal()
+        else:
+            self._owed += 1
 
     def take(self) -> None:
         self.rows.popleft()
-        if not self.rows and not self.relatives:
+        if not self.rows and self._owed:
+            self._owed -= 1
             self.receiver.deal()
+
+    def _append(self, message: Message) -> None:
+        self.over = self.over or isinstance(message.header, EndStream)
+        self.rows.extend(_rows(message))
+
+
+class _Cut:
+    """What belongs to a checkpoint of several inputs: it is whole when all have passed it."""
+
+    def __init__(
+        self,
+        barrier: int,
+        inputs: Sequence[_Input],
+        kept: Callable[[list[QueueCount], Pending], None],
+    ) -> None:
+        self._barrier, self._inputs, self._kept = barrier, inputs, kept
+        self._pending: Pending = [[_encoded(row) for row in each.rows] for each in inputs]
+        self._counts: dict[int, QueueCount] = {}
+        self._told = False
+        if len(inputs) == 1:  # it comes in order, behind all that there was
+            inputs[0].barrier = barrier
+        self.look()
+
+    def came(self, source: _Input, message: Message) -> None:
+        """Keep a message that is on this side of its input's barrier."""
+        k = self._inputs.index(source)
+        if k not in self._counts:
+            self._pending[k].append(_encoded(message))
+
+    def look(self) -> None:
+        """See which inputs have passed."""
+        for k, each in enumerate(self._inputs):
+            if k not in self._counts and (each.over or each.barrier >= self._barrier):
+                through = each.receiver
+                self._counts[k] = QueueCount(through.name, through.messages, through.units)
+        if len(self._counts) == len(self._inputs) and not self._told:
+            self._told = True
+            self._kept([self._counts[k] for k in range(len(self._inputs))], self._pending)
+
+
+def _encoded(message: Message) -> tuple[bytes, bytes]:
+    header, buffer = encode(message)
+    return header, bytes(buffer)
 
 
 def _relatives(k: int, origins: Sequence[frozenset[str]]) -> frozenset[int]:
     return frozenset(
         other for other, sources in enumerate(origins) if other != k and sources & origins[k]
     )
-
-
-def _fill(inputs: Sequence[_Input]) -> None:
-    """Read until every input has a message at hand.
-
-    An input that shares a source with an empty one is read ahead and acknowledged at once: it
-    would otherwise block that source, and with it the branch that is waited for. What is read
-    ahead is bounded by how far the branches lie apart. Inputs of other sources wait in their
-    queues, which holds those sources back.
-    """
-    while empty := [k for k, each in enumerate(inputs) if not each.rows]:
-        poller = zmq.Poller()
-        wanted = {k for k, each in enumerate(inputs) if k in empty or each.relatives & set(empty)}
-        for k in wanted:
-            poller.register(inputs[k].receiver.socket, zmq.POLLIN)
-        ready = dict(poller.poll())
-        for k in sorted(wanted):
-            if inputs[k].receiver.socket in ready:
-                inputs[k].read()
 
 
 def _time(header: Header) -> int:

@@ -2,18 +2,22 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 import zmq
 
+from pipeline.checkpoints import StageSnapshot
+from pipeline.inlet import Inlet
 from pipeline.latency import LatencyHistogram
 from pipeline.messages import (
+    Barrier,
     Clock,
     EndRecording,
     EndStream,
+    Header,
     Message,
     Predictions,
     Retime,
@@ -23,23 +27,47 @@ from pipeline.messages import (
 from pipeline.playback import Pacer, Playback
 from pipeline.queues import Receiver, Sender, send_to_all
 from pipeline.report import Failure, QueueCount, StageReport, failure_of
-from pipeline.stage import Account, Source, Transform
+from pipeline.snapshot import classes_of, pack, unpack
+from pipeline.stage import Account, AnyStage, Sink, Source, Transform
 
-__all__ = ["drive_source", "drive_transform"]
+__all__ = ["Keep", "Pulse", "drive_source", "drive_transform", "first_snapshot", "go_back"]
+
+Keep = Callable[[int | None, StageSnapshot], None]
+"""Takes what belongs to a checkpoint, by its number; None: to any, since the stream was over."""
+
+
+class Pulse:
+    """Since when a stage has been busy with one message or turn; read by another thread."""
+
+    def __init__(self) -> None:
+        self._since_ns = 0
+
+    def begin(self, now_ns: int) -> None:
+        """The stage is given something to do."""
+        self._since_ns = now_ns
+
+    def end(self) -> None:
+        """It has done it."""
+        self._since_ns = 0
+
+    def busy_s(self) -> float:
+        """Return how long it has been busy, 0 if it is not."""
+        since_ns = self._since_ns
+        return (time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
 
 
 class _Outlet:
     """Stamps messages and sends each into every outgoing queue."""
 
-    def __init__(self, senders: Sequence[Sender]) -> None:
+    def __init__(self, senders: Sequence[Sender], count: int) -> None:
         self._senders = senders
-        self._count = 0
+        self.count = count
 
     def emit(self, message: Message, born_ns: int) -> None:
         if self._senders:
-            header = msgspec.structs.replace(message.header, seq=self._count, born_ns=born_ns)
+            header = msgspec.structs.replace(message.header, seq=self.count, born_ns=born_ns)
             send_to_all(self._senders, Message(header, message.array))
-        self._count += 1
+        self.count += 1
 
     def finish(self) -> None:
         for sender in self._senders:
@@ -49,71 +77,179 @@ class _Outlet:
         return [QueueCount(s.name, s.messages, s.units, s.blocked_ns / 1e9) for s in self._senders]
 
 
+def first_snapshot(stage: AnyStage) -> StageSnapshot:
+    """Return what checkpoint 0 keeps of a stage that is open, before anything flows."""
+    state = pack(stage.snapshot(stage.initial_state())) if isinstance(stage, Source) else None
+    return StageSnapshot(stage.name, state, _committed(stage))
+
+
+def go_back(stage: AnyStage, saved: StageSnapshot) -> Any:
+    """Put a stage that is open back to a checkpoint; return its state.
+
+    Raises:
+        PipelineError: it cannot go back there.
+    """
+    classes = classes_of(type(stage))
+    if isinstance(stage, Sink) and saved.position is not None:
+        stage.rewind(unpack(saved.position, classes))
+    return None if saved.state is None else stage.restore(unpack(saved.state, classes))
+
+
 def drive_transform(
     stage: Transform[Any, Any],
-    messages: Iterable[Message],
+    inlet: Inlet,
     receivers: Sequence[Receiver],
     senders: Sequence[Sender],
+    saved: StageSnapshot | None = None,
+    keep: Keep | None = None,
+    pulse: Pulse | None = None,
 ) -> StageReport:
-    """Run a transform or a sink until the end of the stream has passed through it."""
-    outlet, clock = _Outlet(senders), _SinkClock()
-    state: Any = None
-    total: Account | None = None
+    """Run a transform or a sink until the end of the stream has passed through it.
+
+    Args:
+        stage: open.
+        inlet: of the receivers.
+        receivers: its queues.
+        senders: where its messages go.
+        saved: the checkpoint to go on from; then the stage must be open.
+        keep: takes what checkpoints keep of it; without it none are made.
+        pulse: told when the stage is busy.
+    """
+    pulse = pulse or Pulse()
+    outlet, clock = _Outlet(senders, 0 if saved is None else saved.seq), _SinkClock()
+    state: Any = None if saved is None else go_back(stage, saved)
+    total: Account | None = None if saved is None else saved.total
+    starts: dict[str, Start] = {}
+    for start in [] if saved is None else saved.starts:
+        starts[start.stream] = start
+        clock.observe(msgspec.structs.replace(start, clock=None))
     busy_ns, started = 0, time.monotonic_ns()
+
+    def snapshot() -> StageSnapshot:
+        return StageSnapshot(
+            stage.name,
+            None if state is None else pack(stage.snapshot(state)),
+            _committed(stage),
+            total,
+            outlet.count,
+            sent=outlet.counts(),
+            starts=[*starts.values()],
+        )
+
+    def report() -> StageReport:
+        account = total if state is None else _sum(total, stage.account(state))
+        return StageReport(
+            name=stage.name,
+            account=account,
+            received=[QueueCount(r.name, r.messages, r.units) for r in receivers],
+            sent=outlet.counts(),
+            busy_s=busy_ns / 1e9,
+            wall_s=(time.monotonic_ns() - started) / 1e9,
+            latency=clock.latency.summary(),
+            transit=clock.transit.summary(),
+            remarks=[] if account is None else stage.remarks(account),
+        )
+
     # Given up in the middle, a stage still tells what it has counted.
     with suppress(zmq.ContextTerminated):
-        for message in messages:
+        for message in inlet.messages():
             header = message.header
-            if isinstance(header, Start) and state is not None:
-                total = _sum(total, stage.account(state))
+            if isinstance(header, Start):
+                starts[header.stream] = header
+                if state is not None:
+                    total = _sum(total, stage.account(state))
             turn = stage.step(state, message)
             while True:
                 begun = time.monotonic_ns()
+                pulse.begin(begun)
                 try:
                     out = next(turn)
                 except StopIteration as end:
                     state = end.value
                     break
                 finally:
+                    pulse.end()
                     busy_ns += time.monotonic_ns() - begun
                 outlet.emit(out, header.born_ns)
+            if isinstance(header, EndRecording):
+                starts.pop(header.stream, None)
+            if isinstance(header, Barrier) and keep is not None:
+                _cut(inlet, header.checkpoint, snapshot(), keep)
             if not senders:
                 clock.observe(header)
         outlet.finish()
-    if state is not None:
-        total = _sum(total, stage.account(state))
-    return StageReport(
-        name=stage.name,
-        account=total,
-        received=[QueueCount(r.name, r.messages, r.units) for r in receivers],
-        sent=outlet.counts(),
-        busy_s=busy_ns / 1e9,
-        wall_s=(time.monotonic_ns() - started) / 1e9,
-        latency=clock.latency.summary(),
-        transit=clock.transit.summary(),
-        remarks=[] if total is None else stage.remarks(total),
-    )
+        if keep is not None:
+            keep(None, msgspec.structs.replace(snapshot(), report=report()))
+    return report()
 
 
 def drive_source(
-    stage: Source[Any, Any], senders: Sequence[Sender], playback: Playback
+    stage: Source[Any, Any],
+    senders: Sequence[Sender],
+    playback: Playback,
+    saved: StageSnapshot | None = None,
+    keep: Keep | None = None,
+    pulse: Pulse | None = None,
 ) -> StageReport:
-    """Run a source to its end, or until it is stopped; its recording is closed either way."""
-    outlet, pacer = _Outlet(senders), Pacer(stage.speed, playback)
-    state = stage.initial_state()
+    """Run a source to its end, or until it is stopped; its recording is closed either way.
+
+    Args:
+        stage: open.
+        senders: where its messages go.
+        playback: what it is told meanwhile.
+        saved: the checkpoint to go on from.
+        keep: takes what checkpoints keep of it.
+        pulse: told when the stage is busy.
+    """
+    pulse = pulse or Pulse()
+    outlet = _Outlet(senders, 0 if saved is None else saved.seq)
+    pacer = Pacer(stage.speed, playback)
+    state = stage.initial_state() if saved is None else go_back(stage, saved)
     open_recording: Message | None = None
+    if saved is not None and saved.starts:
+        open_recording = control(saved.starts[0])
+        pacer.go_on()
     failure: Failure | None = None
     busy_ns, started = 0, time.monotonic_ns()
     turns = stage.play(state)
+
+    def snapshot() -> StageSnapshot:
+        starts = [] if open_recording is None else [open_recording.header]
+        return StageSnapshot(
+            stage.name,
+            pack(stage.snapshot(state)),
+            seq=outlet.count,
+            sent=outlet.counts(),
+            starts=[start for start in starts if isinstance(start, Start)],
+        )
+
+    def report() -> StageReport:
+        return StageReport(
+            name=stage.name,
+            account=stage.account(state),
+            received=[],
+            sent=outlet.counts(),
+            busy_s=busy_ns / 1e9,
+            wall_s=(time.monotonic_ns() - started) / 1e9,
+            failure=failure,
+            pace=pacer.report(),
+        )
+
     with suppress(zmq.ContextTerminated):
         while not playback.stopped:
+            if keep is not None and (number := playback.asked()) is not None:
+                outlet.emit(control(Barrier(stream=stage.name, checkpoint=number)), 0)
+                keep(number, snapshot())
             begun = time.monotonic_ns()
+            pulse.begin(begun)
             try:
                 played = next(turns, None)
             except Exception as error:
                 # What was sent is good: let it be worked on to its end before the run fails.
                 failure = failure_of(error)
                 break
+            finally:
+                pulse.end()
             busy_ns += time.monotonic_ns() - begun
             if played is None:
                 break
@@ -140,16 +276,23 @@ def drive_source(
             outlet.emit(control(end), now)
         outlet.emit(control(EndStream(stream=stage.name)), now)
         outlet.finish()
-    return StageReport(
-        name=stage.name,
-        account=stage.account(state),
-        received=[],
-        sent=outlet.counts(),
-        busy_s=busy_ns / 1e9,
-        wall_s=(time.monotonic_ns() - started) / 1e9,
-        failure=failure,
-        pace=pacer.report(),
+        if keep is not None:
+            keep(None, msgspec.structs.replace(snapshot(), report=report()))
+    return report()
+
+
+def _cut(inlet: Inlet, number: int, draft: StageSnapshot, keep: Keep) -> None:
+    """Keep a stage's snapshot once everything that belongs to it has come in."""
+    inlet.cut(
+        number,
+        lambda received, pending: keep(
+            number, msgspec.structs.replace(draft, received=received, pending=pending)
+        ),
     )
+
+
+def _committed(stage: AnyStage) -> bytes | None:
+    return pack(stage.commit()) if isinstance(stage, Sink) else None
 
 
 def _sum(total: Account | None, account: Account) -> Account:
@@ -170,7 +313,7 @@ class _SinkClock:
         self._clocks: dict[str, Clock | None] = {}
         self._live: dict[str, bool] = {}
 
-    def observe(self, header: Any) -> None:
+    def observe(self, header: Header) -> None:
         now = time.monotonic_ns()
         if isinstance(header, Start | Retime):
             self._clocks[header.stream] = header.clock

@@ -24,6 +24,7 @@ class Playback:
         self._paused = False
         self._steps = 0
         self._stopped = False
+        self._asked: int | None = None
 
     @property
     def stopped(self) -> bool:
@@ -55,6 +56,15 @@ class Playback:
             self._stopped = True
             self._changed.notify_all()
 
+    def checkpoint(self, number: int) -> None:
+        """Ask for the barrier of a checkpoint, between two turns of the source."""
+        self._asked = number
+
+    def asked(self) -> int | None:
+        """Return the checkpoint that was asked for since the last call, None if none was."""
+        number, self._asked = self._asked, None
+        return number
+
     def gate(self) -> bool:
         """Wait while paused, using up a step if there is one; return whether it was paused."""
         with self._changed:
@@ -83,11 +93,16 @@ class Pacer:
         self._late_ns = 0
         self._last_us = 0
         self._last_ns = 0
+        self._goes_on = False
+
+    def go_on(self) -> None:
+        """Let the clock of a recording that is under way run on from the next turn that is due."""
+        self._goes_on = self._speed > 0
 
     def anchor(self, start: Message) -> Message:
         """Let the recording's clock run from now on; return its Start with the clock in it."""
         header = start.header
-        self._clock = None
+        self._clock, self._goes_on = None, False
         if self._speed > 0 and isinstance(header, Start) and header.t_first_us is not None:
             self._set(header.t_first_us)
             header = msgspec.structs.replace(header, clock=self._clock)
@@ -101,6 +116,9 @@ class Pacer:
         held = self._playback.gate()
         if held and self._playback.stopped:
             return False, False
+        if self._goes_on and due_us is not None:
+            self._goes_on, held = False, True
+            self._set(due_us)
         if self._clock is None or due_us is None:
             if wait_s > 0 and self._playback.wait(wait_s):
                 self._playback.gate()

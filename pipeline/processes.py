@@ -1,13 +1,14 @@
 """The processes of a run as its supervisor sees them: started, ended, killed.
 
-All are forked by the starter (`pipeline.starter`), which tells over a pipe what becomes of them.
-Each of them holds the pipe open as long as it lives: it is closed when nobody is left.
+All are forked by the starter (`pipeline.starter`), which is told over a pipe when to, and tells
+over another what becomes of them.
 """
 
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -31,30 +32,53 @@ class Processes:
     Attributes:
         pids: process of each worker that was forked, by its group.
         codes: exit code of each worker that has ended.
-        gone: whether no process of the run is left.
-        over: whether the starter has ended, as it does behind the last worker.
+        over: whether the starter has ended, which it does not by itself.
+        loaded: whether the starter has ever forked a worker; from then on it does so at once.
     """
 
     def __init__(self, folder: Path, prints_to: IO[str] | None) -> None:
         """Start the starter on the plan in ``folder``; its stages print to ``prints_to``."""
         self.pids: dict[str, int] = {}
         self.codes: dict[str, int] = {}
-        self.gone = self.over = False
+        self.over = False
+        self.loaded = False
+        orders, self._orders = os.pipe()
         self._line = b""
         self._reports, reports = os.pipe()
         os.set_blocking(self._reports, False)
         # -P keeps the working directory out of the import path: its folders may be named like ours.
-        command = [sys.executable, "-P", "-m", "pipeline.starter", str(folder), str(reports)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "pipeline.starter",
+            str(folder),
+            str(reports),
+            str(orders),
+        ]
         # Ctrl-C goes to every process of the terminal, and a service manager's SIGTERM to the
         # whole group. What they mean the supervisor decides: all others inherit them blocked.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             self._starter = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=prints_to, pass_fds=(reports,)
+                command, stdin=subprocess.PIPE, stdout=prints_to, pass_fds=(reports, orders)
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(reports)
+            os.close(orders)
+
+    def start(self, generation: int, checkpoint: Path | None) -> None:
+        """Have all workers forked, once those before them are gone; never wait."""
+        self.pids, self.codes = {}, {}
+        line = f"{generation} {checkpoint or ''}\n"
+        with suppress(BrokenPipeError):
+            os.write(self._orders, line.encode())
+
+    @property
+    def gone(self) -> bool:
+        """Whether no worker is left."""
+        return self.codes.keys() >= self.pids.keys()
 
     def fileno(self) -> int:
         """Return what to poll: it can be read when something happened."""
@@ -69,17 +93,21 @@ class Processes:
                 for line in lines:
                     group, verb, number = line.decode().split()
                     (self.codes if verb == "ended" else self.pids)[group] = int(number)
-            self.gone = True
+                    self.loaded = True
 
-    def kill(self) -> None:
-        """Kill whoever is left."""
+    def kill(self, groups: Collection[str] | None = None) -> None:
+        """Kill whoever is left, or is left of some groups."""
         self.read()
         for group, pid in self.pids.items():
-            if group not in self.codes:
+            if group not in self.codes and (groups is None or group in groups):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        if not self.pids:
-            self._starter.kill()  # otherwise it ends when it has seen the last of them off
+
+    def kill_starter(self) -> None:
+        """Kill the starter, as where it does not answer."""
+        self._starter.kill()
+        self._starter.wait()
+        self.over = True
 
     def close(self) -> None:
         """Let go of the starter; a worker that is still there ends itself."""
@@ -88,3 +116,4 @@ class Processes:
         self._starter.kill()
         self._starter.wait()
         os.close(self._reports)
+        os.close(self._orders)

@@ -1,9 +1,8 @@
-"""The supervisor of a run: starts the workers, lets them go together, leaves nothing behind.
+"""A run, from its first process to its last: started, gone on with after a crash, ended.
 
-Workers are forked from a process that has loaded what they need (`pipeline.starter`), and open
-their stages side by side. When the last is ready they are let go from the sinks to the sources, so
-that no source speaks before everyone listens. A run ends when every worker is done, when a stage
-fails or a worker dies, or when the user stops it.
+Workers are forked from a process that has loaded what they need (`pipeline.starter`). With a
+``[checkpoint]`` table the run goes on from the last checkpoint when one of them fails, dies or
+hangs: all of them are started again, and put back to it. Without one the run fails.
 """
 
 import queue
@@ -18,46 +17,36 @@ from typing import IO, Any
 
 import msgspec
 import setproctitle
-import zmq
 
-from pipeline.config import PipelineConfig
-from pipeline.control import (
-    Abort,
-    Compiles,
-    Done,
-    Exit,
-    Failed,
-    FromWorker,
-    Go,
-    Pause,
-    Plan,
-    Ready,
-    Resume,
-    Step,
-    Stop,
-    ToWorker,
-)
-from pipeline.errors import PipelineError, StageError
+from pipeline.checkpoints import CheckpointFolder, check_same
+from pipeline.config import PipelineConfig, SupervisionConfig
+from pipeline.control import Pause, Plan, Resume, Step, Stop, ToWorker
+from pipeline.errors import CheckpointError, PipelineError
+from pipeline.fingerprint import fingerprint
+from pipeline.generation import Generation, StageFailure
 from pipeline.graph import Graph
 from pipeline.processes import Processes
-from pipeline.report import Failure, StageReport
+from pipeline.progress import Progress
+from pipeline.report import StageReport
 from pipeline.rundir import RunDirectory, unwritable
+from pipeline.stage import Source
 
-__all__ = ["Outcome", "Remote", "StageFailure", "run_pipeline"]
+__all__ = ["Outcome", "Remote", "Restart", "StageFailure", "run_pipeline"]
 
-_POLL_MS = 20
-_DRAIN_S = 2.5
-_CLOSE_S = 1.5
-_COMPILES = "compiling kernels, once for this machine: about 10 s"
+_BEATS = 5
+"""How often a worker speaks within the time after which it is taken for dead."""
+_POLL_S = 0.02
 
 
-class StageFailure(PipelineError):
-    """A stage failed in its worker; carries the worker's exit code and traceback, if any."""
+class Restart(msgspec.Struct, frozen=True):
+    """The run was put back to a checkpoint, and went on."""
 
-    def __init__(self, stage: str, failure: Failure) -> None:
-        super().__init__(f"stage '{stage}': {failure.text}" if stage else failure.text)
-        self.exit_code = failure.exit_code
-        self.details = failure.details
+    cause: str
+    checkpoint: int
+    at_s: float
+    """Seconds behind the start of the run at which the cause was seen."""
+    down_s: float
+    """How long it took until the sources were let go again."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -72,6 +61,9 @@ class Outcome(msgspec.Struct, frozen=True):
     """Everything that the sources had sent was worked on to its end."""
     ready_s: float = 0.0
     """How long it took until the sources were let go; 0 where they were not."""
+    restarts: list[Restart] = []
+    finished_before: bool = False
+    """There was nothing to go on with: the run had come to its end before."""
 
 
 class Remote:
@@ -116,6 +108,8 @@ def run_pipeline(
     graph: Graph,
     prints_to: IO[str] | None = None,
     remote: Remote | None = None,
+    resume: bool = False,
+    fresh: bool = False,
 ) -> Outcome:
     """Run a checked graph to its end.
 
@@ -124,22 +118,89 @@ def run_pipeline(
         graph: what to run.
         prints_to: where stages print; the caller's standard output when left out.
         remote: steers the run while it lasts.
+        resume: go on from the last checkpoint of a run that was ended before its time.
+        fresh: start over where such a run has left checkpoints.
 
     Raises:
-        StageFailure: a stage failed.
-        StageError: the process of a stage died.
+        StageFailure: a stage failed, and the run could not go on.
+        StageError: the process of a stage died or hung, and the run could not go on.
+        CheckpointError: checkpoints cannot be used as asked.
     """
+    if config.checkpoint is None:
+        if resume:
+            raise CheckpointError(
+                f"{config.path}: --resume needs a [checkpoint] table, with directory ="
+            )
+        return _run(config, graph, prints_to, remote or Remote(), None)
+    stages = [node.name for node in graph.nodes]
+    sources = [node.name for node in graph.nodes if isinstance(node.stage, Source)]
+    folder = CheckpointFolder(config.checkpoint.directory, config.checkpoint.keep)
+    try:
+        tables = fingerprint(graph)
+        progress = Progress(folder, stages, sources, config.checkpoint.interval_s, tables)
+        if resume:
+            found = folder.newest()
+            if found is None:
+                raise CheckpointError(f"{folder.path}: holds no checkpoint; run without --resume")
+            path, checkpoint, refused = found
+            check_same(checkpoint.tables, tables, path)
+            for error in refused:
+                print(f"{error}; going on from {path.name}", file=sys.stderr)
+            if checkpoint.finished:
+                reports = [each.report for each in checkpoint.stages if each.report is not None]
+                return Outcome(reports, True, False, True, finished_before=True)
+            progress.go_on(path, checkpoint.number)
+        else:
+            _begin_anew(folder, fresh)
+        return _run(config, graph, prints_to, remote or Remote(), progress)
+    finally:
+        folder.close()
+
+
+def _begin_anew(folder: CheckpointFolder, fresh: bool) -> None:
+    """Remove the checkpoints of the run before; refuse to, where it was not finished."""
+    if not fresh:
+        with suppress(CheckpointError):
+            found = folder.newest()
+            if found is not None and not found[1].finished and found[1].number > 0:
+                age_s = time.time() - found[1].made_at_s
+                raise CheckpointError(
+                    f"{folder.path}: holds checkpoint {found[1].number} of a run that was not"
+                    f" finished, made {_ago(age_s)}; go on with it by --resume, or start over by"
+                    " --fresh"
+                )
+    folder.clear()
+
+
+def _ago(seconds: float) -> str:
+    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _run(
+    config: PipelineConfig,
+    graph: Graph,
+    prints_to: IO[str] | None,
+    remote: Remote,
+    progress: Progress | None,
+) -> Outcome:
     with RunDirectory() as folder:
         run_id = f"{graph.name}-{folder.name[-4:]}"
-        plan = Plan(str(config.path), dict(config.tables), list(config.overrides), run_id)
-        try:
-            (folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
-        except OSError as error:
-            raise unwritable(folder, error) from None
+        plan = Plan(
+            path=str(config.path),
+            tables=dict(config.tables),
+            overrides=list(config.overrides),
+            run_id=run_id,
+            resumes=progress is not None and progress.path is not None,
+            checkpoints=progress is not None,
+            beat_s=min(1.0, config.supervision.silent_s / _BEATS),
+        )
         setproctitle.setproctitle(f"pipeline: {run_id}")
-        supervisor = _Supervisor(graph, folder, prints_to, remote or Remote())
-        with _Signals(supervisor.interrupt):
-            return supervisor.run()
+        run = _Run(graph, folder, plan, prints_to, remote, config.supervision, progress)
+        with _Signals(run.interrupt):
+            return run.run()
 
 
 class _Signals:
@@ -162,162 +223,138 @@ class _Signals:
             signal.signal(number, handler)
 
 
-class _Supervisor:
+class _Crash:
+    """What made a generation end before its time."""
+
+    def __init__(self, cause: str, seen_s: float) -> None:
+        self._cause, self._seen_s = cause, seen_s
+        self.checkpoint = 0
+        self.followed_by: Generation | None = None
+
+    def restart(self, begun_s: float) -> Restart:
+        assert self.followed_by is not None
+        down_s = self.followed_by.let_go_s - self._seen_s
+        return Restart(
+            self._cause, self.checkpoint, round(self._seen_s - begun_s, 3), round(down_s, 3)
+        )
+
+
+def _told_more(error: PipelineError, more: str) -> PipelineError:
+    error.args = (f"{error}; {more}",)
+    return error
+
+
+class _Run:
     def __init__(
-        self, graph: Graph, folder: Path, prints_to: IO[str] | None, remote: Remote
+        self,
+        graph: Graph,
+        folder: Path,
+        plan: Plan,
+        prints_to: IO[str] | None,
+        remote: Remote,
+        limits: SupervisionConfig,
+        progress: Progress | None,
     ) -> None:
-        self._graph = graph
-        self._remote = remote
-        self._prints_to = prints_to
-        self._folder = folder
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.linger = 0
-        self._socket.bind(f"ipc://{folder}/control")
-        self._processes: Processes | None = None
-        self._ready: dict[str, Ready] = {}
-        self._done: dict[str, Done] = {}
-        self._compiles = False
-        self._begun, self._ready_s = time.monotonic(), 0.0
+        self._graph, self._folder, self._plan = graph, folder, plan
+        self._prints_to, self._remote = prints_to, remote
+        self._limits, self._progress = limits, progress
+        self._begun_s = time.monotonic()
         self._interrupts = 0
-        self._drain_until: float | None = None
+        self._crashes: list[_Crash] = []
+        self._in_vain, self._in_vain_from = 0, -1
+        """Restarts from one and the same checkpoint, and which that is."""
 
     def interrupt(self) -> None:
         """Ask for the run to end; a second time, without draining."""
         self._interrupts += 1
 
     def run(self) -> Outcome:
-        self._processes = Processes(self._folder, self._prints_to)
+        """Start generation after generation, until one has come to its end."""
+        processes: Processes | None = None
+        ready_s = 0.0
         try:
-            drained = self._supervise(self._processes)
+            while True:
+                if processes is None or processes.over:
+                    processes = self._load(processes)
+                number = len(self._crashes)
+                generation = Generation(
+                    self._graph, self._folder, number, self._limits, self._progress
+                )
+                if number:
+                    self._crashes[-1].followed_by = generation
+                error: PipelineError | None = None
+                drained = False
+                try:
+                    drained = self._serve(generation, processes)
+                except PipelineError as failure:
+                    error = failure
+                    self._crashes.append(_Crash(str(failure), time.monotonic()))
+                finally:
+                    generation.end(processes)
+                if error is not None:
+                    self._hold_on(error, generation)
+                    continue
+                ready_s = ready_s or generation.ready_s
+                return Outcome(
+                    reports=generation.reports(),
+                    started=generation.started,
+                    interrupted=self._interrupts > 0,
+                    drained=drained,
+                    ready_s=ready_s,
+                    restarts=[crash.restart(self._begun_s) for crash in self._crashes],
+                )
         finally:
-            self._end(self._processes)
-            self._socket.close(0)
-            self._context.term()
-        reports = {report.name: report for done in self._done.values() for report in done.reports}
-        order = [node.name for node in self._graph.nodes if node.name in reports]
-        return Outcome(
-            reports=[reports[name] for name in order],
-            started=self._all_ready,
-            interrupted=self._interrupts > 0,
-            drained=drained,
-            ready_s=self._ready_s,
-        )
+            if processes is not None:
+                processes.close()
 
-    @property
-    def _all_ready(self) -> bool:
-        return len(self._ready) == len(self._graph.groups)
-
-    @property
-    def _all_done(self) -> bool:
-        return len(self._done) == len(self._graph.groups)
-
-    def _supervise(self, processes: Processes) -> bool:
-        """Serve the workers until all are done; return whether everything was drained."""
-        stopping = False
-        while not self._all_done:
-            self._wait(processes, self._hear)
-            lost = next((group for group in processes.codes if group not in self._done), None)
-            if lost is not None or processes.over:
-                # Their last words, if they had any, say more than their death.
-                while self._socket.poll(0):
-                    self._hear()
-                if self._all_done:
-                    break
-                raise self._death(processes, lost)
-            if self._all_ready:
-                self._obey()
-            if self._interrupts and not stopping:
-                stopping = True
-                if not self._all_ready:
-                    return True
-                self._drain_until = time.monotonic() + _DRAIN_S
-                self._tell_all(Stop())
-            if self._drain_until is not None and (
-                self._interrupts > 1 or time.monotonic() > self._drain_until
-            ):
-                return False
-        return True
-
-    def _wait(self, processes: Processes, hear: Callable[[], None]) -> None:
-        """Hear whoever speaks, or wait a moment for somebody to."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(processes, zmq.POLLIN)
-        poller.poll(_POLL_MS)
-        processes.read()
-        while self._socket.poll(0):
-            hear()
-
-    def _obey(self) -> None:
-        while (order := self._remote.next_order()) is not None:
-            if isinstance(order, Stop):
-                self.interrupt()
-            else:
-                self._tell_all(order)
-
-    def _hear(self) -> None:
-        identity, body = self._socket.recv_multipart()
-        group = identity.decode()
-        message = msgspec.msgpack.decode(body, type=FromWorker)
-        if isinstance(message, Failed):
-            raise StageFailure(message.stage, message.failure)
-        if isinstance(message, Done):
-            self._done[group] = message
-        elif isinstance(message, Compiles):
-            self._say_that_it_compiles()
-        else:
-            self._ready[group] = message
-            if self._all_ready:
-                self._ready_s = time.monotonic() - self._begun
-                ready = self._ready.values()
-                self._obey()
-                self._tell_all(Go({k: v for each in ready for k, v in each.endpoints.items()}))
-
-    def _death(self, processes: Processes, group: str | None) -> PipelineError:
-        if group is None:
-            return StageError(
-                "the process from which all stages are started was killed;"
-                " if nobody did that, memory may have run out"
+    def _hold_on(self, error: PipelineError, generation: Generation) -> None:
+        """Wait as long as is due before the next start; raise where there must be none."""
+        progress, limits = self._progress, self._limits
+        # What is wrong from the beginning is no crash.
+        hopeless = error.exit_code != 1 or not (generation.started or len(self._crashes) > 1)
+        if progress is None or progress.path is None or hopeless:
+            raise error
+        resume = "go on with --resume"
+        if self._in_vain_from != progress.number:
+            self._in_vain, self._in_vain_from = 0, progress.number
+        self._in_vain += 1
+        if self._in_vain > limits.restarts:
+            raise _told_more(
+                error,
+                f"given up after {limits.restarts} restarts from checkpoint {progress.number};"
+                f" mend it, then {resume}",
             )
-        names = " + ".join(f"'{node.name}'" for node in self._graph.groups[group])
-        code, who = processes.codes[group], f"its process {processes.pids[group]}"
-        if code >= 0:
-            return StageError(f"stage {names}: {who} ended with exit code {code}")
-        with suppress(ValueError):
-            return StageError(
-                f"stage {names}: {who} was killed by {signal.Signals(-code).name};"
-                " if nobody did that, memory may have run out"
-            )
-        return StageError(f"stage {names}: {who} was killed by signal {-code}")
+        self._crashes[-1].checkpoint = progress.number
+        print(f"{error}; going on from checkpoint {progress.number}", file=sys.stderr, flush=True)
+        pause_s = limits.backoff_s * 2 ** (self._in_vain - 2) if self._in_vain > 1 else 0.0
+        until_s = time.monotonic() + min(pause_s, limits.backoff_max_s)
+        while time.monotonic() < until_s and not self._interrupts:
+            time.sleep(_POLL_S)
+        if self._interrupts:
+            raise _told_more(error, f"stopped before the run went on; {resume}")
 
-    def _tell_all(self, order: ToWorker) -> None:
-        """Tell every worker, sinks first."""
-        for group in reversed(self._graph.groups):
-            self._socket.send_multipart([group.encode(), msgspec.msgpack.encode(order)])
+    def _load(self, old: Processes | None) -> Processes:
+        if old is not None:
+            old.close()
+        plan = self._plan
+        if self._progress is not None and self._progress.path is not None:
+            plan = msgspec.structs.replace(plan, resumes=True)
+        try:
+            (self._folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
+        except OSError as error:
+            raise unwritable(self._folder, error) from None
+        return Processes(self._folder, self._prints_to)
 
-    def _end(self, processes: Processes) -> None:
-        """Let workers leave in order; insist where they do not."""
-        self._tell_all(Exit() if self._all_done else Abort())
-        self._wait_until_gone(processes, _CLOSE_S if processes.pids else 0)
-        if not processes.gone:
-            processes.kill()
-            self._wait_until_gone(processes, _CLOSE_S)
-        processes.close()
+    def _serve(self, generation: Generation, processes: Processes) -> bool:
+        path = None
+        if self._progress is not None:
+            self._progress.go_on(self._progress.path, self._progress.number)
+            path = self._progress.path
+        return generation.serve(processes, path, self._next_order, lambda: self._interrupts)
 
-    def _wait_until_gone(self, processes: Processes, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not processes.gone and time.monotonic() < deadline:
-            self._wait(processes, self._hear_last_words)
-
-    def _hear_last_words(self) -> None:
-        """Keep what a worker that was told to give up has counted until then."""
-        identity, body = self._socket.recv_multipart()
-        message = msgspec.msgpack.decode(body, type=FromWorker)
-        if isinstance(message, Done):
-            self._done.setdefault(identity.decode(), message)
-
-    def _say_that_it_compiles(self) -> None:
-        if not self._compiles:
-            self._compiles = True
-            print(_COMPILES, file=sys.stderr, flush=True)
+    def _next_order(self) -> ToWorker | None:
+        order = self._remote.next_order()
+        if isinstance(order, Stop):
+            self.interrupt()
+            return None
+        return order

@@ -1,17 +1,22 @@
 """The process from which a run's workers are forked: what they all need is loaded once.
 
-Started by the runner as ``python -m pipeline.starter RUN_FOLDER REPORTS``. It builds the graph and
-imports what the stages name (`Stage.imports`); then each group is a fork of it, which costs
-milliseconds where a process of its own would load numpy, Numba and the stages again. Forking the
-user's own process would be faster still, but that may have threads, which a fork must not have.
+Started by the runner as ``python -m pipeline.starter RUN_FOLDER REPORTS ORDERS``. It builds the
+graph and imports what the stages name (`Stage.imports`); then each group is a fork of it, which
+costs milliseconds where a process of its own would load numpy, Numba and the stages again. Forking
+the user's own process would be faster still, but that may have threads, which a fork must not have.
 
-From then on it only waits for the workers, and tells the runner over the pipe ``REPORTS`` of each
-that it started, and of each that has ended.
+Then it waits: for the workers, and tells the runner over the pipe ``REPORTS`` of each that it
+started, and of each that has ended; and for lines on the pipe ``ORDERS``, at each of which all
+groups are forked, the first time and again after a crash. A line has the number of this generation
+of workers and the checkpoint to go on from, if there is one. It has no thread of its own.
 """
 
 import gc
 import importlib
 import os
+import select
+import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,35 +29,86 @@ from pipeline.config import parse_config
 from pipeline.control import Plan
 from pipeline.graph import Graph, build_graph
 from pipeline.processes import born, dead
-from pipeline.worker import die_with_supervisor, tell_failure, work
+from pipeline.stage_thread import Assignment, control_endpoint
+from pipeline.worker import tell_failure, work
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fork the workers of a run and wait until they have ended."""
-    folder, reports = Path(arguments[0]), int(arguments[1])
+    """Fork the workers of a run, as often as is asked for, until the runner is gone."""
+    folder, reports, orders = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     plan = msgspec.msgpack.decode((folder / "plan").read_bytes(), type=Plan)
     setproctitle.setproctitle(f"pipeline: {plan.run_id} starter")
     try:
-        graph = build_graph(parse_config(plan.tables, Path(plan.path), plan.overrides))
+        tables, path = plan.tables, Path(plan.path)
+        graph = build_graph(parse_config(tables, path, plan.overrides), plan.resumes)
     except Exception as error:
-        tell_failure(folder, plan.run_id, error)
+        line = os.read(orders, 4096).split()
+        if line:
+            tell_failure(control_endpoint(folder, int(line[0])), plan.run_id, error)
         return
     _load(graph)
-    groups: dict[int, str] = {}
-    for group in graph.groups:
-        pid = os.fork()
-        if not pid:
-            os.close(reports)
-            work(graph, group, folder, plan.run_id)
-            return
-        groups[pid] = group
-        os.write(reports, born(group, pid))
-    die_with_supervisor(folder)
-    while groups:
-        pid, status = os.wait()
-        os.write(reports, dead(groups.pop(pid), os.waitstatus_to_exitcode(status)))
+    _Starter(graph, plan, folder, reports, orders).serve()
+
+
+class _Starter:
+    def __init__(self, graph: Graph, plan: Plan, folder: Path, reports: int, orders: int) -> None:
+        self._graph, self._plan, self._folder = graph, plan, folder
+        self._reports, self._orders = reports, orders
+        self._groups: dict[int, str] = {}
+        self._line = b""
+
+    def serve(self) -> None:
+        """Wait for orders, for the end of workers, and for the end of the runner."""
+        told, tell = os.pipe()
+        for end in (told, tell):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(tell)
+        poller = select.poll()
+        for end in (0, told, self._orders):
+            poller.register(end, select.POLLIN)
+        while True:
+            heard = {end for end, _ in poller.poll()}
+            if told in heard:
+                with suppress(BlockingIOError):
+                    os.read(told, 4096)
+                self._bury()
+            if 0 in heard:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                return
+            if self._orders in heard:
+                *lines, self._line = (self._line + os.read(self._orders, 65_536)).split(b"\n")
+                for line in lines:
+                    number, _, checkpoint = line.decode().partition(" ")
+                    if self._fork(int(number), Path(checkpoint) if checkpoint else None):
+                        return
+
+    def _fork(self, generation: int, checkpoint: Path | None) -> bool:
+        """Fork all groups; return whether this is one of the forks, which has done its work."""
+        for group in self._graph.groups:
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os.close(self._reports)
+                os.close(self._orders)
+                work(
+                    Assignment(self._graph, group, self._folder, generation, self._plan, checkpoint)
+                )
+                return True
+            self._groups[pid] = group
+            os.write(self._reports, born(group, pid))
+        return False
+
+    def _bury(self) -> None:
+        """Tell of the workers that have ended."""
+        while self._groups:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            os.write(self._reports, dead(self._groups.pop(pid), os.waitstatus_to_exitcode(status)))
 
 
 def _load(graph: Graph) -> None:

@@ -2,7 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from pipeline.cli.options import File, Json, Set
 
@@ -12,23 +14,42 @@ if TYPE_CHECKING:
 __all__ = ["conclude", "run"]
 
 
-def run(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False) -> None:
+def run(
+    file: File = Path("pipeline.toml"),
+    set_: Set = None,
+    json: Json = False,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on from the last checkpoint of a run cut short.")
+    ] = False,
+    fresh: Annotated[
+        bool, Option("--fresh", help="Start over, where a run cut short has left checkpoints.")
+    ] = False,
+) -> None:
     """Run a pipeline file to the end of its sources; Ctrl-C drains and stops it.
+
+    With a [checkpoint] table in the file the run goes on by itself when a stage fails, dies or
+    hangs; and --resume goes on with one that was ended. Its output is then what it would have been.
 
     Predictions go where the file's sinks send them, the ledger of the run to standard error (with
     --json to standard output). Exit codes: 0 done, 1 failed, 2 wrong request, 130 stopped.
     """
     from pipeline.config import read_config
+    from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
     from pipeline.runner import run_pipeline
 
+    if resume and fresh:
+        raise ConfigError("--resume and --fresh exclude each other; leave one of them out")
     config = read_config(file, set_ or [])
-    graph = build_graph(config)
+    graph = build_graph(config, resumes=resume)
     starts = ", ".join(node.name for node in graph.nodes)
     print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
-    conclude(run_pipeline(config, graph, prints_to), json)
+    outcome = run_pipeline(config, graph, prints_to, resume=resume, fresh=fresh)
+    if outcome.finished_before:
+        print(f"{graph.name}: had come to its end before", file=sys.stderr)
+    conclude(outcome, json)
 
 
 def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> None:
@@ -82,6 +103,14 @@ def _show(outcome: "Outcome", json: bool) -> None:
     if not outcome.drained:
         table.title = "ledger of what was done until the end was cut off; it need not balance"
     console.print(table)
+    for restart in outcome.restarts:
+        console.print(
+            f"put back to checkpoint {restart.checkpoint} after {restart.at_s:.1f} s, down for"
+            f" {restart.down_s:.2f} s: {restart.cause}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     reports = outcome.reports
     for line in silence_lines(reports) + timing_lines(reports) + remark_lines(reports):
         console.print(line, highlight=False, soft_wrap=True)

@@ -122,6 +122,14 @@ class Snn(Transform[SnnConfig, SnnState]):
         """Put every membrane to rest; the count of steps goes on."""
         return state._replace(membranes=self._stepper.rest())
 
+    def snapshot(self, state: SnnState) -> SnnState:
+        """Return the state with the membranes as arrays, the same from either engine."""
+        return state._replace(membranes=tuple(self._stepper.arrays(state.membranes)))
+
+    def restore(self, saved: SnnState) -> SnnState:
+        """Return the state with the membranes of the engine that steps them here."""
+        return saved._replace(membranes=self._stepper.restore(saved.membranes))
+
     def process(self, state: SnnState, message: Message) -> Generator[Message, None, SnnState]:
         """Step through the windows of a message; yield the output of each step."""
         header, frames = message.header, message.array

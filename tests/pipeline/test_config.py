@@ -94,7 +94,10 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     [
         ("[run", "pipeline.toml: not valid TOML: Expected ']' at the end of a table declaration"),
         ("[runn]", "pipeline.toml: runn: unknown table; did you mean 'run'?"),
-        ("[other]", "pipeline.toml: other: unknown table; known are run, stage"),
+        (
+            "[other]",
+            "pipeline.toml: other: unknown table; known are checkpoint, run, stage, supervision",
+        ),
         ("run = 5", "pipeline.toml: run: must be a table, got 5"),
         (
             '[stage]\nname = "a"',
@@ -327,7 +330,7 @@ def test_a_key_within_a_table_can_be_set() -> None:
         ("=5", "must be STAGE.KEY=VALUE or run.KEY=VALUE"),
         ("camera..x=5", "must be STAGE.KEY=VALUE or run.KEY=VALUE"),
         ("camra.events=5", "no stage 'camra'; did you mean 'camera'?"),
-        ("zzz.events=5", "no stage 'zzz'; known are camera, run, tally"),
+        ("zzz.events=5", "no stage 'zzz'; known are camera, checkpoint, run, supervision, tally"),
         ("camera.events.most=5", "'events' is not a table"),
     ],
 )

@@ -22,7 +22,7 @@ from doubles import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.inlet import messages_from
+from pipeline.inlet import Inlet
 from pipeline.loop import drive_source, drive_transform
 from pipeline.messages import Message, Predictions, Reset, Start, control
 from pipeline.playback import Playback
@@ -65,7 +65,7 @@ def merged(scripts: Sequence[Script], arrivals: Sequence[int]) -> list[Message]:
     receivers: Any = scripts
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zmq, "Poller", Poller)
-        return list(messages_from(receivers))
+        return list(Inlet(receivers).messages())
 
 
 times = st.lists(st.integers(0, 30), max_size=8).map(sorted)
@@ -156,7 +156,7 @@ def test_a_reset_of_one_branch_stays_within_the_recording(reset_in: int) -> None
 def test_messages_of_a_single_queue_count_as_dealt_with_when_the_next_is_asked_for() -> None:
     script = Script([start(), events(1), end_stream()])
     receivers: Any = [script]
-    dealt = [script.dealt for _ in messages_from(receivers)]
+    dealt = [script.dealt for _ in Inlet(receivers).messages()]
     assert dealt == [0, 1, 2]
     assert script.dealt == 3
 
@@ -177,7 +177,7 @@ def test_an_input_of_another_source_waits_in_its_queue() -> None:
     with ThreadPoolExecutor(2) as pool:
         pool.submit(send, senders[0], fast)
         pool.submit(send, senders[1], [start(), events(1, t_us=10)])
-        found = messages_from(receivers, [frozenset({"fast"}), frozenset({"slow"})])
+        found = Inlet(receivers, [frozenset({"fast"}), frozenset({"slow"})]).messages()
         taken = [next(found) for _ in range(12)]
         assert isinstance(taken[0].header, Start)
         # Eleven events of the fast one came before the slow one's; four more may be on their way.
@@ -227,7 +227,7 @@ def test_a_diamond_with_unequal_branches_does_not_stand_still() -> None:
 
     def branch(name: str, times: float) -> None:
         end = ends[f"in-{name}"]
-        drive_transform(Repeat(name, times), messages_from([end]), [end], [starts[name]])
+        drive_transform(Repeat(name, times), Inlet([end]), [end], [starts[name]])
 
     def play() -> None:
         drive_source(source, [starts["in-a"], starts["in-b"]], Playback())
@@ -235,7 +235,7 @@ def test_a_diamond_with_unequal_branches_does_not_stand_still() -> None:
     with ThreadPoolExecutor(4) as pool:
         merging, related = [ends["a"], ends["b"]], [frozenset({"camera"})] * 2
         work: list[Future[Any]] = [
-            pool.submit(drive_transform, sink, messages_from(merging, related), merging, []),
+            pool.submit(drive_transform, sink, Inlet(merging, related), merging, []),
             pool.submit(play),
             pool.submit(branch, "a", 20),
             pool.submit(branch, "b", 0.05),

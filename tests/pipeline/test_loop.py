@@ -1,6 +1,6 @@
 """The loops that drive stages: what is stamped, counted, paced, and closed at the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from threading import TIMEOUT_MAX
 from typing import Any, cast
 
@@ -20,11 +20,23 @@ from doubles import (
 
 from pipeline import loop, playback
 from pipeline.errors import DeviceError, RecordingError
+from pipeline.inlet import Inlet
 from pipeline.loop import drive_source, drive_transform
 from pipeline.messages import Clock, Message, Retime, Start, control
 from pipeline.playback import Playback
 from pipeline.report import StageReport
 from pipeline.stage import Account, Played
+
+
+class Arriving(Inlet):
+    """Messages without queues."""
+
+    def __init__(self, messages: Iterable[Message]) -> None:
+        super().__init__([])
+        self._messages = messages
+
+    def messages(self) -> Iterator[Message]:
+        return iter(self._messages)
 
 
 class Time:
@@ -67,7 +79,7 @@ def play(
 
 
 def run(sink: ListSink, messages: Sequence[Message]) -> StageReport:
-    return drive_transform(sink, messages, [], [])
+    return drive_transform(sink, Arriving(messages), [], [])
 
 
 def test_a_source_is_played_to_its_end_and_its_messages_are_numbered() -> None:
@@ -277,7 +289,7 @@ def test_a_transform_passes_on_when_its_input_was_born() -> None:
             yield message
             return state
 
-    report = drive_transform(Pass(), arrived, [], [sender])
+    report = drive_transform(Pass(), Arriving(arrived), [], [sender])
     assert [m.header.born_ns for m in sender.arrived] == [m.header.born_ns for m in arrived]
     assert [m.header.seq for m in sender.arrived] == [0, 1, 2, 3]
     assert sender.drained

@@ -1,0 +1,59 @@
+"""What makes a run this run: every option of its stages, and the files that they read.
+
+A checkpoint goes on only in the run that it is of. Options are told apart by name, so that a
+refusal can say which is another; files by their size and by the hash of their content, or, of those
+too long to be read again, of their first and last megabyte.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.graph import Graph
+from pipeline.stage import Source
+
+__all__ = ["fingerprint"]
+
+_WHOLE_BYTES = 64 << 20
+_PART_BYTES = 1 << 20
+_MOST_FILES = 1000
+
+
+def fingerprint(graph: Graph) -> dict[str, Any]:
+    """Return the options of all stages by their place, and what is in the files that they read."""
+    told: dict[str, Any] = {}
+    for node in graph.nodes:
+        place = f"stage.{node.name}"
+        told[f"{place}.use"] = node.use
+        told[f"{place}.from"] = list(node.inputs)
+        for key, value in dict(node.stage.config).items():
+            told[f"{place}.{key}"] = value
+            if isinstance(value, Path) and key not in node.stage.writes and value.is_file():
+                told[f"{value} (of {place}.{key})"] = _content(value)
+        if isinstance(node.stage, Source):
+            for file in node.stage.recordings()[:_MOST_FILES]:
+                told[f"{file} (of {place})"] = _content(file)
+    # As it will be read again: a list where there was a tuple, text where there was a path.
+    plain: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(told, enc_hook=str))
+    return plain
+
+
+def _content(path: Path) -> str:
+    """Return what tells a file's content from another's; what cannot be read has none."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= _WHOLE_BYTES:
+                while part := file.read(_PART_BYTES):
+                    digest.update(part)
+            else:
+                digest.update(file.read(_PART_BYTES))
+                file.seek(-_PART_BYTES, os.SEEK_END)
+                digest.update(file.read())
+    except OSError:
+        return "unreadable"
+    return f"{size} bytes, {digest.hexdigest()}"

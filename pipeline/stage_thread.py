@@ -1,0 +1,209 @@
+"""The thread of a stage in its worker: it owns the stage, its queues, its part of checkpoints."""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import zmq
+
+from pipeline.checkpoints import StageSnapshot
+from pipeline.control import Failed, Kept, Plan
+from pipeline.graph import Edge, Graph, Node
+from pipeline.inlet import Inlet
+from pipeline.loop import Keep, Pulse, drive_source, drive_transform, first_snapshot
+from pipeline.playback import Playback
+from pipeline.queues import NOTHING, Passed, Receiver, Sender
+from pipeline.report import QueueCount, StageReport, failure_of
+from pipeline.stage import Source
+
+__all__ = ["Assignment", "Bell", "StageThread", "control_endpoint"]
+
+
+class Assignment(NamedTuple):
+    """What a worker is to do, and where."""
+
+    graph: Graph
+    group: str
+    folder: Path
+    """The run's."""
+    generation: int
+    """Counts the starts of this run's workers: each has sockets of its own."""
+    plan: Plan
+    checkpoint: Path | None
+    """Where to go on from."""
+
+    @property
+    def control(self) -> str:
+        """Where the supervisor listens."""
+        return control_endpoint(self.folder, self.generation)
+
+
+def control_endpoint(folder: Path, generation: int) -> str:
+    """Return where the supervisor of one generation of workers listens."""
+    return f"ipc://{folder}/control-{generation}"
+
+
+class Bell:
+    """Wakes the main thread, which waits for the supervisor, when a stage's thread has news."""
+
+    def __init__(self) -> None:
+        self._hear, self._ring = os.pipe()
+        os.set_blocking(self._hear, False)
+
+    def ring(self) -> None:
+        """Wake it."""
+        os.write(self._ring, b"!")
+
+    def fileno(self) -> int:
+        """Return what to poll."""
+        return self._hear
+
+    def hush(self) -> None:
+        """Stop ringing."""
+        with suppress(BlockingIOError):
+            os.read(self._hear, 4096)
+
+
+class StageThread(threading.Thread):
+    """Opens one stage and its input queues, waits for Go, drives it, closes it."""
+
+    def __init__(
+        self,
+        node: Node,
+        task: Assignment,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        bell: Bell,
+        saved: StageSnapshot | None,
+    ) -> None:
+        super().__init__(name=node.name, daemon=True)
+        graph = task.graph
+        self.node = node
+        self.playback = Playback()
+        self.pulse = Pulse()
+        self.kept = queue.SimpleQueue[Kept]()
+        self.ready, self.over = threading.Event(), threading.Event()
+        self._bell = bell
+        self.endpoints: dict[str, str] = {}
+        self.report: StageReport | None = None
+        self.failure: Failed | None = None
+        self._go = threading.Event()
+        self._open_s = 0.0
+        self._all_endpoints: Mapping[str, str] = {}
+        self._context = context
+        self._saved = saved
+        self._keep: Keep | None = self._take if task.plan.checkpoints else None
+        self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
+        self._outgoing = [edge for edge in graph.edges if edge.sender == node.name]
+        self._origins = [graph.origins(edge.sender) for edge in self._incoming]
+        self._bind_to = {edge.name: _bind_to(task, edge) for edge in self._incoming}
+
+    def go(self, endpoints: Mapping[str, str]) -> None:
+        """Let the stage run; ``endpoints`` says where its output queues are."""
+        self._all_endpoints = endpoints
+        self._go.set()
+
+    def give_up(self) -> None:
+        """End all waiting; the queues end with the context."""
+        self.playback.stop()
+        self._go.set()
+
+    def run(self) -> None:
+        """Drive the stage to its end; leave its report, or its failure."""
+        try:
+            self._run()
+        except zmq.ContextTerminated:
+            pass
+        except (Exception, SystemExit) as error:
+            # A stage that calls sys.exit would otherwise end its thread without a word.
+            self.failure = Failed(self.node.name, failure_of(error))
+        finally:
+            self.over.set()
+            self._bell.ring()
+
+    def _take(self, number: int | None, snapshot: StageSnapshot) -> None:
+        self.kept.put(Kept(number, snapshot))
+        self._bell.ring()
+
+    def _run(self) -> None:
+        if self._saved is not None and self._saved.report is not None:
+            # Its stream was over when the checkpoint was made: there is nothing left to do.
+            self.report = self._saved.report
+            self._take(None, self._saved)
+            self.ready.set()
+            return
+        begun = time.monotonic()
+        self.node.stage.open()
+        self._open_s = time.monotonic() - begun
+        try:
+            self._drive()
+        except BaseException:
+            # An error on closing must not hide why it came to that.
+            with suppress(Exception):
+                self.node.stage.close()
+            raise
+        self.node.stage.close()
+
+    def _drive(self) -> None:
+        stage, saved = self.node.stage, self._saved
+        receivers: list[Receiver] = []
+        senders: list[Sender] = []
+        try:
+            for edge in self._incoming:
+                passed = _passed(edge, [] if saved is None else saved.received)
+                receivers.append(
+                    Receiver(
+                        self._context, self._bind_to[edge.name], edge.name, edge.capacity, passed
+                    )
+                )
+                self.endpoints[edge.name] = receivers[-1].endpoint
+            if saved is None and self._keep is not None:
+                self._keep(0, first_snapshot(stage))
+            self.ready.set()
+            self._bell.ring()
+            self._go.wait()
+            if self.playback.stopped and not self._all_endpoints:
+                return
+            begun_s = time.process_time()
+            for edge in self._outgoing:
+                passed = _passed(edge, [] if saved is None else saved.sent)
+                senders.append(
+                    Sender(self._context, self._all_endpoints[edge.name], edge.name, passed)
+                )
+            if isinstance(stage, Source):
+                report = drive_source(stage, senders, self.playback, saved, self._keep, self.pulse)
+            else:
+                pending = None if saved is None else saved.pending
+                inlet = Inlet(receivers, self._origins, pending)
+                report = drive_transform(
+                    stage, inlet, receivers, senders, saved, self._keep, self.pulse
+                )
+            self.report = msgspec.structs.replace(
+                report, open_s=self._open_s, processor_s=time.process_time() - begun_s
+            )
+        finally:
+            for receiver in receivers:
+                receiver.close()
+            for sender in senders:
+                sender.close()
+
+
+def _passed(edge: Edge, counts: Sequence[QueueCount]) -> Passed:
+    """Return what went through a queue before the checkpoint that a run goes on from."""
+    for count in counts:
+        if count.name == edge.name:
+            return Passed(count.messages, count.units)
+    return NOTHING
+
+
+def _bind_to(task: Assignment, edge: Edge) -> str:
+    number = f"{task.generation}-{task.graph.edges.index(edge)}"
+    scheme = task.graph.edge_scheme(edge)
+    if scheme == "tcp":
+        return "tcp://127.0.0.1:*"
+    return f"inproc://{number}" if scheme == "inproc" else f"ipc://{task.folder}/{number}"
