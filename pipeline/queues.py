@@ -258,14 +258,15 @@ class Receiver:
             WireError: the message is malformed or out of sequence.
             zmq.ContextTerminated: the worker is being stopped.
         """
+        until = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
         while True:
-            if timeout_ms is not None and not self.socket.poll(timeout_ms):
-                return None
+            if until is not None:
+                left_ms = max(0, round((until - time.monotonic()) * 1000))
+                if not self.socket.poll(left_ms):
+                    return None
             identity, *frames = self.socket.recv_multipart(copy=False)
             if identity.bytes != self._sender or len(frames) == 1:
                 self._greet(identity.bytes, frames)
-                if timeout_ms is not None:
-                    timeout_ms = 0
                 continue
             if len(frames) != 3 or len(frames[0]) != _NUMBER.size:
                 sizes = [len(frame) for frame in frames]
