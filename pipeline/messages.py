@@ -48,6 +48,7 @@ __all__ = [
 MAX_HEADER_BYTES = 1 << 20
 MAX_BUFFER_BYTES = 1 << 28
 _MAX_AXES = 8
+_SHOWN = 160
 
 # Held to by the decoder: MessagePack has larger numbers than any array of ours.
 _Int: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -321,13 +322,20 @@ def decode(header_bytes: bytes | memoryview, buffer: bytes | memoryview) -> Mess
         header = _decoder.decode(header_bytes)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(
-            f"message header not understood ({error}); do both ends run the same version?"
+            f"message header not understood ({_shown(error)}); do both ends run the same version?"
         ) from error
     if not isinstance(header, Data):
         if len(buffer):
             raise WireError(f"control message with a buffer of {len(buffer)} bytes")
         return Message(header, _NOTHING)
     return Message(header, _array(header, buffer))
+
+
+def _shown(what: object) -> str:
+    """Return what a peer sent as text for an error: one line, short, nothing a terminal obeys."""
+    text = str(what)
+    text = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}…{text[-_SHOWN // 2 :]}"
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _rows(header: Data) -> int | None:
@@ -339,9 +347,11 @@ def _rows(header: Data) -> int | None:
 def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
     dtype = _DTYPES.get(header.dtype)
     if dtype is None:
-        raise WireError(f"dtype {header.dtype!r} is unknown; known are {', '.join(_DTYPES)}")
+        raise WireError(
+            f"dtype '{_shown(header.dtype)}' is unknown; known are {', '.join(_DTYPES)}"
+        )
     if not 1 <= len(header.shape) <= _MAX_AXES or any(extent < 0 for extent in header.shape):
-        raise WireError(f"shape {header.shape} is not that of an array")
+        raise WireError(f"shape {_shown(header.shape)} is not that of an array")
     rows = _rows(header)
     if rows is not None and rows != header.shape[0]:
         raise WireError(f"{rows} windows or spans announced for {header.shape[0]} rows")

@@ -176,6 +176,17 @@ def test_a_header_of_garbage_is_refused(header_bytes: bytes) -> None:
     assert refusal(header_bytes, b"").startswith("message header not understood (")
 
 
+def test_what_a_peer_sent_is_told_in_one_short_line() -> None:
+    for tag in ("events/1\n\x1b[2Jall is well", "é" * 100_000):
+        text = refusal(msgspec.msgpack.encode([tag, "cam"]), b"")
+        assert text.isprintable()
+        assert len(text) < 300
+    for fields in ({"dtype": "\r" * 100_000}, {"shape": (7,) * 10_000}):
+        text = refusal(altered(events(1), **fields), b"")
+        assert text.isprintable()
+        assert len(text) < 300
+
+
 def test_what_a_later_version_appends_is_skipped_but_not_to_any_depth() -> None:
     plain = msgspec.msgpack.decode(encode(end_stream())[0])
     longer = msgspec.msgpack.encode([*plain, 1, "more"])
