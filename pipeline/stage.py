@@ -23,6 +23,7 @@ from pipeline.ports import Port
 __all__ = [
     "Account",
     "AnyStage",
+    "ExactSink",
     "Played",
     "PortError",
     "Sink",
@@ -41,6 +42,7 @@ class StageConfig(BaseModel):
 
 C = TypeVar("C", bound=StageConfig)
 S = TypeVar("S")
+P = TypeVar("P")
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -272,7 +274,9 @@ class Sink(Transform[C, S], Generic[C, S]):
 
     exactly_once: ClassVar[bool] = False
     """Whether what it delivered can be cut back to a checkpoint, by `commit` and `rewind`. A sink
-    that cannot, such as a terminal, delivers some of it twice after a crash."""
+    that cannot, such as a terminal, delivers some of it twice after a crash; see `ExactSink`."""
+    delivers: ClassVar[str] = "what it has delivered cannot be taken back"
+    """Why that is so, for `pipeline stages`."""
 
     def commit(self) -> Any:
         """Make durable what was delivered so far, and return where it ends.
@@ -311,6 +315,24 @@ class Sink(Transform[C, S], Generic[C, S]):
         """Deliver what is left; see `end`."""
         yield from ()
         return self.end(state)
+
+
+class ExactSink(Sink[C, S], Generic[C, S, P]):
+    """A sink that delivers exactly once: what it delivered can be cut back to a checkpoint.
+
+    ``P`` is what `commit` returns: None, numbers, texts, arrays, tuples of these, or a named tuple.
+    """
+
+    exactly_once = True
+    delivers = "its files are cut back to the checkpoint"
+
+    @abstractmethod
+    def commit(self) -> P:
+        """Make durable what was delivered so far, and return where it ends."""
+
+    @abstractmethod
+    def rewind(self, position: P) -> None:
+        """Go on behind what a `commit` returned; whatever was delivered later is taken back."""
 
 
 AnyStage = Source[Any, Any] | Transform[Any, Any]

@@ -1,12 +1,34 @@
-"""Files that hold whole records only, whatever happens while one is written."""
+"""Files that hold whole records only, and that can be cut back, whatever happens to the writer."""
 
 import fcntl
 import os
 import stat
+import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["DraftFile", "RecordFile", "explain"]
+__all__ = ["DraftFile", "LostRecordsError", "Mark", "RecordFile", "explain", "mark_of", "sync"]
+
+_COMPARED_BYTES = 1 << 20
+
+
+class Mark(NamedTuple):
+    """Where a file can be cut back to, and what it must hold for that."""
+
+    begin: int
+    """Bytes of what may change later: a header that tells how much follows it."""
+    end: int
+    """Bytes in all."""
+    check: int
+    """CRC-32 of the last MiB between them; to read all of a large file would take too long."""
+
+
+class LostRecordsError(OSError):
+    """A file does not hold any more what it held when it was marked."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(0, problem)
 
 
 class RecordFile:
@@ -14,26 +36,43 @@ class RecordFile:
 
     Each record is written to its last byte or not at all: after a full disk the file is cut back
     to the end of the record before. Nothing is buffered, so a reader that follows the file sees
-    whole records.
+    whole records. What is no file, such as a device or a pipe, is never cut back.
 
     Raises:
-        OSError: the file cannot be opened or written; `BlockingIOError` when another writes it.
+        OSError: the file cannot be opened or written; `BlockingIOError` when another writes it,
+            `LostRecordsError` when it does not hold what was marked.
     """
 
-    def __init__(self, path: Path, if_exists: str = "replace") -> None:
-        """Open ``path``; ``if_exists`` is ``replace``, ``append`` or ``refuse``."""
-        flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if if_exists == "refuse" else 0)
-        self._file = os.open(path, flags, 0o666)
+    def __init__(self, path: Path, if_exists: str = "replace", mark: Mark | None = None) -> None:
+        """Open ``path``; ``if_exists`` is ``replace``, ``append`` or ``refuse``.
+
+        With a ``mark`` it must be there already, and is cut back to it.
+        """
+        self.path = path
+        """Where the file is."""
+        flags = os.O_RDWR | (os.O_EXCL if if_exists == "refuse" and mark is None else 0)
+        try:
+            self._file = os.open(path, flags | (os.O_CREAT if mark is None else 0), 0o666)
+        except FileNotFoundError:
+            if mark is None:
+                raise
+            raise LostRecordsError("was removed") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._end = 0
+            self._begin = self._end = 0
+            self._is_synced = self._is_in_folder = False
             status = os.fstat(self._file)
-            if stat.S_ISREG(status.st_mode):
+            self._is_file = stat.S_ISREG(status.st_mode)
+            if self._is_file:
                 if not os.path.samestat(status, os.stat(path)):
                     # Renamed between opening and locking it: what is there now is another's.
                     raise BlockingIOError
                 # Not before the lock is held: what another run writes keeps its content.
-                if if_exists == "replace":
+                if mark is not None:
+                    _compare(self._file, mark)
+                    os.ftruncate(self._file, mark.end)
+                    self._begin = mark.begin
+                elif if_exists == "replace":
                     os.ftruncate(self._file, 0)
                 self._end = os.lseek(self._file, 0, os.SEEK_END)
         except BaseException:
@@ -64,6 +103,18 @@ class RecordFile:
         self._write(part)
         os.lseek(self._file, self._end, os.SEEK_SET)
 
+    def commit(self) -> Mark:
+        """Make durable what was written, the name of a new file too; return where it ends."""
+        if not self._is_file:
+            return Mark(0, 0, 0)
+        if not self._is_synced:
+            os.fsync(self._file)
+            self._is_synced = True
+        if not self._is_in_folder:
+            sync(Path(os.path.realpath(self.path)).parent)
+            self._is_in_folder = True
+        return _mark(self._file, self._begin, self._end)
+
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         if self._file >= 0:
@@ -71,6 +122,7 @@ class RecordFile:
             self._file = -1
 
     def _write(self, part: bytes | memoryview) -> None:
+        self._is_synced = False
         rest = memoryview(part)
         while rest:
             rest = rest[os.write(self._file, rest) :]
@@ -87,13 +139,15 @@ class DraftFile(RecordFile):
         OSError: as `RecordFile`; `BlockingIOError` also when another writes the file of that name.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open ``NAME.part``; a link means the file that it leads to."""
+    def __init__(self, path: Path, mark: Mark | None = None, is_published: bool = False) -> None:
+        """Open ``NAME.part``; a link means the file that it leads to.
+
+        With a ``mark`` the file is there, with its name if it ``is_published``, and is cut back.
+        """
         self._target = Path(os.path.realpath(path))
-        self.path = self._target if _is_special(self._target) else self.name_of(self._target)
-        """Where the file is now."""
+        is_published |= _is_special(self._target)
         _refuse_busy(self._target)
-        super().__init__(self.path)
+        super().__init__(self._target if is_published else self.name_of(self._target), mark=mark)
 
     @staticmethod
     def name_of(path: Path) -> Path:
@@ -108,6 +162,11 @@ class DraftFile(RecordFile):
     def begin(self, header: bytes) -> None:
         """Write what stands before the first record, and is none."""
         super().append(header)
+        self._begin = self._end
+
+    def gather(self, record: bytes | memoryview) -> None:
+        """Write one record at the end, and leave the file without its name."""
+        super().append(record)
 
     def append(self, record: bytes | memoryview) -> int:
         """Write one record at the end, and give the file its name; return where it begins."""
@@ -120,7 +179,7 @@ class DraftFile(RecordFile):
         if not self.is_published:
             _refuse_busy(self._target)
             os.rename(self.path, self._target)
-            self.path = self._target
+            self.path, self._is_in_folder = self._target, False
 
     def close(self) -> None:
         """Close the file; without its name it is removed."""
@@ -150,8 +209,56 @@ def _refuse_busy(path: Path) -> None:
         os.close(file)
 
 
+def mark_of(path: Path) -> Mark | None:
+    """Return a mark at the end of a file that nobody writes now, None if there is no file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        status = os.fstat(file)
+        return _mark(file, 0, status.st_size) if stat.S_ISREG(status.st_mode) else Mark(0, 0, 0)
+    finally:
+        os.close(file)
+
+
+def sync(path: Path) -> None:
+    """Make what was written to a file, or the names in a folder, outlast a power cut.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _mark(file: int, begin: int, end: int) -> Mark:
+    first = max(begin, end - _COMPARED_BYTES)
+    return Mark(begin, end, zlib.crc32(os.pread(file, end - first, first)))
+
+
+def _compare(file: int, mark: Mark) -> None:
+    """Raise `LostRecordsError` if a file does not hold what was marked."""
+    if os.fstat(file).st_size < mark.end:
+        raise LostRecordsError("was shortened")
+    if _mark(file, mark.begin, mark.end) != mark:
+        raise LostRecordsError("was changed")
+
+
 def explain(path: Path, error: OSError) -> str:
     """Return what to tell the user of a failed write."""
     if isinstance(error, BlockingIOError):
         return f"{path}: is being written by another run or stage; name another file"
+    if isinstance(error, LostRecordsError):
+        return (
+            f"{path}: {error.strerror} since the checkpoint, so the run cannot go on behind it; put"
+            " it back as it was, or start the run anew"
+        )
     return f"{path}: cannot be written: {error.strerror}; check space and permissions"

@@ -90,6 +90,10 @@ class LabelFile:
             self._one_played, path = header.source, self._path
         return _shifted(self._labels.get(path, []), header)
 
+    def play_on(self, source: str) -> None:
+        """Take it that a recording is being played, as behind a checkpoint."""
+        self._one_played = source if self._is_of_one else ""
+
     def _read_table(self) -> None:
         for row in read_table(self._path):
             if row.label not in self._classes:
