@@ -54,6 +54,9 @@ BUILT_IN: dict[str, str] = {
     "fault_full_disk": "stages.faults.full_disk:FaultFullDisk",
     "console": "stages.sinks.console:Console",
     "jsonl": "stages.sinks.jsonl:JsonLines",
+    "csv": "stages.sinks.csv:Csv",
+    "hdf5": "stages.sinks.hdf5:Hdf5",
+    "sqlite": "stages.sinks.sqlite:Sqlite",
     "record": "stages.sinks.record:Record",
 }
 
