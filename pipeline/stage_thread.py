@@ -15,6 +15,7 @@ import zmq
 from pipeline.checkpoints import StageSnapshot
 from pipeline.control import Failed, Kept, Plan
 from pipeline.graph import Edge, Graph, Node
+from pipeline.guard import Guard
 from pipeline.inlet import Inlet
 from pipeline.loop import Keep, Pulse, drive_source, drive_transform, first_snapshot
 from pipeline.playback import Playback
@@ -78,6 +79,7 @@ class StageThread(threading.Thread):
         node: Node,
         task: Assignment,
         context: "zmq.Context[zmq.Socket[bytes]]",
+        guard: Guard,
         bell: Bell,
         saved: StageSnapshot | None,
     ) -> None:
@@ -96,6 +98,7 @@ class StageThread(threading.Thread):
         self._open_s = 0.0
         self._all_endpoints: Mapping[str, str] = {}
         self._context = context
+        self._guard = guard
         self._saved = saved
         self._keep: Keep | None = self._take if task.plan.checkpoints else None
         self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
@@ -158,7 +161,12 @@ class StageThread(threading.Thread):
                 passed = _passed(edge, [] if saved is None else saved.received)
                 receivers.append(
                     Receiver(
-                        self._context, self._bind_to[edge.name], edge.name, edge.capacity, passed
+                        self._context,
+                        self._bind_to[edge.name],
+                        edge.name,
+                        edge.capacity,
+                        passed,
+                        self._guard,
                     )
                 )
                 self.endpoints[edge.name] = receivers[-1].endpoint
@@ -172,9 +180,8 @@ class StageThread(threading.Thread):
             begun_s = time.process_time()
             for edge in self._outgoing:
                 passed = _passed(edge, [] if saved is None else saved.sent)
-                senders.append(
-                    Sender(self._context, self._all_endpoints[edge.name], edge.name, passed)
-                )
+                endpoint = self._all_endpoints[edge.name]
+                senders.append(Sender(self._context, endpoint, edge.name, passed, self._guard))
             if isinstance(stage, Source):
                 report = drive_source(stage, senders, self.playback, saved, self._keep, self.pulse)
             else:

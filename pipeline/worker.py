@@ -36,6 +36,7 @@ from pipeline.control import (
     Stop,
     ToWorker,
 )
+from pipeline.guard import run_guard
 from pipeline.playback import Playback
 from pipeline.report import StageReport, failure_of
 from pipeline.stage_thread import Assignment, Bell, StageThread
@@ -53,6 +54,7 @@ class _Worker:
         saved = None if task.checkpoint is None else read_checkpoint(task.checkpoint)
         # The stages' context ends on an abort; what is said to the supervisor goes on.
         self._stage_context = zmq.Context()
+        guard = run_guard(self._stage_context, task.folder)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, task.group.encode())
@@ -64,7 +66,7 @@ class _Worker:
             if saved is not None:
                 node.stage.resumes = True
             state = None if saved is None else saved.of(node.name)
-            thread = StageThread(node, task, self._stage_context, self._bell, state)
+            thread = StageThread(node, task, self._stage_context, guard, self._bell, state)
             self._threads.append(thread)
         self._compiles = _Compiles()
 
