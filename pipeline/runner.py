@@ -159,16 +159,16 @@ def run_pipeline(
 
 def _begin_anew(folder: CheckpointFolder, fresh: bool) -> None:
     """Remove the checkpoints of the run before; refuse to, where it was not finished."""
+    found = None
     if not fresh:
-        with suppress(CheckpointError):
+        with suppress(CheckpointError):  # nobody can go on with damaged ones
             found = folder.newest()
-            if found is not None and not found[1].finished and found[1].number > 0:
-                age_s = time.time() - found[1].made_at_s
-                raise CheckpointError(
-                    f"{folder.path}: holds checkpoint {found[1].number} of a run that was not"
-                    f" finished, made {_ago(age_s)}; go on with it by --resume, or start over by"
-                    " --fresh"
-                )
+    if found is not None and not found[1].finished and found[1].number > 0:
+        raise CheckpointError(
+            f"{folder.path}: holds checkpoint {found[1].number} of a run that was not finished,"
+            f" made {_ago(time.time() - found[1].made_at_s)}; go on with it by --resume, or start"
+            " over by --fresh"
+        )
     folder.clear()
 
 
