@@ -87,6 +87,7 @@ def _stages_page() -> str:
     """Render the built-in stages; what other packages add is shown by ``pipeline stages``."""
     from pipeline.config import RunConfig, StageTable
     from pipeline.registry import BUILT_IN, load_stage
+    from pipeline.stage import delivery_of
 
     parts = [
         "Every stage that comes with the package. `pipeline stages NAME` shows the same, also of"
@@ -113,6 +114,7 @@ def _stages_page() -> str:
             f"## `{name}`",
             _text(stage),
             f"Takes: {takes}{many}. Gives: {given}.",
+            f"Delivers {delivery}." if (delivery := delivery_of(stage)) else "",
             _options_table(stage.Config),
         ]
     return _page("Stages", *parts)
@@ -253,7 +255,8 @@ def _struct(struct: Any, headers: Sequence[type]) -> list[str]:
 def _python_type(kind: Any) -> str:
     if isinstance(kind, type) and not get_args(kind):
         return kind.__name__
-    return str(kind).replace("pipeline.messages.", "")
+    text = re.sub(r"typing\.Optional\[(\w+)\]", r"\1 | None", str(kind))
+    return text.replace("pipeline.messages.", "")
 
 
 def _errors_page() -> str:

@@ -264,20 +264,22 @@ class Receiver:
                 left_ms = max(0, round((until - time.monotonic()) * 1000))
                 if not self.socket.poll(left_ms):
                     return None
-            identity, *frames = self.socket.recv_multipart(copy=False)
-            if identity.bytes != self._sender or len(frames) == 1:
-                self._greet(identity.bytes, frames)
+            identity, small, buffer = self._take()
+            if identity != self._sender or len(small) == 1:
+                self._greet(identity, small)
                 continue
-            if len(frames) != 3 or len(frames[0]) != _NUMBER.size:
-                sizes = [len(frame) for frame in frames]
-                raise WireError(f"queue {self.name}: no message has frames of {sizes} bytes")
-            (number,) = _NUMBER.unpack(frames[0].bytes)
+            if buffer is None or len(small[0]) != _NUMBER.size:
+                sizes = [len(frame) for frame in small]
+                raise WireError(
+                    f"queue {self.name}: no message begins with frames of {sizes} bytes"
+                )
+            (number,) = _NUMBER.unpack(small[0])
             if number != self.messages:
                 raise WireError(
                     f"queue {self.name}: message {number} arrived, {self.messages} was next"
                 )
             try:
-                message = decode(frames[1].bytes, frames[2].buffer)
+                message = decode(small[1], buffer)
             except WireError as error:
                 raise WireError(f"queue {self.name}: {error}") from error
             self.messages += 1
@@ -295,9 +297,28 @@ class Receiver:
         """Close the socket."""
         self.socket.close(0)
 
-    def _greet(self, identity: bytes, frames: "list[zmq.Frame]") -> None:
+    def _take(self) -> tuple[bytes, list[bytes], memoryview | None]:
+        """Return who sent the next message, its small frames, and its buffer if it has one.
+
+        Small frames are copied, which takes less time than to share them; of a message that has
+        too many frames no more than three are kept.
+        """
+        socket = self.socket
+        identity, small = socket.recv(), [socket.recv()]
+        if socket.getsockopt(zmq.RCVMORE):
+            small.append(socket.recv())
+            if socket.getsockopt(zmq.RCVMORE):
+                frame = socket.recv(copy=False)
+                if not frame.more:
+                    return identity, small, frame.buffer
+                small.append(b"")
+                while socket.getsockopt(zmq.RCVMORE):
+                    socket.recv(copy=False)
+        return identity, small, None
+
+    def _greet(self, identity: bytes, frames: list[bytes]) -> None:
         """Listen to the first who says hello; refuse all others, to whom nothing is owed."""
-        hello = len(frames) == 1 and len(frames[0]) == len(HELLO) and frames[0].bytes == HELLO
+        hello = frames == [HELLO]
         if hello and self._sender in (None, identity):
             self._sender = identity
             self._grant()
@@ -326,4 +347,5 @@ class Receiver:
     def _grant(self) -> None:
         assert self._sender is not None
         credit = _CREDIT.pack(self.messages - self._open, self._capacity)
-        self.socket.send_multipart([self._sender, credit])
+        self.socket.send(self._sender, zmq.SNDMORE)
+        self.socket.send(credit)

@@ -210,6 +210,7 @@ def test_a_size_that_is_announced_takes_no_memory() -> None:
         (start(), {"clock": Clock(0, 0, 0.0)}),
         (start(), {"clock": Clock(0, 0, float("nan"))}),
         (predictions([5]), {"spans": (Span(2**63, 0, 1, 1),)}),
+        (start(), {"t_first_us": 2**63}),
     ],
 )
 def test_a_number_that_cannot_be_is_refused(message: Message, fields: dict[str, Any]) -> None:

@@ -214,8 +214,8 @@ NUMBER = struct.Struct("<Q")
     ("frames", "text"),
     [
         ([b"pipeline-queue/9"], "queue q: the sender does not speak pipeline-queue/1"),
-        ([b"a", b"b"], "queue q: no message has frames of [1, 1] bytes"),
-        ([b"a", b"b", b"c"], "queue q: no message has frames of [1, 1, 1] bytes"),
+        ([b"a", b"b"], "queue q: no message begins with frames of [1, 1] bytes"),
+        ([b"a", b"b", b"c"], "queue q: no message begins with frames of [1, 1] bytes"),
         ([NUMBER.pack(1), b"", b""], "queue q: message 1 arrived, 0 was next"),
         ([NUMBER.pack(0), b"", b""], "queue q: message header not understood"),
     ],
