@@ -14,6 +14,7 @@ import pytest
 import zmq
 from doubles import end_stream, events, units
 
+from pipeline import queues
 from pipeline.errors import WireError
 from pipeline.messages import EndStream, Message
 from pipeline.queues import HELLO, Receiver, Sender, send_to_all
@@ -137,6 +138,30 @@ def test_never_more_messages_on_their_way_than_the_capacity(
     sending.result(SOON_S)
     assert sender.blocked_ns > 0
     receiver.close()
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "in_flight"), [(1, 1), (16 * 1_000 * 3 + 500, 3), (10**9, 8)]
+)
+def test_what_is_on_its_way_is_bounded_in_bytes_too(
+    context: Context,
+    pool: ThreadPoolExecutor,
+    limit_bytes: int,
+    in_flight: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queues, "_MAX_IN_FLIGHT_BYTES", limit_bytes)
+    receiver = Receiver(context, "inproc://q", "q", 8)
+    sender = Sender(context, "inproc://q", "q")
+    sending = pool.submit(send_all, sender, stream(20, 1_000))
+    for _ in range(in_flight):
+        assert receiver.receive() is not None
+    assert receiver.receive(timeout_ms=20) is None
+    assert sender.in_flight == in_flight
+    for _ in range(in_flight):
+        receiver.deal()
+    receive_all(receiver)
+    sending.result(SOON_S)
 
 
 @pytest.mark.parametrize("size", [1, 1_750])

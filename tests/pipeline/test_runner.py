@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -136,6 +137,41 @@ def test_every_placement_delivers_everything(trial: Trial, placement: dict[str, 
     assert [report["name"] for report in reports] == ["camera", "relay", "tally"]
     assert [report["account"]["taken"] for report in reports] == [10_000] * 3
     assert trial.remains() == []
+
+
+def ports(process: int) -> list[int]:
+    """Ports of the loopback on which a process listens."""
+    held = set[str]()
+    for entry in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):
+            held.add(str(entry.readlink()))
+    table = Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]
+    rows = [line.split() for line in table]
+    return [
+        int(row[1].rpartition(":")[2], 16)
+        for row in rows
+        if row[3] == "0A" and f"socket:[{row[9]}]" in held
+    ]
+
+
+def test_a_stranger_on_the_loopback_does_a_run_no_harm(trial: Trial) -> None:
+    process = trial.start(run='transport = "tcp"', camera="endless = true")
+    trial.wait_until(trial.running)
+    for stage in ("relay", "tally"):
+        (port,) = ports(trial.workers()[stage])
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as stranger:
+                stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert stranger.recv(4096)  # a greeting of ZeroMQ, then the end
+                with suppress(ConnectionResetError):
+                    while stranger.recv(4096):
+                        pass
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    told = [line for line in err.splitlines() if "was refused" in line]
+    assert len(told) == 2, err
+    assert all(line.startswith("warning: queue ") for line in told)
 
 
 def test_no_source_speaks_before_everyone_is_ready(trial: Trial) -> None:
