@@ -82,7 +82,8 @@ class Progress:
             if not failed:
                 self._write(self._next, self._over, finished=True)
         elif self._gathering is not None:
-            parts = self._parts | self._over
+            # What passed the barrier goes before what ended behind it, which is a later point.
+            parts = self._over | self._parts
             if len(parts) == len(self._stages):
                 self._write(self._gathering, parts)
                 self._gathering = None
