@@ -62,7 +62,9 @@ class Playback:
 
     def asked(self) -> int | None:
         """Return the checkpoint that was asked for since the last call, None if none was."""
-        number, self._asked = self._asked, None
+        number = self._asked
+        if number is not None:  # asked for meanwhile, it is found the next time
+            self._asked = None
         return number
 
     def gate(self) -> bool:
