@@ -16,14 +16,14 @@ from typing import IO
 __all__ = ["Processes", "born", "dead"]
 
 
-def born(group: str, pid: int) -> bytes:
+def born(generation: int, group: str, pid: int) -> bytes:
     """Return the starter's line on a worker that it has forked."""
-    return f"{group} is {pid}\n".encode()
+    return f"{generation} {group} is {pid}\n".encode()
 
 
-def dead(group: str, code: int) -> bytes:
+def dead(generation: int, group: str, code: int) -> bytes:
     """Return the starter's line on a worker that has ended; a signal's number is below zero."""
-    return f"{group} ended {code}\n".encode()
+    return f"{generation} {group} ended {code}\n".encode()
 
 
 class Processes:
@@ -42,6 +42,7 @@ class Processes:
         self.codes: dict[str, int] = {}
         self.over = False
         self.loaded = False
+        self._generation = 0
         orders, self._orders = os.pipe()
         self._line = b""
         self._reports, reports = os.pipe()
@@ -70,7 +71,7 @@ class Processes:
 
     def start(self, generation: int, checkpoint: Path | None) -> None:
         """Have all workers forked, once those before them are gone; never wait."""
-        self.pids, self.codes = {}, {}
+        self.pids, self.codes, self._generation = {}, {}, generation
         line = f"{generation} {checkpoint or ''}\n"
         with suppress(BrokenPipeError):
             os.write(self._orders, line.encode())
@@ -91,9 +92,11 @@ class Processes:
             while part := os.read(self._reports, 4096):
                 *lines, self._line = (self._line + part).split(b"\n")
                 for line in lines:
-                    group, verb, number = line.decode().split()
-                    (self.codes if verb == "ended" else self.pids)[group] = int(number)
+                    generation, group, verb, number = line.decode().split()
                     self.loaded = True
+                    # A starter that was stopped for a while tells late of those before these.
+                    if int(generation) == self._generation:
+                        (self.codes if verb == "ended" else self.pids)[group] = int(number)
 
     def kill(self, groups: Collection[str] | None = None) -> None:
         """Kill whoever is left, or is left of some groups."""

@@ -56,7 +56,7 @@ class _Starter:
     def __init__(self, graph: Graph, plan: Plan, folder: Path, reports: int, orders: int) -> None:
         self._graph, self._plan, self._folder = graph, plan, folder
         self._reports, self._orders = reports, orders
-        self._groups: dict[int, str] = {}
+        self._workers: dict[int, tuple[int, str]] = {}
         self._line = b""
 
     def serve(self) -> None:
@@ -98,17 +98,19 @@ class _Starter:
                     Assignment(self._graph, group, self._folder, generation, self._plan, checkpoint)
                 )
                 return True
-            self._groups[pid] = group
-            os.write(self._reports, born(group, pid))
+            self._workers[pid] = generation, group
+            os.write(self._reports, born(generation, group, pid))
         return False
 
     def _bury(self) -> None:
         """Tell of the workers that have ended."""
-        while self._groups:
+        while self._workers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            os.write(self._reports, dead(self._groups.pop(pid), os.waitstatus_to_exitcode(status)))
+            code = os.waitstatus_to_exitcode(status)
+            with suppress(BrokenPipeError):  # the runner is gone too
+                os.write(self._reports, dead(*self._workers.pop(pid), code))
 
 
 def _load(graph: Graph) -> None:
