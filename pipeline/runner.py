@@ -229,11 +229,17 @@ class _Crash:
     def __init__(self, cause: str, seen_s: float) -> None:
         self._cause, self._seen_s = cause, seen_s
         self.checkpoint = 0
-        self.followed_by: Generation | None = None
+        self._followed_by: Generation | None = None
+
+    def follow(self, generation: Generation) -> None:
+        """Take note of the next start; those before it may have failed before they were let go."""
+        if self._followed_by is None or not self._followed_by.let_go_s:
+            self._followed_by = generation
 
     def restart(self, begun_s: float) -> Restart:
-        assert self.followed_by is not None
-        down_s = self.followed_by.let_go_s - self._seen_s
+        assert self._followed_by is not None
+        up_s = self._followed_by.let_go_s or time.monotonic()  # stopped before it was let go
+        down_s = up_s - self._seen_s
         return Restart(
             self._cause, self.checkpoint, round(self._seen_s - begun_s, 3), round(down_s, 3)
         )
@@ -280,8 +286,8 @@ class _Run:
                 generation = Generation(
                     self._graph, self._folder, number, self._limits, self._progress
                 )
-                if number:
-                    self._crashes[-1].followed_by = generation
+                for crash in self._crashes:
+                    crash.follow(generation)
                 error: PipelineError | None = None
                 drained = False
                 try:
