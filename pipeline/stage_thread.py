@@ -100,6 +100,7 @@ class StageThread(threading.Thread):
         self._context = context
         self._guard = guard
         self._saved = saved
+        self._last: StageSnapshot | None = None
         self._keep: Keep | None = self._take if task.plan.checkpoints else None
         self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
         self._outgoing = [edge for edge in graph.edges if edge.sender == node.name]
@@ -130,6 +131,12 @@ class StageThread(threading.Thread):
             self._bell.ring()
 
     def _take(self, number: int | None, snapshot: StageSnapshot) -> None:
+        if number is None:
+            self._last = snapshot
+        else:
+            self._tell(number, snapshot)
+
+    def _tell(self, number: int | None, snapshot: StageSnapshot) -> None:
         self.kept.put(Kept(number, snapshot))
         self._bell.ring()
 
@@ -137,7 +144,7 @@ class StageThread(threading.Thread):
         if self._saved is not None and self._saved.report is not None:
             # Its stream was over when the checkpoint was made: there is nothing left to do.
             self.report = self._saved.report
-            self._take(None, self._saved)
+            self._tell(None, self._saved)
             self.ready.set()
             return
         begun = time.monotonic()
@@ -151,6 +158,9 @@ class StageThread(threading.Thread):
                 self.node.stage.close()
             raise
         self.node.stage.close()
+        if self._last is not None:
+            # Not before it is closed: from now on nobody would open it to write its files' ends.
+            self._tell(None, msgspec.structs.replace(self._last, report=self.report))
 
     def _drive(self) -> None:
         stage, saved = self.node.stage, self._saved
