@@ -71,13 +71,13 @@ class _Starter:
             poller.register(end, select.POLLIN)
         while True:
             heard = {end for end, _ in poller.poll()}
+            if 0 in heard:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                return
             if told in heard:
                 with suppress(BlockingIOError):
                     os.read(told, 4096)
                 self._bury()
-            if 0 in heard:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                return
             if self._orders in heard:
                 *lines, self._line = (self._line + os.read(self._orders, 65_536)).split(b"\n")
                 for line in lines:
