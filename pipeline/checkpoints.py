@@ -103,7 +103,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: is damaged or was cut short: its hash does not match")
     try:
         return msgspec.msgpack.decode(memoryview(body)[len(_MAGIC) :], type=Checkpoint)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise CheckpointError(f"{path}: was made by another version ({error})") from None
 
 
@@ -132,6 +132,9 @@ class CheckpointFolder:
             raise CheckpointError(
                 f"{folder}: another run keeps its checkpoints here; end it, or name another folder"
             ) from None
+        except OSError as error:
+            os.close(self._lock)
+            raise CheckpointError(f"{folder}: cannot be locked: {error.strerror}") from None
 
     def close(self) -> None:
         """Let others use the folder."""

@@ -19,6 +19,15 @@ from pipeline.events import EVENT
 __all__ = ["classes_of", "pack", "unpack"]
 
 _PLAIN = (bool, int, float, str, bytes)
+_UNREADABLE = (
+    msgspec.MsgspecError,
+    TypeError,
+    ValueError,
+    KeyError,
+    AttributeError,
+    SyntaxError,  # of a dtype's name
+    RecursionError,
+)
 
 
 def pack(value: Any) -> bytes:
@@ -42,7 +51,7 @@ def unpack(raw: bytes, classes: dict[str, type]) -> Any:
     """
     try:
         return _built(msgspec.msgpack.decode(raw), classes)
-    except (msgspec.MsgspecError, TypeError, ValueError, KeyError, IndexError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"holds a state that cannot be read ({error})") from None
 
 
