@@ -1,4 +1,4 @@
-"""What makes a run this run: every option of its stages, and the files that they read.
+"""What makes a run this run: the version, every option of its stages, the files that they read.
 
 A checkpoint goes on only in the run that it is of. Options are told apart by name, so that a
 refusal can say which is another; files by their size and by the hash of their content, or, of those
@@ -7,6 +7,7 @@ too long to be read again, of their first and last megabyte.
 
 import hashlib
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _MOST_FILES = 1000
 
 def fingerprint(graph: Graph) -> dict[str, Any]:
     """Return the options of all stages by their place, and what is in the files that they read."""
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"event-pipeline": version("event-pipeline")}
     for node in graph.nodes:
         place = f"stage.{node.name}"
         told[f"{place}.use"] = node.use
