@@ -87,8 +87,7 @@ class Generation:
         self._ready: dict[str, Ready] = {}
         self._done: dict[str, Done] = {}
         self._heard_s: dict[str, float] = {}
-        self._looked_s = time.monotonic()
-        self._begun_s = time.monotonic()
+        self._begun_s = self._looked_s = self._awake_s = time.monotonic()
         self.ready_s = self.let_go_s = 0.0
         self._told_stop = self._compiles = False
         self._next_order: Callable[[], ToWorker | None] = lambda: None
@@ -139,7 +138,7 @@ class Generation:
                 processes.kill_starter()
             if self.started:
                 self._go_on()
-                self._look_for_the_silent(processes)
+            self._look_for_the_silent(processes)
             if interrupts() and not self._told_stop:
                 if not self.started:
                     return True
@@ -173,6 +172,7 @@ class Generation:
         poller.register(self._socket, zmq.POLLIN)
         poller.register(processes, zmq.POLLIN)
         poller.poll(_POLL_MS)
+        self._look_at_the_clock()
         processes.read()
         while self._socket.poll(0):
             self._hear(last_words)
@@ -252,25 +252,32 @@ class Generation:
 
     def _look_for_the_silent(self, processes: Processes) -> None:
         """Raise if a worker has said nothing for too long, and kill it."""
-        now, limit = time.monotonic(), self._limits.silent_s
-        if now - self._looked_s > limit / 2:
-            # We were stopped ourselves, with them perhaps: they get their time anew.
-            self._heard_s = dict.fromkeys(self._heard_s, now)
-        self._looked_s = now
-        for group in self._graph.groups:
-            silent_s = now - self._heard_s[group]
+        now, limit, option = time.monotonic(), self._limits.silent_s, "silent_s"
+        if not self.started and limit < self._limits.stuck_s:
+            # While it imports torch from a slow disk a worker cannot speak.
+            limit, option = self._limits.stuck_s, "stuck_s"
+        for group, pid in processes.pids.items():
+            silent_s = now - self._heard_s.setdefault(group, now)
             if silent_s > limit and group not in self._done:
                 processes.kill([group])
                 raise StageError(
-                    f"{self._named(group)}: its process {processes.pids.get(group)} has not"
-                    f" answered for {silent_s:.1f} s (supervision.silent_s = {limit:g}); was it"
-                    " stopped, or is the machine overloaded?"
+                    f"{self._named(group)}: its process {pid} has not answered for {silent_s:.1f} s"
+                    f" (supervision.{option} = {limit:g}); was it stopped, or is the machine"
+                    " overloaded?"
                 )
+
+    def _look_at_the_clock(self) -> None:
+        """Give all their time anew where we were stopped ourselves, and they with us perhaps."""
+        now = time.monotonic()
+        if now - self._looked_s > self._limits.silent_s / 2:
+            self._heard_s = dict.fromkeys(self._heard_s, now)
+            self._awake_s = now
+        self._looked_s = now
 
     def _look_for_the_stuck(self, message: Alive) -> None:
         limit = self._limits.stuck_s
         for stage, busy_s in message.busy_s.items():
-            if busy_s > limit:
+            if min(busy_s, time.monotonic() - self._awake_s) > limit:
                 raise StageError(
                     f"stage '{stage}': has been busy with one message for {busy_s:.1f} s"
                     f" (supervision.stuck_s = {limit:g}); it hangs, or needs a higher limit"
