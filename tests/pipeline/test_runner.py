@@ -161,9 +161,8 @@ def test_a_stranger_on_the_loopback_does_a_run_no_harm(trial: Trial) -> None:
         (port,) = ports(trial.workers()[stage])
         for _ in range(3):
             with socket.create_connection(("127.0.0.1", port), timeout=20) as stranger:
-                stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                assert stranger.recv(4096)  # a greeting of ZeroMQ, then the end
                 with suppress(ConnectionResetError):
+                    stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
                     while stranger.recv(4096):
                         pass
     process.send_signal(signal.SIGINT)
