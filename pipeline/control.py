@@ -2,8 +2,8 @@
 
 worker → supervisor   Ready, then Done; or Failed; before that Compiles, where it does; Kept for
                       each stage and checkpoint; Alive all the time
-supervisor → worker   Go when all are ready; Pause, Step and Resume while sources play; Checkpoint;
-                      Stop to drain; Abort to give up; Exit when all is done
+supervisor → worker   Go when all are ready; Pause, Step, Resume, Speed and Forget while sources
+                      play; Checkpoint; Stop to drain; Abort to give up; Exit when all is done
 """
 
 from typing import TypeAlias
@@ -12,6 +12,7 @@ import msgspec
 
 from pipeline.checkpoints import StageSnapshot
 from pipeline.report import Failure, StageReport
+from pipeline.status import StageStatus
 
 __all__ = [
     "Abort",
@@ -21,13 +22,16 @@ __all__ = [
     "Done",
     "Exit",
     "Failed",
+    "Forget",
     "FromWorker",
     "Go",
     "Kept",
     "Pause",
     "Plan",
     "Ready",
+    "Remote",
     "Resume",
+    "Speed",
     "Step",
     "Stop",
     "ToWorker",
@@ -67,9 +71,9 @@ class Kept(msgspec.Struct, frozen=True, tag="kept"):
 
 
 class Alive(msgspec.Struct, frozen=True, tag="alive"):
-    """The worker still hears, and its stages have been busy with one thing for so long, in s."""
+    """The worker still hears, and this is what its stages are doing."""
 
-    busy_s: dict[str, float]
+    stages: list[StageStatus]
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -109,6 +113,16 @@ class Resume(msgspec.Struct, frozen=True, tag="resume"):
     """Sources play on."""
 
 
+class Speed(msgspec.Struct, frozen=True, tag="speed"):
+    """Sources that are paced play so many times faster than recorded from here on."""
+
+    speed: float
+
+
+class Forget(msgspec.Struct, frozen=True, tag="forget"):
+    """Sources let a Reset leave: membranes and all that stages remember begin anew."""
+
+
 class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
     """Sources let the barrier of a checkpoint leave as soon as they can."""
 
@@ -124,4 +138,5 @@ class Exit(msgspec.Struct, frozen=True, tag="exit"):
 
 
 FromWorker: TypeAlias = Ready | Compiles | Kept | Alive | Done | Failed
-ToWorker: TypeAlias = Go | Pause | Step | Resume | Checkpoint | Stop | Abort | Exit
+Remote: TypeAlias = Pause | Step | Resume | Speed | Forget | Stop
+ToWorker: TypeAlias = Go | Pause | Step | Resume | Speed | Forget | Checkpoint | Stop | Abort | Exit

@@ -37,6 +37,7 @@ from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.report import Failure, StageReport
 from pipeline.stage_thread import control_endpoint
+from pipeline.status import StageStatus
 
 __all__ = ["Generation", "StageFailure"]
 
@@ -68,6 +69,7 @@ class Generation:
     Attributes:
         ready_s: how long it took until every stage was ready, and the sources were let go.
         let_go_s: when that was, by the monotonic clock.
+        stages: what each was doing when it was last heard of.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Generation:
         self._ready: dict[str, Ready] = {}
         self._done: dict[str, Done] = {}
         self._heard_s: dict[str, float] = {}
+        self.stages: dict[str, StageStatus] = {}
         self._begun_s = self._looked_s = self._awake_s = time.monotonic()
         self.ready_s = self.let_go_s = 0.0
         self._told_stop = self._compiles = False
@@ -109,6 +112,7 @@ class Generation:
         checkpoint: Path | None,
         next_order: Callable[[], ToWorker | None],
         interrupts: Callable[[], int],
+        watch: Callable[[], None] = lambda: None,
     ) -> bool:
         """Start the workers and serve them until all are done or told to stop.
 
@@ -117,6 +121,7 @@ class Generation:
             checkpoint: to go on from.
             next_order: what the user wants of sources that play.
             interrupts: how often the user has asked for the end.
+            watch: called again and again meanwhile.
 
         Returns:
             Whether everything that the sources had sent was worked on.
@@ -130,6 +135,7 @@ class Generation:
         processes.start(self._number, checkpoint)
         while not self._all_done:
             self._wait(processes)
+            watch()
             self._bury(processes)
             if self._all_done:
                 break
@@ -192,7 +198,7 @@ class Generation:
         elif isinstance(message, Compiles):
             self._say_that_it_compiles()
         elif isinstance(message, Alive):
-            self._look_for_the_stuck(message)
+            self._take_pulse(message)
         elif isinstance(message, Kept):
             if self._progress is not None and not self._told_stop:
                 self._progress.keep(message)
@@ -274,12 +280,14 @@ class Generation:
             self._awake_s = now
         self._looked_s = now
 
-    def _look_for_the_stuck(self, message: Alive) -> None:
+    def _take_pulse(self, message: Alive) -> None:
+        """Raise if a stage hangs."""
         limit = self._limits.stuck_s
-        for stage, busy_s in message.busy_s.items():
-            if min(busy_s, time.monotonic() - self._awake_s) > limit:
+        for stage in message.stages:
+            self.stages[stage.name] = stage
+            if min(stage.busy_s, time.monotonic() - self._awake_s) > limit:
                 raise StageError(
-                    f"stage '{stage}': has been busy with one message for {busy_s:.1f} s"
+                    f"stage '{stage.name}': has been busy with one message for {stage.busy_s:.1f} s"
                     f" (supervision.stuck_s = {limit:g}); it hangs, or needs a higher limit"
                 )
 

@@ -15,66 +15,64 @@ from pipeline.latency import LatencyHistogram
 from pipeline.messages import (
     Barrier,
     Clock,
+    Data,
     EndRecording,
     EndStream,
     Header,
     Message,
     Predictions,
+    Reset,
     Retime,
     Start,
     control,
 )
 from pipeline.playback import Pacer, Playback
+from pipeline.pulse import Pulse
 from pipeline.queues import Receiver, Sender, send_to_all
 from pipeline.report import Failure, QueueCount, StageReport, failure_of
 from pipeline.snapshot import classes_of, pack, unpack
 from pipeline.stage import Account, AnyStage, Sink, Source, Transform
+from pipeline.tap import Tap
 
-__all__ = ["Keep", "Pulse", "drive_source", "drive_transform", "first_snapshot", "go_back"]
+__all__ = ["Keep", "drive_source", "drive_transform", "first_snapshot", "go_back"]
 
 Keep = Callable[[int | None, StageSnapshot], None]
 """Takes what belongs to a checkpoint, by its number; None: to any, since the stream was over."""
 
 
-class Pulse:
-    """Since when a stage has been busy with one message or turn; read by another thread."""
-
-    def __init__(self) -> None:
-        self._since_ns = 0
-
-    def begin(self, now_ns: int) -> None:
-        """The stage is given something to do."""
-        self._since_ns = now_ns
-
-    def end(self) -> None:
-        """It has done it."""
-        self._since_ns = 0
-
-    def busy_s(self) -> float:
-        """Return how long it has been busy, 0 if it is not."""
-        since_ns = self._since_ns
-        return (time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
-
-
 class _Outlet:
-    """Stamps messages and sends each into every outgoing queue."""
+    """Stamps messages and sends each into every queue of its output, control into all queues."""
 
-    def __init__(self, senders: Sequence[Sender], count: int) -> None:
+    def __init__(
+        self, senders: Sequence[Sender], count: int, pulse: Pulse, tap: Tap | None
+    ) -> None:
         self._senders = senders
+        self._by_output: dict[str, list[Sender]] = {}
+        for sender in senders:
+            self._by_output.setdefault(sender.output, []).append(sender)
         self.count = count
+        self._pulse, self._tap = pulse, tap
 
     def emit(self, message: Message, born_ns: int) -> None:
-        if self._senders:
+        senders = self._senders if message.is_control else self._by_output.get(message.output, ())
+        if senders:
             header = msgspec.structs.replace(message.header, seq=self.count, born_ns=born_ns)
-            send_to_all(self._senders, Message(header, message.array))
+            send_to_all(senders, Message(header, message.array))
         self.count += 1
+        if isinstance(message.header, Data) and not message.output:
+            self._pulse.event_us = message.header.t_last_us
+            if self._tap is not None:
+                self._tap.offer(message)
 
     def finish(self) -> None:
         for sender in self._senders:
             sender.drain()
 
     def counts(self) -> list[QueueCount]:
-        return [QueueCount(s.name, s.messages, s.units, s.blocked_ns / 1e9) for s in self._senders]
+        return [
+            QueueCount(s.name, s.messages, s.units, s.blocked_ns / 1e9, s.output)
+            for s in self._senders
+        ]
 
 
 def first_snapshot(stage: AnyStage) -> StageSnapshot:
@@ -103,6 +101,7 @@ def drive_transform(
     saved: StageSnapshot | None = None,
     keep: Keep | None = None,
     pulse: Pulse | None = None,
+    tap: Tap | None = None,
 ) -> StageReport:
     """Run a transform or a sink until the end of the stream has passed through it.
 
@@ -113,17 +112,22 @@ def drive_transform(
         senders: where its messages go.
         saved: the checkpoint to go on from; then the stage must be open.
         keep: takes what checkpoints keep of it; without it none are made.
-        pulse: told when the stage is busy.
+        pulse: told what the stage is doing.
+        tap: shows some of what it puts out.
     """
     pulse = pulse or Pulse()
-    outlet, clock = _Outlet(senders, 0 if saved is None else saved.seq), _SinkClock()
+    pulse.watch(receivers, senders)
+    outlet = _Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
+    clock = _SinkClock()
+    if not senders:
+        pulse.latency = clock.latency
     state: Any = None if saved is None else go_back(stage, saved)
     total: Account | None = None if saved is None else saved.total
     starts: dict[str, Start] = {}
     for start in [] if saved is None else saved.starts:
         starts[start.stream] = start
         clock.observe(msgspec.structs.replace(start, clock=None))
-    busy_ns, started = 0, time.monotonic_ns()
+    started = time.monotonic_ns()
 
     def snapshot() -> StageSnapshot:
         return StageSnapshot(
@@ -143,7 +147,7 @@ def drive_transform(
             account=account,
             received=[QueueCount(r.name, r.messages, r.units) for r in receivers],
             sent=outlet.counts(),
-            busy_s=busy_ns / 1e9,
+            busy_s=pulse.worked_ns / 1e9,
             wall_s=(time.monotonic_ns() - started) / 1e9,
             latency=clock.latency.summary(),
             transit=clock.transit.summary(),
@@ -160,16 +164,14 @@ def drive_transform(
                     total = _sum(total, stage.account(state))
             turn = stage.step(state, message)
             while True:
-                begun = time.monotonic_ns()
-                pulse.begin(begun)
+                pulse.begin(time.monotonic_ns())
                 try:
                     out = next(turn)
                 except StopIteration as end:
                     state = end.value
                     break
                 finally:
-                    pulse.end()
-                    busy_ns += time.monotonic_ns() - begun
+                    pulse.end(time.monotonic_ns())
                 outlet.emit(out, header.born_ns)
             if isinstance(header, EndRecording):
                 starts.pop(header.stream, None)
@@ -177,6 +179,8 @@ def drive_transform(
                 _cut(inlet, header.checkpoint, snapshot(), keep)
             if not senders:
                 clock.observe(header)
+                if isinstance(header, Data):
+                    pulse.event_us = header.t_last_us
         outlet.finish()
         if keep is not None:
             keep(None, msgspec.structs.replace(snapshot(), report=report()))
@@ -190,6 +194,7 @@ def drive_source(
     saved: StageSnapshot | None = None,
     keep: Keep | None = None,
     pulse: Pulse | None = None,
+    tap: Tap | None = None,
 ) -> StageReport:
     """Run a source to its end, or until it is stopped; its recording is closed either way.
 
@@ -199,10 +204,12 @@ def drive_source(
         playback: what it is told meanwhile.
         saved: the checkpoint to go on from.
         keep: takes what checkpoints keep of it.
-        pulse: told when the stage is busy.
+        pulse: told what the stage is doing.
+        tap: shows some of what it puts out.
     """
     pulse = pulse or Pulse()
-    outlet = _Outlet(senders, 0 if saved is None else saved.seq)
+    pulse.watch((), senders)
+    outlet = _Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
     pacer = Pacer(stage.speed, playback)
     state = stage.initial_state() if saved is None else go_back(stage, saved)
     open_recording: Message | None = None
@@ -210,7 +217,7 @@ def drive_source(
         open_recording = control(saved.starts[0])
         pacer.go_on()
     failure: Failure | None = None
-    busy_ns, started = 0, time.monotonic_ns()
+    started = time.monotonic_ns()
     turns = stage.play(state)
 
     def snapshot() -> StageSnapshot:
@@ -229,7 +236,7 @@ def drive_source(
             account=stage.account(state),
             received=[],
             sent=outlet.counts(),
-            busy_s=busy_ns / 1e9,
+            busy_s=pulse.worked_ns / 1e9,
             wall_s=(time.monotonic_ns() - started) / 1e9,
             failure=failure,
             pace=pacer.report(),
@@ -240,8 +247,10 @@ def drive_source(
             if keep is not None and (number := playback.asked()) is not None:
                 outlet.emit(control(Barrier(stream=stage.name, checkpoint=number)), 0)
                 keep(number, snapshot())
-            begun = time.monotonic_ns()
-            pulse.begin(begun)
+            if playback.forgets() and open_recording is not None:
+                epoch = open_recording.header.epoch
+                outlet.emit(control(Reset(stream=stage.name, epoch=epoch)), time.monotonic_ns())
+            pulse.begin(time.monotonic_ns())
             try:
                 played = next(turns, None)
             except Exception as error:
@@ -249,8 +258,7 @@ def drive_source(
                 failure = failure_of(error)
                 break
             finally:
-                pulse.end()
-            busy_ns += time.monotonic_ns() - begun
+                pulse.end(time.monotonic_ns())
             if played is None:
                 break
             if played.remark:

@@ -25,6 +25,8 @@ class Playback:
         self._steps = 0
         self._stopped = False
         self._asked: int | None = None
+        self._forgets = 0
+        self._speed: float | None = None
 
     @property
     def stopped(self) -> bool:
@@ -56,6 +58,26 @@ class Playback:
             self._stopped = True
             self._changed.notify_all()
 
+    def play_at(self, speed: float) -> None:
+        """Play so many times faster than recorded from now on, where the source is paced."""
+        with self._changed:
+            self._speed = speed
+            self._changed.notify_all()
+
+    def speed(self) -> float | None:
+        """Return the speed that was asked for since the last call, None if none was."""
+        speed, self._speed = self._speed, None
+        return speed
+
+    def forget(self) -> None:
+        """Let a Reset leave, between two turns of the source."""
+        self._forgets += 1
+
+    def forgets(self) -> bool:
+        """Return whether a Reset is to leave; it has then."""
+        wanted, self._forgets = self._forgets > 0, 0
+        return wanted
+
     def checkpoint(self, number: int) -> None:
         """Ask for the barrier of a checkpoint, between two turns of the source."""
         self._asked = number
@@ -77,9 +99,11 @@ class Playback:
             return held
 
     def wait(self, seconds: float) -> bool:
-        """Wait; return early, and True, when the source is paused or stopped."""
+        """Wait; return early, and True, when it is paused or stopped, or its speed changed."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._stopped or self._paused, seconds)
+            return self._changed.wait_for(
+                lambda: self._stopped or self._paused or self._speed is not None, seconds
+            )
 
 
 class Pacer:
@@ -121,16 +145,19 @@ class Pacer:
         if self._goes_on and due_us is not None:
             self._goes_on, held = False, True
             self._set(due_us)
-        if self._clock is None or due_us is None:
+        clock = self._clock
+        if clock is None or due_us is None:
             if wait_s > 0 and self._playback.wait(wait_s):
                 self._playback.gate()
                 return not self._playback.stopped, False
             return True, False
+        held = self._change_speed() or held
         while not (held or self._playback.stopped):
-            ahead_ns = self._clock.due_ns(due_us) - time.monotonic_ns()
+            ahead_ns = clock.due_ns(due_us) - time.monotonic_ns()
             if ahead_ns <= 0 or not self._playback.wait(min(ahead_ns / 1e9, threading.TIMEOUT_MAX)):
                 break
             held = self._playback.gate()
+            held = self._change_speed() or held
         if self._playback.stopped:
             return False, False
         if held:
@@ -139,9 +166,16 @@ class Pacer:
         now = time.monotonic_ns()
         self._event_us += due_us - self._last_us
         self._wall_ns += now - self._last_ns
-        self._late_ns = max(self._late_ns, now - self._clock.due_ns(due_us))
+        self._late_ns = max(self._late_ns, now - clock.due_ns(due_us))
         self._last_us, self._last_ns = due_us, now
         return True, False
+
+    def _change_speed(self) -> bool:
+        """Take another speed, if one was asked for; return whether the clock runs anew."""
+        if (speed := self._playback.speed()) is None:
+            return False
+        self._speed = speed
+        return True
 
     def retime(self, recording: Message) -> Message:
         """Return the message that tells the stages of an open recording its new clock."""

@@ -52,6 +52,12 @@ class Progress:
         self._parts: dict[str, StageSnapshot] = {}
         self._over: dict[str, StageSnapshot] = {}
         self._told = ""
+        self._written_s: float | None = None
+
+    @property
+    def age_s(self) -> float | None:
+        """How long ago the newest was written, None if this run has written none."""
+        return None if self._written_s is None else round(time.monotonic() - self._written_s, 3)
 
     def go_on(self, path: Path | None, number: int) -> None:
         """Begin anew behind a checkpoint, all workers being new; None is the beginning of all."""
@@ -108,7 +114,7 @@ class Progress:
                 raise
             self._tell(f"{error}; going on without it, and trying again")
             return
-        self.number = number
+        self.number, self._written_s = number, time.monotonic()
         if self._told:
             self._tell(f"{self.path}: written, checkpoints are made again")
             self._told = ""

@@ -18,6 +18,7 @@ from typing import IO, Any
 import msgspec
 import setproctitle
 
+from pipeline.board import Board
 from pipeline.checkpoints import CheckpointFolder, check_same
 from pipeline.config import PipelineConfig, SupervisionConfig
 from pipeline.control import Pause, Plan, Resume, Step, Stop, ToWorker
@@ -30,9 +31,11 @@ from pipeline.progress import Progress
 from pipeline.report import StageReport
 from pipeline.rundir import RunDirectory, unwritable
 from pipeline.stage import Source
+from pipeline.status import EdgeStatus, RunStatus
 
 __all__ = ["Outcome", "Remote", "Restart", "StageFailure", "run_pipeline"]
 
+_BEAT_S = 0.25
 _BEATS = 5
 """How often a worker speaks within the time after which it is taken for dead."""
 _POLL_S = 0.02
@@ -195,7 +198,7 @@ def _run(
             run_id=run_id,
             resumes=progress is not None and progress.path is not None,
             checkpoints=progress is not None,
-            beat_s=min(1.0, config.supervision.silent_s / _BEATS),
+            beat_s=min(_BEAT_S, config.supervision.silent_s / _BEATS),
         )
         setproctitle.setproctitle(f"pipeline: {run_id}")
         run = _Run(graph, folder, plan, prints_to, remote, config.supervision, progress)
@@ -227,7 +230,7 @@ class _Crash:
     """What made a generation end before its time."""
 
     def __init__(self, cause: str, seen_s: float) -> None:
-        self._cause, self._seen_s = cause, seen_s
+        self.cause, self._seen_s = cause, seen_s
         self.checkpoint = 0
         self._followed_by: Generation | None = None
 
@@ -241,7 +244,7 @@ class _Crash:
         up_s = self._followed_by.let_go_s or time.monotonic()  # stopped before it was let go
         down_s = up_s - self._seen_s
         return Restart(
-            self._cause, self.checkpoint, round(self._seen_s - begun_s, 3), round(down_s, 3)
+            self.cause, self.checkpoint, round(self._seen_s - begun_s, 3), round(down_s, 3)
         )
 
 
@@ -264,6 +267,8 @@ class _Run:
         self._graph, self._folder, self._plan = graph, folder, plan
         self._prints_to, self._remote = prints_to, remote
         self._limits, self._progress = limits, progress
+        self._board = Board(folder)
+        self._generation: Generation | None = None
         self._begun_s = time.monotonic()
         self._interrupts = 0
         self._crashes: list[_Crash] = []
@@ -288,6 +293,7 @@ class _Run:
                 )
                 for crash in self._crashes:
                     crash.follow(generation)
+                self._generation = generation
                 error: PipelineError | None = None
                 drained = False
                 try:
@@ -312,6 +318,7 @@ class _Run:
         finally:
             if processes is not None:
                 processes.close()
+            self._board.close()
 
     def _hold_on(self, error: PipelineError, generation: Generation) -> None:
         """Wait as long as is due before the next start; raise where there must be none."""
@@ -356,10 +363,51 @@ class _Run:
         if self._progress is not None:
             self._progress.go_on(self._progress.path, self._progress.number)
             path = self._progress.path
-        return generation.serve(processes, path, self._next_order, lambda: self._interrupts)
+        return generation.serve(
+            processes, path, self._next_order, lambda: self._interrupts, self._show
+        )
+
+    def _show(self) -> None:
+        self._board.show(self._status)
+
+    def _status(self) -> RunStatus:
+        """Return how the run stands."""
+        generation, progress = self._generation, self._progress
+        stages = {} if generation is None else generation.stages
+        sent = {count.name: count for each in stages.values() for count in each.sent}
+        dealt = {count.name: count for each in stages.values() for count in each.received}
+        state = "starting" if not self._crashes else "restarting"
+        if generation is not None and generation.started:
+            state = "paused" if self._board.paused else "running"
+        if self._interrupts:
+            state = "stopping"
+        return RunStatus(
+            run_id=self._plan.run_id,
+            name=self._graph.name,
+            path=str(self._graph.path),
+            at_s=round(time.monotonic() - self._begun_s, 3),
+            state=state,
+            stages=[stages[n.name] for n in self._graph.nodes if n.name in stages],
+            edges=[
+                EdgeStatus(
+                    edge.name,
+                    edge.sender,
+                    edge.receiver,
+                    max(0, sent[edge.name].messages - dealt[edge.name].messages)
+                    if edge.name in sent and edge.name in dealt
+                    else 0,
+                    edge.capacity,
+                )
+                for edge in self._graph.edges
+            ],
+            checkpoint=None if progress is None or progress.number < 0 else progress.number,
+            checkpoint_age_s=None if progress is None else progress.age_s,
+            restarts=len(self._crashes),
+            last_cause=self._crashes[-1].cause if self._crashes else "",
+        )
 
     def _next_order(self) -> ToWorker | None:
-        order = self._remote.next_order()
+        order = self._remote.next_order() or self._board.next_order()
         if isinstance(order, Stop):
             self.interrupt()
             return None

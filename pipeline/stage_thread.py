@@ -17,11 +17,14 @@ from pipeline.control import Failed, Kept, Plan
 from pipeline.graph import Edge, Graph, Node
 from pipeline.guard import Guard
 from pipeline.inlet import Inlet
-from pipeline.loop import Keep, Pulse, drive_source, drive_transform, first_snapshot
+from pipeline.loop import Keep, drive_source, drive_transform, first_snapshot
 from pipeline.playback import Playback
+from pipeline.pulse import Pulse
 from pipeline.queues import NOTHING, Passed, Receiver, Sender
 from pipeline.report import QueueCount, StageReport, failure_of
 from pipeline.stage import Source
+from pipeline.status import StageStatus
+from pipeline.tap import Tap, tap_endpoint
 
 __all__ = ["Assignment", "Bell", "StageThread", "control_endpoint"]
 
@@ -97,7 +100,7 @@ class StageThread(threading.Thread):
         self._go = threading.Event()
         self._open_s = 0.0
         self._all_endpoints: Mapping[str, str] = {}
-        self._context = context
+        self._context, self._folder = context, task.folder
         self._guard = guard
         self._saved = saved
         self._last: StageSnapshot | None = None
@@ -105,12 +108,17 @@ class StageThread(threading.Thread):
         self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
         self._outgoing = [edge for edge in graph.edges if edge.sender == node.name]
         self._origins = [graph.origins(edge.sender) for edge in self._incoming]
+        self._live = graph.live
         self._bind_to = {edge.name: _bind_to(task, edge) for edge in self._incoming}
 
     def go(self, endpoints: Mapping[str, str]) -> None:
         """Let the stage run; ``endpoints`` says where its output queues are."""
         self._all_endpoints = endpoints
         self._go.set()
+
+    def status(self) -> StageStatus:
+        """Return what the stage is doing; may be asked from any thread."""
+        return self.pulse.status(self.node.name, self.over.is_set())
 
     def give_up(self) -> None:
         """End all waiting; the queues end with the context."""
@@ -166,6 +174,9 @@ class StageThread(threading.Thread):
         stage, saved = self.node.stage, self._saved
         receivers: list[Receiver] = []
         senders: list[Sender] = []
+        tap = None
+        if self._outgoing:
+            tap = Tap(self._context, tap_endpoint(self._folder, self.node.name))
         try:
             for edge in self._incoming:
                 passed = _passed(edge, [] if saved is None else saved.received)
@@ -191,14 +202,25 @@ class StageThread(threading.Thread):
             for edge in self._outgoing:
                 passed = _passed(edge, [] if saved is None else saved.sent)
                 endpoint = self._all_endpoints[edge.name]
-                senders.append(Sender(self._context, endpoint, edge.name, passed, self._guard))
+                senders.append(
+                    Sender(
+                        self._context,
+                        endpoint,
+                        edge.name,
+                        passed,
+                        self._guard,
+                        output=edge.output,
+                    )
+                )
             if isinstance(stage, Source):
-                report = drive_source(stage, senders, self.playback, saved, self._keep, self.pulse)
+                report = drive_source(
+                    stage, senders, self.playback, saved, self._keep, self.pulse, tap
+                )
             else:
                 pending = None if saved is None else saved.pending
-                inlet = Inlet(receivers, self._origins, pending)
+                inlet = Inlet(receivers, self._origins, pending, self._live)
                 report = drive_transform(
-                    stage, inlet, receivers, senders, saved, self._keep, self.pulse
+                    stage, inlet, receivers, senders, saved, self._keep, self.pulse, tap
                 )
             self.report = msgspec.structs.replace(
                 report, open_s=self._open_s, processor_s=time.process_time() - begun_s
@@ -208,6 +230,8 @@ class StageThread(threading.Thread):
                 receiver.close()
             for sender in senders:
                 sender.close()
+            if tap is not None:
+                tap.close()
 
 
 def _passed(edge: Edge, counts: Sequence[QueueCount]) -> Passed:

@@ -27,11 +27,14 @@ from pipeline.control import (
     Done,
     Exit,
     Failed,
+    Forget,
     FromWorker,
     Go,
     Pause,
     Ready,
+    Remote,
     Resume,
+    Speed,
     Step,
     Stop,
     ToWorker,
@@ -104,7 +107,7 @@ class _Worker:
                 self._tell(Compiles())
             if time.monotonic() >= beat_s:
                 beat_s = time.monotonic() + self._beat_s
-                self._tell(Alive({t.name: t.pulse.busy_s() for t in self._threads}))
+                self._tell(Alive([thread.status() for thread in self._threads]))
             # Not for longer than a beat, and Numba rings no bell either.
             poller.poll(round(self._beat_s * 1000))
             self._bell.hush()
@@ -118,7 +121,7 @@ class _Worker:
         elif isinstance(order, Checkpoint):
             for thread in self._threads:
                 thread.playback.checkpoint(order.number)
-        elif isinstance(order, Pause | Step | Resume | Stop):
+        elif isinstance(order, Pause | Step | Resume | Speed | Forget | Stop):
             for thread in self._threads:
                 _tell(thread.playback, order)
         elif isinstance(order, Abort | Exit):
@@ -140,13 +143,17 @@ class _Worker:
         self._socket.send(msgspec.msgpack.encode(message))
 
 
-def _tell(playback: Playback, order: Pause | Step | Resume | Stop) -> None:
+def _tell(playback: Playback, order: Remote) -> None:
     if isinstance(order, Pause):
         playback.pause()
     elif isinstance(order, Step):
         playback.step(order.turns)
     elif isinstance(order, Resume):
         playback.resume()
+    elif isinstance(order, Speed):
+        playback.play_at(order.speed)
+    elif isinstance(order, Forget):
+        playback.forget()
     else:
         playback.stop()
 

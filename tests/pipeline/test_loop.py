@@ -39,22 +39,18 @@ class Arriving(Inlet):
         return iter(self._messages)
 
 
-class Time:
-    """A clock that stands still unless someone waits; stands for `time` and `Playback`."""
+class Time(Playback):
+    """A clock that stands still unless someone waits; stands for `time` too."""
 
     def __init__(self) -> None:
-        self.now_ns = 10**9
+        super().__init__()
+        self.now_ns = 10**6
         self.waits: list[float] = []
         self.late_ns = 0
         """How much later than asked a wait ends."""
 
     def monotonic_ns(self) -> int:
         return self.now_ns
-
-    stopped = False
-
-    def gate(self) -> bool:
-        return False
 
     def wait(self, seconds: float) -> bool:
         self.waits.append(seconds)

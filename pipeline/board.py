@@ -1,0 +1,74 @@
+"""The board of a run: where others read how it stands, and say what they want of it.
+
+Two sockets in the run's folder: one publishes a `RunStatus` a few times a second, the other takes
+orders to the sources: pause, step, play on, another speed, reset, stop.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from pipeline.control import Pause, Remote, Resume
+from pipeline.status import RunStatus
+
+__all__ = ["Board", "orders_endpoint", "status_endpoint"]
+
+_PERIOD_S = 0.2
+_LARGEST_ORDER_BYTES = 4096
+
+
+def status_endpoint(folder: Path) -> str:
+    """Return where a run publishes how it stands."""
+    return f"ipc://{folder}/status"
+
+
+def orders_endpoint(folder: Path) -> str:
+    """Return where a run takes orders."""
+    return f"ipc://{folder}/orders"
+
+
+class Board:
+    """The run's end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._context = zmq.Context()
+        self._status = self._context.socket(zmq.PUB)
+        self._orders = self._context.socket(zmq.PULL)
+        self._orders.setsockopt(zmq.MAXMSGSIZE, _LARGEST_ORDER_BYTES)
+        for socket in (self._status, self._orders):
+            socket.linger = 0
+        self._status.bind(status_endpoint(folder))
+        self._orders.bind(orders_endpoint(folder))
+        self._next_s = 0.0
+        self.paused = False
+        """As far as orders taken here tell."""
+
+    def show(self, status: Callable[[], RunStatus]) -> None:
+        """Publish how the run stands, if it is time to."""
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + _PERIOD_S
+            self._status.send(msgspec.msgpack.encode(status()))
+
+    def next_order(self) -> Remote | None:
+        """Return the oldest order that was not carried out; what is none is passed over."""
+        with suppress(zmq.Again):
+            while True:
+                raw = self._orders.recv(zmq.NOBLOCK)
+                with suppress(msgspec.MsgspecError):
+                    order: Remote = msgspec.msgpack.decode(raw, type=Remote)
+                    self.paused = isinstance(order, Pause) or (
+                        self.paused and not isinstance(order, Resume)
+                    )
+                    return order
+        return None
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._status.close(0)
+        self._orders.close(0)
+        self._context.term()

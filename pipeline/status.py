@@ -1,0 +1,62 @@
+"""How a run stands, as whoever watches it is told: its stages, queues, checkpoints and restarts.
+
+The supervisor publishes it a few times a second over a socket in the run's folder, beside one at
+which each stage shows some of the messages that it puts out (`pipeline.tap`). Nobody needs to
+listen, and nobody who does can slow the run down.
+"""
+
+import msgspec
+
+from pipeline.latency import Latency
+from pipeline.report import QueueCount
+
+__all__ = ["EdgeStatus", "RunStatus", "StageStatus"]
+
+
+class StageStatus(msgspec.Struct, frozen=True):
+    """A stage, as its worker sees it."""
+
+    name: str
+    busy_s: float
+    """For how long it has been busy with one message or turn, 0 if it waits."""
+    worked_s: float
+    """Time spent in its own steps so far."""
+    received: list[QueueCount] = []
+    sent: list[QueueCount] = []
+    event_us: int | None = None
+    """Event time that it has come to; None before the first data."""
+    latency: Latency | None = None
+    """Of a sink, so far."""
+    gauges: dict[str, float] = {}
+    """What the stage itself shows, such as a firing rate for each layer; see `Stage.gauges`."""
+    over: bool = False
+
+
+class EdgeStatus(msgspec.Struct, frozen=True):
+    """A queue: messages on their way or being worked on, of so many that may be."""
+
+    name: str
+    sender: str
+    receiver: str
+    fill: int
+    capacity: int
+
+
+class RunStatus(msgspec.Struct, frozen=True):
+    """A whole run."""
+
+    run_id: str
+    name: str
+    path: str
+    """The file that it runs."""
+    at_s: float
+    """Seconds since the run began."""
+    state: str
+    """``starting``, ``running``, ``paused``, ``stopping`` or ``restarting``."""
+    stages: list[StageStatus] = []
+    edges: list[EdgeStatus] = []
+    checkpoint: int | None = None
+    checkpoint_age_s: float | None = None
+    restarts: int = 0
+    last_cause: str = ""
+    """Of the latest restart."""
