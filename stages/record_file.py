@@ -181,9 +181,17 @@ class DraftFile(RecordFile):
             os.rename(self.path, self._target)
             self.path, self._is_in_folder = self._target, False
 
-    def close(self) -> None:
-        """Close the file; without its name it is removed."""
-        if self._file >= 0 and not self.is_published:
+    def publish_as(self, made: Path) -> None:
+        """Give the name to a file that was made of what is here, which is removed."""
+        _refuse_busy(self._target)
+        os.rename(made, self._target)
+        os.unlink(self.path)
+        self.path = self._target
+        sync(self.path.parent)
+
+    def close(self, keep: bool = False) -> None:
+        """Close the file; without its name it is removed, unless it is to be kept."""
+        if self._file >= 0 and not (self.is_published or keep):
             with suppress(OSError):
                 os.unlink(self.path)
         super().close()

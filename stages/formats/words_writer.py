@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.events import EventArray
-from stages.formats.writer import Writer
+from stages.formats.writer import Writer, WriterPosition
 
 __all__ = ["Encode", "WordWriter"]
 
@@ -71,6 +71,14 @@ class WordWriter(Writer):
             used, made = encode(words, self._state, out)
             words = words[used:]
             self._file.append(out[:made].data.cast("B"))
+
+    def _encoder(self) -> NDArray[np.int64] | None:
+        return self._state
+
+    def _resume(self, position: WriterPosition) -> None:
+        assert position.encoder is not None
+        self._state = position.encoder.copy()
+        self._out = np.empty(self.chunk_words, self.word)
 
     def _finish(self) -> None:
         if self._state is None:

@@ -3,23 +3,42 @@
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import RecordingError
 from pipeline.events import EVENT, LARGEST_SIDE_PX, TIME_LIMIT_US, EventArray
-from stages.record_file import DraftFile, explain
+from stages.record_file import DraftFile, Mark, explain
+from stages.stamp import stamp
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "WriterPosition"]
+
+
+class WriterPosition(NamedTuple):
+    """Where a recording that is being written can be gone on from."""
+
+    path: str
+    width: int
+    height: int
+    source: str
+    mark: Mark
+    is_published: bool
+    """Whether the file had its name."""
+    events: int
+    last_us: int
+    """Time of the last event."""
+    encoder: NDArray[np.int64] | None
+    """What the format's encoder remembers of the past."""
 
 
 class Writer(ABC):
     """A recording that is being written. Memory does not grow with its length.
 
     The file has its name from the first events that are in it on, and replaces an old one then;
-    before, and in a format that is written at its end, it is called ``NAME.part``. What was written
-    before a crash can be read, as far as the format allows it.
+    before it is called ``NAME.part``, as are the events of a format that is made of them at its
+    end. What was written before a crash can be read.
 
     Args:
         path: the file; an existing one is replaced once there are events.
@@ -27,9 +46,11 @@ class Writer(ABC):
         height: rows of the sensor, likewise.
         source: the camera's name, kept where the format has a place for it.
         compression: one of ``compressions``; None for the format's own choice.
+        position: what `commit` of a writer of this file returned, with the same arguments: it is
+            cut back to it, and written on.
 
     Raises:
-        RecordingError: the file cannot be written.
+        RecordingError: the file cannot be written, or is not what it was at the position.
         ValueError: another argument is not what it should be.
     """
 
@@ -50,6 +71,7 @@ class Writer(ABC):
         height: int,
         source: str = "pipeline",
         compression: str | None = None,
+        position: WriterPosition | None = None,
     ) -> None:
         if (problem := self.size_problem(width, height)) is not None:
             raise ValueError(problem)
@@ -66,15 +88,26 @@ class Writer(ABC):
         self._last_us = -TIME_LIMIT_US
         self._closed = False
         self._compression = compression or self.usual_compression
+        self._owner = ""
         self._prepare()
+        if position is not None and not position.events:
+            position = None  # of a header alone nothing need be kept
         try:
-            self._file = DraftFile(self.path)
+            if position is None:
+                self._file = DraftFile(self.path)
+            else:
+                self._recover(position)
+                self._file = DraftFile(self.path, position.mark, position.is_published)
         except OSError as error:
             raise self._failed(error) from None
         try:
-            self._begin()
+            if position is None:
+                self._begin()
+            else:
+                self.events, self._last_us = position.events, position.last_us
+                self._resume(position)
         except OSError as error:
-            self._file.close()
+            self._file.close(keep=self.events > 0)
             raise self._failed(error) from None
 
     @classmethod
@@ -119,6 +152,24 @@ class Writer(ABC):
             RecordingError: the format cannot hold them, such as times beyond its range.
         """
 
+    def _encoder(self) -> NDArray[np.int64] | None:
+        """Return what the encoder remembers of the events before."""
+        return None
+
+    def _recover(self, position: WriterPosition) -> None:  # noqa: B027, not every format has to
+        """Bring back what is to be cut back, where it is not there any more.
+
+        Raises:
+            OSError: it cannot be.
+        """
+
+    def _resume(self, position: WriterPosition) -> None:  # noqa: B027, not every format has to
+        """Go on at a position, behind which the file is cut off.
+
+        Raises:
+            OSError: the file cannot be read or written.
+        """
+
     def _finish(self) -> None:  # noqa: B027, not every format has something to do
         """Write what completes the file.
 
@@ -160,6 +211,33 @@ class Writer(ABC):
             raise self._failed(error) from None
         self._last_us = int(events["t"][-1])
         self.events += len(events)
+
+    def stamp(self, owner: str) -> None:
+        """Say whose the file is; see `stages.stamp`."""
+        self._owner = owner
+        stamp(self._file.path, owner)
+
+    def commit(self) -> WriterPosition:
+        """Make durable what was written, and return where it ends.
+
+        Raises:
+            RecordingError: it cannot be.
+        """
+        try:
+            mark = self._file.commit()
+        except OSError as error:
+            raise self._failed(error) from None
+        return WriterPosition(
+            str(self.path),
+            self.width,
+            self.height,
+            self.source,
+            mark,
+            self.is_published,
+            self.events,
+            self._last_us,
+            self._encoder(),
+        )
 
     def close(self) -> None:
         """Complete the file, also where there are no events; a second time does nothing.
@@ -206,7 +284,7 @@ class Writer(ABC):
         except OSError as error:
             raise self._failed(error) from None
         finally:
-            self._file.close()
+            self._file.close(keep=self.events > 0)
 
     def _check(self, events: EventArray) -> None:
         if events.dtype != EVENT or events.ndim != 1:

@@ -6,11 +6,11 @@ from pathlib import Path
 from pipeline.errors import RecordingError
 from pipeline.stage import PortError
 from stages.formats import writer_of
-from stages.formats.writer import Writer
+from stages.formats.writer import Writer, WriterPosition
 from stages.record_file import explain
 from stages.sinks.output_file import check_output
 
-__all__ = ["camera_name", "check_target", "create_target"]
+__all__ = ["camera_name", "check_target", "create_target", "resume_target"]
 
 
 def check_target(
@@ -64,6 +64,20 @@ def create_target(
         raise RecordingError(explain(path, error)) from None
     except ValueError as error:
         raise RecordingError(f"{path}: cannot be written: {error}") from None
+
+
+def resume_target(position: WriterPosition, compression: str | None) -> Writer:
+    """Go on writing a recording; whatever is behind the position is cut off.
+
+    Args:
+        position: of `Writer.commit`.
+        compression: as it was begun with.
+
+    Raises:
+        RecordingError: it is not what it was, or cannot be written.
+    """
+    path, width, height, source, *_ = position
+    return writer_of(path)(path, width, height, source, compression, position=position)
 
 
 def camera_name(text: str) -> str:

@@ -178,29 +178,19 @@ class Hdf5(LineFile[Hdf5Config]):
                 if name != "scores"
             ]
         )
-        # A row and its texts take less than twice its line; the last chunk is reserved as a whole.
-        room = (
-            2 * self._file.end + _BLOCK_ROWS * (row.itemsize + 4 * len(classes)) + _OVERHEAD_BYTES
-        )
-        with self._path.open("rb") as lines, new_hdf5(path, room) as file:
-            file.attrs["classes"] = np.array(classes, text)
-            table = file.create_dataset(
-                "predictions", (0,), row, maxshape=(None,), chunks=(_BLOCK_ROWS,)
-            )
-            shape = (0, len(classes))
-            scores = file.create_dataset(
-                "scores",
-                shape,
-                "<f4",
-                maxshape=(None, *shape[1:]),
-                chunks=(_BLOCK_ROWS, *shape[1:]),
-            )
-            while block := [_decode(line) for line in islice(lines, _BLOCK_ROWS)]:
-                begin = len(table)
-                table.resize((begin + len(block),))
-                scores.resize((begin + len(block), *shape[1:]))
-                table[begin:] = np.array([_values(each, row) for each in block], row)
-                scores[begin:] = np.array([each.scores for each in block], np.float32)
+        with self._path.open("rb") as lines:
+            count = sum(1 for _ in lines)
+            lines.seek(0)
+            # A row and its texts take less than twice its line.
+            with new_hdf5(path, 2 * self._file.end + _OVERHEAD_BYTES) as file:
+                file.attrs["classes"] = np.array(classes, text)
+                table = file.create_dataset("predictions", (count,), row)
+                scores = file.create_dataset("scores", (count, len(classes)), "<f4")
+                for begin in range(0, count, _BLOCK_ROWS):
+                    block = [_decode(line) for line in islice(lines, _BLOCK_ROWS)]
+                    end = begin + len(block)
+                    table[begin:end] = np.array([_values(each, row) for each in block], row)
+                    scores[begin:end] = np.array([each.scores for each in block], np.float32)
 
 
 def _beside(path: Path) -> Path:

@@ -6,10 +6,15 @@ One recording a file. It has its name from its first events on, and replaces an 
 loop, a camera that came back), its size may differ and its clock begins again.
 
 Events are handed to the format in blocks of a tenth of a second, however they arrive: the file is
-the same to the byte, its packets are not as small as a camera's, and a crash loses no more.
+the same to the byte, its packets are not as small as a camera's, and a crash loses no more. Of a
+run with checkpoints it loses nothing: the file is cut back to the checkpoint and written on, and
+files that were begun since are removed.
 """
 
 import itertools
+import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
@@ -21,15 +26,16 @@ from pipeline.errors import StageError
 from pipeline.events import EventArray, concatenate_events, events_from_columns
 from pipeline.messages import Events, Message, Start
 from pipeline.ports import EventsPort
-from pipeline.stage import Account, Sink, StageConfig
+from pipeline.stage import Account, ExactSink, StageConfig
 from stages.counts import Counts
 from stages.formats import Policies, create_recording
 from stages.formats.inspection import NO_TIME_US, Inspector
-from stages.formats.writer import Writer
-from stages.record_file import DraftFile
-from stages.recordings.target import check_target, create_target
+from stages.formats.writer import Writer, WriterPosition
+from stages.record_file import DraftFile, explain, sync
+from stages.recordings.target import check_target, create_target, resume_target
+from stages.stamp import new_owner, take_back
 
-__all__ = ["Record", "RecordConfig", "RecordState"]
+__all__ = ["Record", "RecordConfig", "RecordPosition", "RecordState"]
 
 _BLOCK_US = 100_000
 _TRIAL_SIZE = (128, 128)
@@ -68,7 +74,18 @@ class RecordState(NamedTuple):
     """Events left out, by reason."""
 
 
-class Record(Sink[RecordConfig, RecordState]):
+class RecordPosition(NamedTuple):
+    """What a checkpoint knows of the files."""
+
+    owner: str
+    """The run; see `stages.stamp`."""
+    there: tuple[str, ...]
+    """Names of files that the run or one before it wrote."""
+    writer: WriterPosition | None
+    """Of the file that is being written."""
+
+
+class Record(ExactSink[RecordConfig, RecordState, RecordPosition]):
     """Write events to a recording."""
 
     Config = RecordConfig
@@ -81,11 +98,16 @@ class Record(Sink[RecordConfig, RecordState]):
         for port in self.inputs:
             if isinstance(port, EventsPort) and port.height is not None and port.width is not None:
                 size = port.height, port.width
-        check_target(self.config.path, self.config.if_exists, self.config.compression, size)
+        # Of a run that goes on the file is there, and is its own.
+        if_exists = "replace" if self.resumes else self.config.if_exists
+        check_target(self.config.path, if_exists, self.config.compression, size)
 
     def open(self) -> None:
         """Compile what writes the format; files are opened as recordings start."""
+        self._owner = new_owner()
         self._writer: Writer | None = None
+        self._complete: list[Path] = []
+        """Files that are complete, but not on the disk for sure."""
         trial = events_from_columns([0, 1], [0, 1], [0, 1], [0, 1])
         with TemporaryDirectory() as folder:
             path = Path(folder) / f"trial{self.config.path.suffix}"
@@ -96,8 +118,40 @@ class Record(Sink[RecordConfig, RecordState]):
 
     def close(self) -> None:
         """Complete the file of a recording that was not ended; without events there is none."""
-        if self._writer is not None:
-            self._writer.abandon()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abandon()
+            self._complete.append(writer.path)
+
+    def commit(self) -> RecordPosition:
+        """Write the files to the disk, and return where the one that is being written ends."""
+        folder = self.config.path.parent
+        try:
+            if self._complete:
+                for path in self._complete:
+                    with suppress(FileNotFoundError):  # someone took it away, which is no harm
+                        sync(path)
+                sync(folder)
+                self._complete.clear()
+        except OSError as error:
+            raise StageError(explain(self.config.path, error)) from None
+        position = None if self._writer is None else self._writer.commit()
+        return RecordPosition(self._owner, tuple(path.name for path in self._files()), position)
+
+    def rewind(self, position: RecordPosition) -> None:
+        """Cut the file back, and remove those that were begun since."""
+        self._owner, there, writer = position
+        is_draft = writer is None or not writer.events
+        for path in self._files():
+            is_written = not is_draft and writer is not None and path == Path(writer.path)
+            if path.name not in there and not is_written:
+                try:
+                    take_back(path, self._owner)
+                except OSError as error:
+                    raise StageError(explain(path, error)) from None
+        if writer is not None:
+            self._writer = resume_target(writer, self.config.compression)
+            self._writer.stamp(self._owner)
 
     def start(self, header: Start) -> RecordState:
         """Begin the recording's file."""
@@ -108,6 +162,7 @@ class Record(Sink[RecordConfig, RecordState]):
             header.source,
             self.config.compression,
         )
+        self._writer.stamp(self._owner)
         return RecordState(header.width, header.height, (), 0, NO_TIME_US, ())
 
     def write(self, state: RecordState, message: Message) -> RecordState:
@@ -128,6 +183,8 @@ class Record(Sink[RecordConfig, RecordState]):
         assert self._writer is not None
         self._writer.write(concatenate_events(state.block))
         self._writer.close()
+        self._complete.append(self._writer.path)
+        self._writer = None
         return state._replace(block=())
 
     def account(self, state: RecordState) -> Account:
@@ -141,6 +198,16 @@ class Record(Sink[RecordConfig, RecordState]):
             refused=dict(state.refused),
             due=state.kept,
         )
+
+    def _files(self) -> list[Path]:
+        """Return the files that this stage may have written, drafts too."""
+        path = self.config.path
+        name = re.compile(rf"{re.escape(path.stem)}(-\d{{3,}})?{re.escape(path.suffix)}(\.part)?")
+        try:
+            names = os.listdir(path.parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [path.with_name(each) for each in sorted(names) if name.fullmatch(each)]
 
     def _path(self, epoch: int) -> Path:
         """Return the file of a recording."""

@@ -3,8 +3,9 @@
 The file holds whole packets at any time: what was written before a crash can be read.
 """
 
+import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,10 @@ import numpy as np
 from pipeline.events import EVENT, EventArray
 from stages.formats.aedat.aedat4_header import Stream, describe, encode_header
 from stages.formats.aedat.aedat4_table import ENTRY, encode_table
-from stages.formats.aedat.compression import NAMES, compressor
-from stages.formats.writer import Writer
+from stages.formats.aedat.compression import NAMES, compressor, decompressor
+from stages.formats.aedat.flatbuffer import root_table
+from stages.formats.writer import Writer, WriterPosition
+from stages.record_file import LostRecordsError
 
 __all__ = ["Aedat4Writer"]
 
@@ -43,6 +46,7 @@ class Aedat4Writer(Writer):
         source: the camera's name.
         compression: ``none``, ``lz4`` (the default), ``lz4_high``, ``zstd`` or ``zstd_high``.
         attributes: further texts for the header, by name.
+        position: where to go on.
     """
 
     format = "AEDAT4"
@@ -57,9 +61,10 @@ class Aedat4Writer(Writer):
         source: str = "pipeline",
         compression: str | None = None,
         attributes: Mapping[str, str] | None = None,
+        position: WriterPosition | None = None,
     ) -> None:
         self._attributes = attributes or {}
-        super().__init__(path, width, height, source, compression)
+        super().__init__(path, width, height, source, compression, position)
 
     def _prepare(self) -> None:
         self._compress = compressor(self._compression)
@@ -81,6 +86,31 @@ class Aedat4Writer(Writer):
     def _write(self, events: EventArray) -> None:
         for begin in range(0, len(events), _BATCH_EVENTS):
             self._append(self._packets(events[begin : begin + _BATCH_EVENTS]))
+
+    def _resume(self, position: WriterPosition) -> None:
+        """Make the data table anew, from the packets: it may be too large for a checkpoint."""
+        header = encode_header(self._compression, -1, self._xml)
+        self._file.overwrite(0, header)
+        try:
+            self._entries = list(self._known_packets(len(header)))
+        except ValueError as error:
+            raise LostRecordsError(f"was changed ({error})") from None
+
+    def _known_packets(self, place: int) -> Iterator[tuple[int, ...]]:
+        """Yield the entries of the data table for the packets from a place on."""
+        decompress = decompressor(self._compression)
+        with (
+            self._file.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            while place < len(content):
+                stream, size = _PACKET_HEADER.unpack_from(content, place)
+                place += _PACKET_HEADER.size
+                packet = decompress(content[place : place + size])
+                first, count = root_table(packet, b"EVTS").vector(0, EVENT.itemsize)
+                times = np.frombuffer(packet, EVENT, count, first)["t"]
+                yield place, stream, size, count, int(times[0]), int(times[-1])
+                place += size
 
     def _finish(self) -> None:
         """Write the data table and where it is."""

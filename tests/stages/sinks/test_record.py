@@ -1,14 +1,19 @@
 """The record sink: the file holds what came in, however it was cut; what it cannot is counted."""
 
-from collections.abc import Iterator, Sequence
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from crashes import after_crash, dies, undisturbed
 from disk import disk_of
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from streams import account, cuts, event_arrays, recording, through
 
 from pipeline.errors import RecordingError, StageError
@@ -17,7 +22,7 @@ from pipeline.messages import Message
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, PortError
 from recordings import some_events
-from stages.formats import open_recording
+from stages.formats import open_recording, writable_endings, writer_of
 from stages.sinks.record import Record, RecordConfig
 
 SIZE = 128
@@ -180,3 +185,126 @@ def test_times_that_no_recording_can_hold_are_counted(tmp_path: Path) -> None:
     events = events_from_columns([0, 5, 2**62], [1, 2, 3], [1, 2, 3], [0, 1, 0])
     counts = account(record(tmp_path / "some.aedat4"), stream(events))
     assert (counts.used, counts.refused) == (2, {"of impossible time": 1})
+
+
+def recordings(turns: int = 3) -> list[Message]:
+    """Several recordings, each of a second and cut into a few messages."""
+    messages: list[Message] = []
+    for epoch in range(turns):
+        events = some_events(600, 1_000_000, seed=epoch)
+        events["t"] -= events["t"][0]
+        messages += stream(events, (50, 51, 250, 251, 400), epoch)
+    return messages
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+def begun_with(folder: Path, names: Sequence[str], ending: str) -> Path:
+    """Return a file to write in a new folder, in which old ones are."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}{ending}").write_bytes(b"precious")
+    return folder / f"some{ending}"
+
+
+ENDINGS = {writer_of(f"some{ending}").format: ending for ending in writable_endings()}.values()
+FORMS = [
+    (ending, compression)
+    for ending in ENDINGS
+    for compression in writer_of(f"some{ending}").compressions or (None,)
+]
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cut=st.integers(0, 24),
+    more=st.integers(0, 10),
+    if_exists=st.sampled_from(["refuse", "replace", "number"]),
+    closes=st.booleans(),
+)
+@pytest.mark.parametrize(("ending", "compression"), FORMS)
+def test_a_crash_changes_nothing_of_the_files(
+    ending: str,
+    compression: str | None,
+    cut: int,
+    more: int,
+    if_exists: str,
+    closes: bool,
+    tmp_path: Path,
+) -> None:
+    options = {"compression": compression, "if_exists": if_exists}
+    old = [] if if_exists == "refuse" else ["some", "some-002"]
+    whole, other = (begun_with(tmp_path / name, old, ending) for name in ("whole", "crashed"))
+    messages = recordings()
+    undisturbed(lambda: record(whole, **options), messages)
+    past = dies(lambda: record(other, **options), messages[: cut + more], [cut], closes)
+    after_crash(lambda: record(other, **options), past[-1], messages)
+    assert content(other.parent) == content(whole.parent)
+
+
+@pytest.mark.parametrize("ending", [".aedat4", ".raw", ".h5"])
+def test_it_may_be_killed_at_any_moment_and_as_often_as_it_likes(
+    ending: str, tmp_path: Path
+) -> None:
+    messages = recordings(12)
+    whole, other = (begun_with(tmp_path / name, [], ending) for name in ("whole", "crashed"))
+    begun = time.perf_counter()
+    assert dies(lambda: record(whole), messages, [], True)
+    lasts_s = time.perf_counter() - begun
+    saved = dies(lambda: record(other), [], [])[-1]
+    for within_s in (np.random.default_rng(5).uniform(0.2, 1.2, 10) * lasts_s).tolist():
+        points = range(0, len(messages), 5)
+        past = dies(lambda: record(other), messages, points, True, within_s, saved)
+        saved = past[-1] if past else saved
+    after_crash(lambda: record(other), saved, messages)
+    assert content(other.parent) == content(whole.parent)
+
+
+def halved(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def touched(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[-40] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "how"), [(Path.unlink, "removed"), (halved, "shortened"), (touched, "changed")]
+)
+@pytest.mark.parametrize("ending", [".aedat4", ".csv", ".h5"])
+def test_a_file_that_is_not_what_it_was_is_refused(
+    ending: str, spoil: Callable[[Path], None], how: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"some{ending}"
+    messages = recordings()
+    saved = dies(lambda: record(path), messages[:6], [6])[-1]
+    spoil(path if path.exists() else path.with_name(f"{path.name}.part"))
+    with pytest.raises(RecordingError, match=f"was {how} since the checkpoint, so the run cannot"):
+        after_crash(lambda: record(path), saved, messages)
+
+
+def test_files_of_another_run_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "some.aedat4"
+    messages = recordings()
+    saved = dies(lambda: record(path, if_exists="number"), messages[:6], [6])[-1]
+    through([record(path, if_exists="number")], stream(some_events(20)))
+    after_crash(lambda: record(path, if_exists="number"), saved, messages)
+    lengths = [len(read(tmp_path / name)) for name in content(tmp_path)]
+    assert lengths == [20, 600, 600, 600], "the other run's has its name and its events"
+
+
+def test_a_full_disk_harms_nothing_that_is_committed(tmp_path: Path) -> None:
+    whole, other = (begun_with(tmp_path / name, [], ".aedat4") for name in ("whole", "crashed"))
+    messages = recordings()
+    undisturbed(lambda: record(whole), messages)
+    saved = dies(lambda: record(other), messages[:5], [5])[-1]
+    room = other.stat().st_size + 100
+    with disk_of(room), pytest.raises(RecordingError, match="cannot be written: File too large"):
+        after_crash(lambda: record(other), saved, messages)
+    after_crash(lambda: record(other), saved, messages)
+    assert content(other.parent) == content(whole.parent)

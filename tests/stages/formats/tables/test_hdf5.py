@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from disk import disk_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resuming import assert_resuming_continues, assert_seeking_is_scanning, look, read
@@ -14,10 +15,9 @@ from round_trip import assert_written_is_read
 from streams import cuts, event_arrays
 
 from pipeline.errors import RecordingError
-from pipeline.events import EventArray, concatenate_events, events_from_columns
+from pipeline.events import EventArray, events_from_columns
 from recordings import some_events
 from stages.formats import Policies, create_recording, open_recording
-from stages.formats.tables import hdf5_writer
 from stages.formats.tables.hdf5_writer import Hdf5Writer
 
 EVENTS = some_events(5000)
@@ -186,20 +186,30 @@ def test_what_was_written_is_read(
     np.testing.assert_array_equal(made, events)
 
 
-def test_all_whole_chunks_can_be_read_while_it_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stages.formats.tables.hdf5_writer._CHUNK_EVENTS", 1000)
-    path = tmp_path / "a.h5"
+@pytest.mark.parametrize("ending", ["h5", "npz"])
+def test_what_a_crash_leaves_is_a_recording_too(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{ending}"
     writer = create_recording(path, 128, 128)
     writer.write(EVENTS[:2700])
-    # As a crash leaves it.
-    copy = tmp_path / "copy.h5"
-    copy.write_bytes(path.read_bytes())
-    np.testing.assert_array_equal(read(copy), EVENTS[:2000])
+    copy = tmp_path / f"a.{ending}.part"
+    np.testing.assert_array_equal(read(copy), EVENTS[:2700])
     writer.write(EVENTS[2700:])
     writer.close()
     np.testing.assert_array_equal(read(path), EVENTS)
+    assert not copy.exists()
+
+
+@pytest.mark.parametrize("ending", ["h5", "npz"])
+def test_a_disk_that_is_full_at_the_end_leaves_the_events(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{ending}"
+    writer = create_recording(path, 128, 128)
+    writer.write(EVENTS)
+    part = tmp_path / f"a.{ending}.part"
+    with disk_of(1000), pytest.raises(RecordingError, match="which is a recording too") as caught:
+        writer.close()
+    assert str(caught.value).startswith(f"{path}: cannot be written: File too large; its events")
+    assert list(tmp_path.iterdir()) == [part]
+    np.testing.assert_array_equal(read(part), EVENTS)
 
 
 def test_a_file_that_another_run_writes_is_left_alone(tmp_path: Path) -> None:
@@ -342,21 +352,3 @@ def test_texts_of_variable_length_are_read_only_for_the_sensor_s_size(tmp_path: 
         writer.write(EVENTS)
     with open_recording(path) as reader:
         assert reader.source == "Kamera №1"
-
-
-def test_what_comes_slowly_is_kept_in_a_crash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hdf5_writer, "_FLUSH_S", 0.0)
-    path, events = tmp_path / "slow.h5", some_events(2000)
-    with create_recording(path, 128, 128) as writer:
-        for part in np.split(events, [700, 701, 1500]):
-            writer.write(part)
-            crashed = tmp_path / "crashed.h5"
-            crashed.write_bytes(path.read_bytes())
-            with open_recording(crashed) as reader:
-                found = concatenate_events([packet.events for packet in reader.packets()])
-            assert len(found) == writer.events
-    with open_recording(path) as reader:
-        found = concatenate_events([packet.events for packet in reader.packets()])
-    np.testing.assert_array_equal(found, events)
