@@ -31,6 +31,7 @@ __all__ = [
     "Stage",
     "StageConfig",
     "Transform",
+    "delivery_of",
 ]
 
 
@@ -95,6 +96,12 @@ class Stage(ABC, Generic[C]):
     """Options that name a file which the stage writes; no other stage may name that file."""
     many_inputs: ClassVar[bool] = False
     """Whether several stages may feed it."""
+    side_outputs: ClassVar[tuple[str, ...]] = ()
+    """Names of what it puts out beside its main output, taken with ``from = "NAME.OUTPUT"``. Each
+    carries the units that the account refuses by that name, and no others."""
+    taken_outputs: frozenset[str] = frozenset()
+    """The side outputs that somebody takes; `pipeline.graph` sets it. By the others nothing may be
+    put out."""
     resumes: bool = False
     """Whether the run goes on from a checkpoint; then the files that it writes are there already.
     The runner sets it before `port` is asked."""
@@ -114,6 +121,10 @@ class Stage(ABC, Generic[C]):
         Raises:
             PortError: an input or an option does not fit.
         """
+
+    def side_port(self, output: str) -> Port:
+        """Return what one of its side outputs puts out; asked for behind `port`."""
+        raise NotImplementedError
 
     def imports(self) -> tuple[str, ...]:
         """Return modules that take long to import and that the stage's kernels need: Numba.
@@ -213,7 +224,11 @@ class Source(Stage[C], Generic[C, S]):
 
 
 class Transform(Stage[C], Generic[C, S]):
-    """A stage with inputs. Its state lives from a recording's Start to the next."""
+    """A stage with inputs. Its state lives from a recording's Start to the next of its stream.
+
+    What it yields leaves by its main output, and data marked with `Message.output` by that side
+    output. Control messages are passed on by all of them.
+    """
 
     @abstractmethod
     def start(self, header: Start) -> S:
@@ -333,6 +348,17 @@ class ExactSink(Sink[C, S], Generic[C, S, P]):
     @abstractmethod
     def rewind(self, position: P) -> None:
         """Go on behind what a `commit` returned; whatever was delivered later is taken back."""
+
+
+def delivery_of(stage: type[Stage[Any]]) -> str | None:
+    """Return what a sink's deliveries are worth when a run goes on from a checkpoint, and why.
+
+    None of a stage that is no sink.
+    """
+    if not issubclass(stage, Sink):
+        return None
+    how_often = "exactly once" if stage.exactly_once else "at least once"
+    return f"{how_often}: {stage.delivers}"
 
 
 AnyStage = Source[Any, Any] | Transform[Any, Any]

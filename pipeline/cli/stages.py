@@ -35,7 +35,8 @@ def _list(found: list[dict[str, Any]]) -> None:
 
     table = Table("stage", "takes", "what it does", box=box.SIMPLE_HEAD, pad_edge=False)
     for stage in found:
-        table.add_row(stage["name"], " or ".join(stage["takes"]), stage["summary"])
+        told = "" if stage["delivers"] is None else f" Delivers {stage['delivers']}."
+        table.add_row(stage["name"], " or ".join(stage["takes"]), stage["summary"] + told)
     console = Console(highlight=False)
     console.print(table)
     console.print("pipeline stages NAME shows the options of a stage")
@@ -51,6 +52,8 @@ def _show(stage: dict[str, Any]) -> None:
     takes = " or ".join(stage["takes"]) or "nothing: a source"
     console.print(f"[bold]{stage['name']}[/bold] (takes {takes})")
     console.print(Padding(escape(stage["summary"]), (0, 0, 0, 4)))
+    if stage["delivers"] is not None:
+        console.print(Padding(f"delivers {escape(stage['delivers'])}", (0, 0, 0, 4)))
     options = Table.grid(padding=(0, 2, 0, 0))
     for option in stage["options"]:
         options.add_row(
@@ -63,11 +66,13 @@ def _show(stage: dict[str, Any]) -> None:
 
 def _describe(name: str, stage: Any) -> dict[str, Any]:
     from pipeline.options import options_of
+    from pipeline.stage import delivery_of
 
     return {
         "name": name,
         "summary": (stage.__doc__ or "").strip().partition("\n")[0],
         "takes": [port.kind for port in stage.takes],
         "many_inputs": stage.many_inputs,
+        "delivers": delivery_of(stage),
         "options": options_of(stage.Config),
     }

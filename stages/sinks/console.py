@@ -73,6 +73,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     Config = ConsoleConfig
     takes = (PredictionsPort,)
     many_inputs = True
+    delivers = "what was printed cannot be taken back"
 
     def port(self) -> None:
         """Look into the labels."""
@@ -110,6 +111,20 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
                 f"── in {self._recordings} recordings {self._right} of {self._judged} predictions"
                 f" right ({self._right / self._judged:.1%})"
             )
+
+    def commit(self) -> tuple[bool, int, int, int]:
+        """Return what was counted: the totals stay right though lines may come twice."""
+        return self._begun, self._recordings, self._judged, self._right
+
+    def rewind(self, position: tuple[bool, int, int, int]) -> None:
+        """Go on counting."""
+        self._begun, self._recordings, self._judged, self._right = position
+
+    def restore(self, saved: ConsoleState | None) -> ConsoleState | None:
+        """Return the state of the recording that is played on."""
+        if saved is not None and self._labels is not None:
+            self._labels.play_on(saved.recording)
+        return saved
 
     def start(self, header: Start) -> ConsoleState:
         """Begin to count; name the recording and read its labels."""
