@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -68,12 +69,10 @@ def take(receiver: Receiver, count: int) -> None:
 def raw(endpoint: str, content: bytes) -> None:
     """Say something on a plain TCP connection, and wait until it is closed at the other end."""
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=SOON_S) as stranger:
+    stranger = socket.create_connection((host, int(port)), timeout=SOON_S)
+    with stranger, suppress(ConnectionResetError):
         stranger.sendall(content)
-        try:
-            while stranger.recv(4096):
-                pass
-        except ConnectionResetError:
+        while stranger.recv(4096):
             pass
 
 

@@ -160,11 +160,11 @@ def test_a_stranger_on_the_loopback_does_a_run_no_harm(trial: Trial) -> None:
     for stage in ("relay", "tally"):
         (port,) = ports(trial.workers()[stage])
         for _ in range(3):
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as stranger:
-                with suppress(ConnectionResetError):
-                    stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                    while stranger.recv(4096):
-                        pass
+            stranger = socket.create_connection(("127.0.0.1", port), timeout=20)
+            with stranger, suppress(ConnectionResetError):
+                stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                while stranger.recv(4096):
+                    pass
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
