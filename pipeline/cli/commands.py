@@ -11,6 +11,7 @@ from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
+from pipeline.cli.fault import fault
 from pipeline.cli.info import info
 from pipeline.cli.keys import keys
 from pipeline.cli.models import models
@@ -37,7 +38,7 @@ def _help(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
-for command in (run, check, stages, cameras, info, convert, record, simulate, train, bench):
+for command in (run, check, stages, cameras, info, convert, record, simulate, train, bench, fault):
     app.command(help=_help(command.__doc__ or ""))(command)
 for name, group in {"models": models, "keys": keys}.items():
     for entry in group.registered_commands:
