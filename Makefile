@@ -4,15 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check format bench fuzz recordings train clean
+.PHONY: help run test check audit format bench fuzz recordings train clean
 
 help:
 	@echo "make run     run the pipeline on the embedded recording"
 	@echo "make test    run the test suite"
-	@echo "make check   lint, formatting and types"
+	@echo "make check   lint, formatting and types, and make audit"
+	@echo "make audit   look the pinned packages up in a data base of known vulnerabilities"
 	@echo "make format  format the code"
 	@echo "make bench   measure speed, as ratios in one run; PEERS=\"PYTHON ...\" measures others too"
-	@echo "make fuzz    read 10 000 damaged recordings of each format (about ten minutes)"
+	@echo "make fuzz    10 000 damaged recordings of each format, 100 000 messages (about ten minutes)"
 	@echo "make recordings FOLDER=...  hold all recordings below it to what is known of them"
 	@echo "make train   train the embedded model again (about an hour on two cores)"
 	@echo "make train NAME=...  train models/recipes/NAME.toml on its simulated set (minutes)"
@@ -28,6 +29,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m benchmarks.audit
+
+audit: $(READY)
+	$(BIN)/python -m benchmarks.audit
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -38,6 +43,7 @@ bench: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m benchmarks.fuzz
+	$(BIN)/python -m benchmarks.fuzz_queue
 
 recordings: $(READY)
 	$(BIN)/python -m benchmarks.recordings $(FOLDER)
