@@ -36,12 +36,12 @@ class Hdf5Config(PredictionFileConfig):
 
 
 class Hdf5(LineFile[Hdf5Config]):
-    """Write predictions to an HDF5 file: a table ``predictions`` and an array ``scores``.
+    """Write predictions to an HDF5 file: a table of all, and their scores as an array.
 
-    ``predictions`` has a row for each, with the fields of `jsonl` under the same names, but for
-    ``scores``: that is an array of its own, (predictions, classes), float32. ``truth`` is there
-    with ``labels`` only, and empty where `jsonl` has null. The attribute ``classes`` names the
-    classes; all inputs must predict the same.
+    The table ``predictions`` has a row for each, with the fields of `jsonl` under the same names,
+    but for ``scores``, which is an array of its own, (predictions, classes), float32. ``truth`` is
+    there with ``labels`` only, and empty where `jsonl` has null. The attribute ``classes`` names
+    the classes; all inputs must predict the same.
 
     The file is written when the run ends, at once. Until then predictions are in ``NAME.part``
     beside it, as `jsonl` writes them, and a crash loses none of them.

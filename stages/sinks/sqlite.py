@@ -60,13 +60,14 @@ class SqlitePosition(NamedTuple):
 
 
 class Sqlite(PredictionFile[SqliteConfig, SqlitePosition]):
-    """Write each prediction as a row of the table ``predictions`` of an SQLite database.
+    """Write each prediction as a row of a table in an SQLite database.
 
-    The columns are ``id``, which counts from 1, and what `jsonl` writes, under the same names:
-    ``scores`` as the text of a JSON array, ``partial`` as 0 or 1, ``truth`` as NULL where it is not
-    known. The table is indexed by ``t_start_us``. Other programs may read it meanwhile: what is in
-    it appears once a second and at each checkpoint. At the end of the run a new database is
-    written compactly, so that its bytes depend on nothing but the predictions.
+    The table is ``predictions``. Its columns are ``id``, which counts from 1, and what `jsonl`
+    writes, under the same names: ``scores`` as the text of a JSON array, ``partial`` as 0 or 1,
+    ``truth`` as NULL where it is not known. It is indexed by ``t_start_us``. Other programs may
+    read it meanwhile: what is in it appears once a second and at each checkpoint. At the end of the
+    run a new database is written compactly, so that its bytes depend on the predictions alone; one
+    that is appended to is left as it grew.
     """
 
     Config = SqliteConfig

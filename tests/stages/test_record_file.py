@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.record_file import DraftFile
+from stages.record_file import DraftFile, LostRecordsError, RecordFile, mark_of
 
 
 def names(folder: Path) -> list[str]:
@@ -74,3 +74,81 @@ def test_a_file_that_another_began_meanwhile_is_not_replaced(tmp_path: Path) -> 
     other.close()
     late.close()
     assert path.read_bytes() == b"theirs"
+
+
+def test_a_file_is_cut_back_to_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "some.bin"
+    file = RecordFile(path)
+    file.append(b"one,")
+    mark = file.commit()
+    file.append(b"two,")
+    file.close()
+    again = RecordFile(path, mark=mark)
+    assert (path.read_bytes(), again.end) == (b"one,", 4)
+    again.append(b"three")
+    again.close()
+    assert path.read_bytes() == b"one,three"
+    assert mark_of(path) == (0, 9, mark_of(path).check)
+    assert mark_of(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "how"), [(None, "removed"), (b"header,on", "shortened"), (b"header,ONE,", "changed")]
+)
+def test_what_is_not_there_any_more_cannot_be_cut_back(
+    spoilt: bytes | None, how: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "some.bin"
+    file = DraftFile(path)
+    file.begin(b"header,")
+    file.append(b"one,")
+    mark = file.commit()
+    file.close()
+    path.unlink()
+    if spoilt is not None:
+        path.write_bytes(spoilt)
+    with pytest.raises(LostRecordsError, match=f"was {how}"):
+        DraftFile(path, mark, is_published=True)
+    assert names(tmp_path) == (["some.bin"] if spoilt else [])
+
+
+def test_a_header_may_change_behind_a_mark(tmp_path: Path) -> None:
+    file = DraftFile(tmp_path / "some.bin")
+    file.begin(b"header,")
+    file.append(b"one,")
+    mark = file.commit()
+    file.append(b"table")
+    file.overwrite(0, b"HEADER")
+    file.close()
+    again = DraftFile(tmp_path / "some.bin", mark, is_published=True)
+    again.overwrite(0, b"header")
+    again.close()
+    assert (tmp_path / "some.bin").read_bytes() == b"header,one,"
+
+
+def test_a_mark_looks_at_the_end_of_a_large_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "some.bin"
+    file = RecordFile(path)
+    file.append(bytes(3 << 20))
+    mark = file.commit()
+    file.close()
+    for place, is_seen in ((0, False), ((2 << 20) + 1, True)):
+        with path.open("r+b") as other:
+            other.seek(place)
+            other.write(b"x")
+        if is_seen:
+            with pytest.raises(LostRecordsError, match="was changed"):
+                RecordFile(path, mark=mark)
+        else:
+            RecordFile(path, mark=mark).close()
+
+
+def test_a_device_is_written_and_never_cut_back(tmp_path: Path) -> None:
+    file = RecordFile(Path("/dev/null"))
+    file.append(b"one")
+    mark = file.commit()
+    file.close()
+    again = RecordFile(Path("/dev/null"), mark=mark)
+    again.append(b"two")
+    again.close()
+    assert mark_of(Path("/dev/null")) == mark == (0, 0, 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from crashes import after_crash, dies
 from streams import through
 from weights import random_weights
 
@@ -218,6 +219,17 @@ def test_the_console_judges_by_the_folder_that_is_named_after_a_class(
     ]
     through([Console("show", ConsoleConfig(judge=False), [PORT])], messages)
     assert "right" not in capsys.readouterr().out
+
+
+def test_behind_a_checkpoint_the_console_counts_on(capsys: pytest.CaptureFixture[str]) -> None:
+    messages = [
+        *predictions([[0, 1, 0]], "set/wave/1.bin"),
+        *predictions([[0, 1, 0], [1, 0, 0]], "set/clap/2.bin"),
+    ]
+    saved = dies(lambda: Console("show", ConsoleConfig(), [PORT]), messages[:4], [4])[-1]
+    after_crash(lambda: Console("show", ConsoleConfig(), [PORT]), saved, messages)
+    *_, verdict = capsys.readouterr().out.splitlines()
+    assert verdict == "── in 2 recordings 2 of 3 predictions right (66.7%)"
 
 
 def test_folders_name_classes_whatever_stands_between_words() -> None:
