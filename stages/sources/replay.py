@@ -218,6 +218,8 @@ class Replay(Source[ReplayConfig, ReplayState]):
                     chunk = following
             ending = self._end_message(state)
             state = self._end(state, reader, chunks, damage)
+            if damage is not None and self.config.on_error == "skip":
+                state = _noted(state, "recordings cut short")
             if last or damage is not None or not self.config.join:
                 yield Played([ending], state)
             if damage is not None:
@@ -234,14 +236,13 @@ class Replay(Source[ReplayConfig, ReplayState]):
                 state = played.state
                 yield played
         except RecordingError as error:
-            what, ending = "recordings cut short", []
+            ending = []
             if state.turn == turn:  # its end was not sent, as damage behind its start would have it
-                what = "recordings skipped"
                 ending = [self._end_message(state)] if state.within else []
                 state = state._replace(
                     turn=turn + 1, within=False, position=BEGINNING, offset=0, declared=None
                 )
-            state = state._replace(notes=add_counts(state.notes, {what: 1}))
+                state = _noted(state, "recordings skipped")
             yield Played(ending, state, remark=f"{error}; going on with the next recording")
         return state
 
@@ -355,6 +356,10 @@ class Replay(Source[ReplayConfig, ReplayState]):
             yield begin, end, max(chunk.reached_us, edge_us), edge_us
             begin, edge_us = end, edge_us + slice_us
         yield begin, len(times), last_us, last_us
+
+
+def _noted(state: ReplayState, what: str) -> ReplayState:
+    return state._replace(notes=add_counts(state.notes, {what: 1}))
 
 
 def _first_us(reader: Reader) -> int | None:
