@@ -40,7 +40,8 @@ class StageSnapshot(msgspec.Struct, frozen=True):
 
     stage: str
     state: bytes | None
-    """As `pipeline.snapshot.pack` gave it; None before a recording has started."""
+    """Its state for each stream, as `pipeline.snapshot.pack` gave it; None before a recording has
+    started."""
     position: bytes | None = None
     """What a sink has committed, packed too."""
     total: Account | None = None

@@ -124,7 +124,8 @@ class StageTable(BaseModel):
     use: str
     """The kind of stage: a name that `pipeline stages` lists, or ``module:Class``."""
     inputs: tuple[str, ...] | None = Field(None, alias="from")
-    """The stage, or list of stages, that it takes messages from; the one above when left out."""
+    """The stage, or list of stages, that it takes messages from; the one above when left out. A
+    side output of a stage is named behind a dot: ``bins.late``."""
     group: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
     """Stages of one group share a process, and pass messages on without a copy."""
     queue: int = Field(8, ge=1, le=10_000)

@@ -2,13 +2,13 @@
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RESERVED, PipelineConfig, StageTable, validate
 from pipeline.errors import ConfigError
-from pipeline.ports import Port
+from pipeline.ports import EventsPort, Port
 from pipeline.registry import load_stage, nearest
 from pipeline.stage import AnyStage, PortError, Sink, Source, StageConfig
 
@@ -22,6 +22,7 @@ class Node:
     name: str
     use: str
     inputs: tuple[str, ...]
+    """As ``from`` names them: stages, or side outputs of stages."""
     group: str
     queue: int
     stage: AnyStage
@@ -35,11 +36,18 @@ class Edge:
     sender: str
     receiver: str
     capacity: int
+    output: str = ""
+    """The sender's side output that it carries, "" for its main one."""
+
+    @property
+    def source(self) -> str:
+        """What the receiver takes from, as ``from`` names it."""
+        return f"{self.sender}.{self.output}" if self.output else self.sender
 
     @property
     def name(self) -> str:
         """Name of the queue, also used for its socket."""
-        return f"{self.sender}→{self.receiver}"
+        return f"{self.source}→{self.receiver}"
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,9 @@ class Graph:
     def edges(self) -> tuple[Edge, ...]:
         """All queues, in the order of their receivers."""
         return tuple(
-            Edge(sender, node.name, node.queue) for node in self.nodes for sender in node.inputs
+            Edge(_stage(source), node.name, node.queue, _output(source))
+            for node in self.nodes
+            for source in node.inputs
         )
 
     @property
@@ -66,12 +76,21 @@ class Graph:
             groups[node.group] = (*groups.get(node.group, ()), node)
         return groups
 
+    @property
+    def live(self) -> frozenset[str]:
+        """The sources that are live."""
+        return frozenset(
+            node.name
+            for node in self.nodes
+            if isinstance(node.port, EventsPort) and node.port.live and not node.inputs
+        )
+
     def origins(self, name: str) -> frozenset[str]:
         """Return the sources that a stage's stream comes from."""
         (node,) = (node for node in self.nodes if node.name == name)
         if not node.inputs:
             return frozenset({name})
-        return frozenset[str]().union(*(self.origins(source) for source in node.inputs))
+        return frozenset[str]().union(*(self.origins(_stage(source)) for source in node.inputs))
 
     def edge_scheme(self, edge: Edge) -> str:
         """Return the ZeroMQ transport that joins the ends of an edge."""
@@ -131,12 +150,12 @@ def ports_into(config: PipelineConfig, name: str) -> tuple[Port | None, ...]:
     """
     tables = _by_name(config)
     inputs = _inputs(config, tables)
-    front, new = set[str](), set(inputs[name])
+    front, new = set[str](), set(map(_stage, inputs[name]))
     while new:
         front |= new
-        new = {source for one in new for source in inputs[one]} - front
+        new = {_stage(source) for one in new for source in inputs[one]} - front
     nodes = _nodes(config, tables, {one: inputs[one] for one in inputs if one in front})
-    return tuple(nodes[source].port for source in inputs[name])
+    return tuple(_port(nodes[_stage(source)], _output(source)) for source in inputs[name])
 
 
 def _nodes(
@@ -147,10 +166,26 @@ def _nodes(
 ) -> dict[str, Node]:
     """Make stages, each behind its inputs."""
     nodes: dict[str, Node] = {}
+    taken = {source for sources in inputs.values() for source in sources}
     for name in _order(inputs, config.path):
-        sources = [nodes[source] for source in inputs[name]]
-        nodes[name] = _make(tables[name], sources, config, resumes)
+        ports = {one: _port(nodes[_stage(one)], _output(one)) for one in inputs[name]}
+        outputs = frozenset(_output(one) for one in taken if _stage(one) == name and _output(one))
+        nodes[name] = _make(tables[name], ports, outputs, config, resumes)
     return nodes
+
+
+def _stage(source: str) -> str:
+    """Return the stage of an input, which is named as ``STAGE`` or ``STAGE.OUTPUT``."""
+    return source.partition(".")[0]
+
+
+def _output(source: str) -> str:
+    """Return the side output that an input is, "" for a main one."""
+    return source.partition(".")[2]
+
+
+def _port(node: Node, output: str) -> Port | None:
+    return node.stage.side_port(output) if output else node.port
 
 
 def _by_name(config: PipelineConfig) -> dict[str, StageTable]:
@@ -166,13 +201,10 @@ def _by_name(config: PipelineConfig) -> dict[str, StageTable]:
 def _inputs(config: PipelineConfig, tables: dict[str, StageTable]) -> dict[str, tuple[str, ...]]:
     """Resolve ``from``; a transform without it takes the table above."""
     inputs: dict[str, tuple[str, ...]] = {}
+    kinds = {table.name: _kind(table, config.path) for table in config.stages}
     above: str | None = None
     for table in config.stages:
-        place = f"{config.path}: stage.{table.name}"
-        try:
-            found = load_stage(table.use)
-        except ConfigError as error:
-            raise ConfigError(f"{place}.use: {error}") from None
+        place, found = f"{config.path}: stage.{table.name}", kinds[table.name]
         sources = table.inputs
         if issubclass(found, Source):
             if sources:
@@ -185,8 +217,9 @@ def _inputs(config: PipelineConfig, tables: dict[str, StageTable]) -> dict[str, 
         elif not sources:
             raise ConfigError(f"{place}.from: is empty; name at least one stage")
         for source in sources:
-            if source not in tables:
-                raise ConfigError(f"{place}.from: no stage '{source}'{nearest(source, tables)}")
+            problem = _unknown(source, kinds)
+            if problem:
+                raise ConfigError(f"{place}.from: {problem}")
         if len(sources) != 1 and not issubclass(found, Source) and not found.many_inputs:
             raise ConfigError(f"{place}.from: {table.use} takes one input, got {list(sources)}")
         if len(set(sources)) != len(sources):
@@ -196,12 +229,32 @@ def _inputs(config: PipelineConfig, tables: dict[str, StageTable]) -> dict[str, 
     return inputs
 
 
+def _kind(table: StageTable, path: Path) -> type[AnyStage]:
+    try:
+        return load_stage(table.use)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: stage.{table.name}.use: {error}") from None
+
+
+def _unknown(source: str, kinds: Mapping[str, type[AnyStage]]) -> str:
+    """Return why an input is nothing that could be taken, "" if it can be."""
+    name, output = _stage(source), _output(source)
+    if name not in kinds:
+        return f"no stage '{name}'{nearest(name, kinds)}"
+    outputs = kinds[name].side_outputs
+    if output in outputs or source == name:
+        return ""
+    if not outputs:
+        return f"'{name}' has no side outputs, so no '{source}'; name the stage alone"
+    return f"'{name}' has no side output '{output}'{nearest(output, outputs)}"
+
+
 def _order(inputs: dict[str, tuple[str, ...]], path: Path) -> list[str]:
     """Sort so that every stage stands behind its inputs, keeping the file's order where it can."""
     done: list[str] = []
     waiting = dict(inputs)
     while waiting:
-        ready = [name for name, sources in waiting.items() if set(sources) <= set(done)]
+        ready = [name for name, sources in waiting.items() if {*map(_stage, sources)} <= {*done}]
         if not ready:
             raise ConfigError(f"{path}: stage.{_cycle(waiting)}.from: the stages form a cycle")
         done.append(ready[0])
@@ -214,7 +267,7 @@ def _cycle(waiting: dict[str, tuple[str, ...]]) -> str:
     name, seen = next(iter(waiting)), set[str]()
     while name not in seen:
         seen.add(name)
-        name = next(source for source in waiting[name] if source in waiting)
+        name = next(one for one in map(_stage, waiting[name]) if one in waiting)
     return name
 
 
@@ -259,20 +312,25 @@ def _check_recordings(graph: Graph) -> None:
                 raise ConfigError(f"{graph.path}: stage.{name}.{error.key}: {error}") from None
 
 
-def _make(table: StageTable, inputs: Sequence[Node], config: PipelineConfig, resumes: bool) -> Node:
+def _make(
+    table: StageTable,
+    inputs: Mapping[str, Port | None],
+    taken_outputs: frozenset[str],
+    config: PipelineConfig,
+    resumes: bool,
+) -> Node:
     place = f"{config.path}: stage.{table.name}"
     found = load_stage(table.use)
     options: StageConfig = validate(found.Config, table.options, place, config.base)
     ports = []
-    for node in inputs:
-        if not isinstance(node.port, found.takes):
-            gives = "nothing" if node.port is None else node.port.kind
+    for source, given in inputs.items():
+        if not isinstance(given, found.takes):
+            gives = "nothing" if given is None else given.kind
             takes = " or ".join(port.kind for port in found.takes)
-            raise ConfigError(
-                f"{place}.from: {table.use} takes {takes}, '{node.name}' gives {gives}"
-            )
-        ports.append(node.port)
+            raise ConfigError(f"{place}.from: {table.use} takes {takes}, '{source}' gives {gives}")
+        ports.append(given)
     stage: AnyStage = found(table.name, options, ports)
+    stage.taken_outputs = taken_outputs
     stage.resumes = resumes
     try:
         port = stage.port()
@@ -282,7 +340,7 @@ def _make(table: StageTable, inputs: Sequence[Node], config: PipelineConfig, res
     return Node(
         name=table.name,
         use=table.use,
-        inputs=tuple(node.name for node in inputs),
+        inputs=tuple(inputs),
         group=table.group or table.name,
         queue=table.queue,
         stage=stage,

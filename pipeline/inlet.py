@@ -3,7 +3,11 @@
 The order in which several queues are merged depends on what they hold and never on when it
 arrived: data go by the event time of their last row, then by the order of the inputs, a row at a
 time so that the cut of the messages does not show; control messages wait until every input has
-brought theirs and are delivered once.
+brought theirs and are delivered once, those that begin and end a recording once for each stream.
+
+Live sources are the exception. Each device has a clock of its own, so their times say nothing of an
+order, and one may be silent or gone for as long as it likes. So inputs that come from different
+sources, one of which is live, wait for each other in nothing: each is delivered as it comes.
 
 Barriers of checkpoints wait for nobody, since that would change the order. The first of a
 checkpoint that comes in, from whatever input, is delivered at once, before what is waiting; what
@@ -47,6 +51,7 @@ class Inlet:
         receivers: the queues.
         origins: for each queue the sources that its stream comes from.
         pending: what a checkpoint kept of what was on its way, when the run goes on from one.
+        live: the sources that are live.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Inlet:
         receivers: Sequence[Receiver],
         origins: Sequence[frozenset[str]] = (),
         pending: Pending | None = None,
+        live: frozenset[str] = frozenset(),
     ) -> None:
         origins = origins or [frozenset()] * len(receivers)
         self._inputs = [
@@ -61,6 +67,7 @@ class Inlet:
         ]
         for each, encoded in zip(self._inputs, pending or [], strict=False):
             each.restore(encoded)
+        self._groups = [[self._inputs[k] for k in group] for group in _groups(origins, live)]
         self._cut: _Cut | None = None
 
     def messages(self) -> Iterator[Message]:
@@ -93,33 +100,40 @@ class Inlet:
                 return
 
     def _merged(self) -> Iterator[Message]:
-        inputs = self._inputs
-        while True:
-            yield from self._fill()
-            heads = [each.rows[0] for each in inputs]
-            data = [k for k, head in enumerate(heads) if not head.is_control]
-            if data:
-                first = min(data, key=lambda k: (_time(heads[k].header), k))
-                yield heads[first]
-                inputs[first].take()
-                continue
-            # An input whose recording or stream is over waits for what the others have to say.
-            kinds = [type(head.header) for head in heads]
-            kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
-            said = set[str]()
-            for each, head in zip(inputs, heads, strict=True):
-                if type(head.header) is kind:
-                    # Each stream starts by itself; everything else is said once for all.
-                    what = head.header.stream if kind is Start else ""
-                    if what not in said:
-                        yield head
-                    said.add(what)
-                    each.take()
-            if kind is EndStream:
-                return
+        while going := [group for group in self._groups if not _is_over(group)]:
+            ready = [group for group in going if all(each.rows for each in group)]
+            for group in ready:
+                yield from self._next(group)
+            if not ready:
+                yield from self._fill(going)
+        yield self._inputs[0].rows[0]
+        for each in self._inputs:
+            each.take()
 
-    def _fill(self) -> Iterator[Message]:
-        """Read until every input has a message at hand; yield the barriers that come in.
+    def _next(self, group: "Sequence[_Input]") -> Iterator[Message]:
+        """Deliver what is next of inputs that each have a message at hand."""
+        heads = [each.rows[0] for each in group]
+        data = [k for k, head in enumerate(heads) if not head.is_control]
+        if data:
+            first = min(data, key=lambda k: (_time(heads[k].header), k))
+            yield heads[first]
+            group[first].take()
+            return
+        # An input whose recording or stream is over waits for what the others have to say.
+        kinds = [type(head.header) for head in heads]
+        kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
+        said = set[str]()
+        for each, head in zip(group, heads, strict=True):
+            if type(head.header) is kind:
+                # Each stream starts and ends by itself; everything else is said once for all.
+                what = head.header.stream if kind in (Start, EndRecording) else ""
+                if what not in said:
+                    yield head
+                said.add(what)
+                each.take()
+
+    def _fill(self, groups: "Sequence[Sequence[_Input]]") -> Iterator[Message]:
+        """Read what comes first of what these groups wait for; yield the barriers that come in.
 
         An input that shares a source with an empty one is read ahead and acknowledged at once: it
         would otherwise block that source, and with it the branch that is waited for. What is read
@@ -127,15 +141,15 @@ class Inlet:
         queues, which holds those sources back.
         """
         inputs = self._inputs
-        while empty := {k for k, each in enumerate(inputs) if not each.rows}:
-            poller = zmq.Poller()
-            wanted = [k for k, each in enumerate(inputs) if k in empty or each.relatives & empty]
-            for k in wanted:
-                poller.register(inputs[k].receiver.socket, zmq.POLLIN)
-            ready = dict(poller.poll())
-            for k in wanted:
-                if inputs[k].receiver.socket in ready:
-                    yield from self._read(inputs[k])
+        empty = {inputs.index(each) for group in groups for each in group if not each.rows}
+        poller = zmq.Poller()
+        wanted = [k for k, each in enumerate(inputs) if k in empty or each.relatives & empty]
+        for k in wanted:
+            poller.register(inputs[k].receiver.socket, zmq.POLLIN)
+        ready = dict(poller.poll())
+        for k in wanted:
+            if inputs[k].receiver.socket in ready:
+                yield from self._read(inputs[k])
 
     def _read(self, source: "_Input") -> Iterator[Message]:
         """Take in one message, if there is one."""
@@ -177,7 +191,8 @@ class _Input:
 
     def put(self, message: Message) -> None:
         self._append(message)
-        if self.relatives:
+        # Whoever has ended is let go: what takes the others long is no reason for it to wait.
+        if self.relatives or self.over:
             self.receiver.deal()
         else:
             self._owed += 1
@@ -230,6 +245,21 @@ class _Cut:
 def _encoded(message: Message) -> tuple[bytes, bytes]:
     header, buffer = encode(message)
     return header, bytes(buffer)
+
+
+def _is_over(group: "Sequence[_Input]") -> bool:
+    return all(each.rows and isinstance(each.rows[0].header, EndStream) for each in group)
+
+
+def _groups(origins: Sequence[frozenset[str]], live: frozenset[str]) -> list[list[int]]:
+    """Return which inputs are merged: those that share a source, and all that are of none live."""
+    groups: list[set[int]] = []
+    for k, sources in enumerate(origins):
+        related = [group for group in groups if any(sources & origins[one] for one in group)]
+        groups = [*(group for group in groups if group not in related), {k}.union(*related)]
+    alone = [group for group in groups if any(live & origins[k] for k in group)]
+    others = set[int]().union(*(group for group in groups if group not in alone))
+    return [sorted(group) for group in (*alone, others) if group]
 
 
 def _relatives(k: int, origins: Sequence[frozenset[str]]) -> frozenset[int]:

@@ -53,6 +53,13 @@ def _stage_problems(report: StageReport) -> list[str]:
         problems.append(
             f"stage '{report.name}' made {account.made} {account.unit_out}, due were {account.due}"
         )
+    for count in report.sent:
+        told = account.refused.get(count.output, 0)
+        if count.output and count.units != told:
+            problems.append(
+                f"stage '{report.name}' refused {told} {account.unit_in} as {count.output},"
+                f" {count.units} were put into {count.name}"
+            )
     if report.received and received != account.taken:
         problems.append(
             f"stage '{report.name}' accounts for {account.taken} {account.unit_in},"

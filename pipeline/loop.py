@@ -77,12 +77,12 @@ class _Outlet:
 
 def first_snapshot(stage: AnyStage) -> StageSnapshot:
     """Return what checkpoint 0 keeps of a stage that is open, before anything flows."""
-    state = pack(stage.snapshot(stage.initial_state())) if isinstance(stage, Source) else None
-    return StageSnapshot(stage.name, state, _committed(stage))
+    states = {stage.name: stage.initial_state()} if isinstance(stage, Source) else {}
+    return StageSnapshot(stage.name, _packed(stage, states), _committed(stage))
 
 
-def go_back(stage: AnyStage, saved: StageSnapshot) -> Any:
-    """Put a stage that is open back to a checkpoint; return its state.
+def go_back(stage: AnyStage, saved: StageSnapshot) -> dict[str, Any]:
+    """Put a stage that is open back to a checkpoint; return its state for each stream.
 
     Raises:
         PipelineError: it cannot go back there.
@@ -90,7 +90,8 @@ def go_back(stage: AnyStage, saved: StageSnapshot) -> Any:
     classes = classes_of(type(stage))
     if isinstance(stage, Sink) and saved.position is not None:
         stage.rewind(unpack(saved.position, classes))
-    return None if saved.state is None else stage.restore(unpack(saved.state, classes))
+    states = {} if saved.state is None else unpack(saved.state, classes)
+    return {stream: stage.restore(state) for stream, state in states.items()}
 
 
 def drive_transform(
@@ -121,7 +122,7 @@ def drive_transform(
     clock = _SinkClock()
     if not senders:
         pulse.latency = clock.latency
-    state: Any = None if saved is None else go_back(stage, saved)
+    states = {} if saved is None else go_back(stage, saved)
     total: Account | None = None if saved is None else saved.total
     starts: dict[str, Start] = {}
     for start in [] if saved is None else saved.starts:
@@ -132,7 +133,7 @@ def drive_transform(
     def snapshot() -> StageSnapshot:
         return StageSnapshot(
             stage.name,
-            None if state is None else pack(stage.snapshot(state)),
+            _packed(stage, states),
             _committed(stage),
             total,
             outlet.count,
@@ -141,7 +142,9 @@ def drive_transform(
         )
 
     def report() -> StageReport:
-        account = total if state is None else _sum(total, stage.account(state))
+        account = total
+        for state in states.values():
+            account = _sum(account, stage.account(state))
         return StageReport(
             name=stage.name,
             account=account,
@@ -160,15 +163,16 @@ def drive_transform(
             header = message.header
             if isinstance(header, Start):
                 starts[header.stream] = header
-                if state is not None:
-                    total = _sum(total, stage.account(state))
-            turn = stage.step(state, message)
+                if header.stream in states:
+                    total = _sum(total, stage.account(states.pop(header.stream)))
+            turn = stage.step(states.get(header.stream), message)
             while True:
                 pulse.begin(time.monotonic_ns())
                 try:
                     out = next(turn)
                 except StopIteration as end:
-                    state = end.value
+                    if end.value is not None:
+                        states[header.stream] = end.value
                     break
                 finally:
                     pulse.end(time.monotonic_ns())
@@ -211,7 +215,7 @@ def drive_source(
     pulse.watch((), senders)
     outlet = _Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
     pacer = Pacer(stage.speed, playback)
-    state = stage.initial_state() if saved is None else go_back(stage, saved)
+    state = stage.initial_state() if saved is None else go_back(stage, saved)[stage.name]
     open_recording: Message | None = None
     if saved is not None and saved.starts:
         open_recording = control(saved.starts[0])
@@ -224,7 +228,7 @@ def drive_source(
         starts = [] if open_recording is None else [open_recording.header]
         return StageSnapshot(
             stage.name,
-            pack(stage.snapshot(state)),
+            _packed(stage, {stage.name: state}),
             seq=outlet.count,
             sent=outlet.counts(),
             starts=[start for start in starts if isinstance(start, Start)],
@@ -297,6 +301,11 @@ def _cut(inlet: Inlet, number: int, draft: StageSnapshot, keep: Keep) -> None:
             number, msgspec.structs.replace(draft, received=received, pending=pending)
         ),
     )
+
+
+def _packed(stage: AnyStage, states: dict[str, Any]) -> bytes | None:
+    """Return what a checkpoint keeps of a stage's states, by stream; None if there is none yet."""
+    return pack({name: stage.snapshot(state) for name, state in states.items()}) if states else None
 
 
 def _committed(stage: AnyStage) -> bytes | None:

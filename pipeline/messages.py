@@ -236,6 +236,8 @@ class Message(NamedTuple):
 
     header: Header
     array: NDArray[Any]
+    output: str = ""
+    """By which side output its stage puts it out, "" for the main one; it is not sent along."""
 
     @property
     def is_control(self) -> bool:

@@ -77,6 +77,7 @@ class Sender:
         passed: Passed = NOTHING,
         guard: Guard | None = None,
         peer: str | None = None,
+        output: str = "",
     ) -> None:
         """Connect to ``endpoint``; nothing is sent before the receiver has granted credit.
 
@@ -87,12 +88,13 @@ class Sender:
             passed: what went through the queue before a checkpoint that both ends go on from.
             guard: encrypts what goes over tcp; needed where that leaves this host.
             peer: whose key the receiver has; None where both ends have the same.
+            output: the side output of its stage that it carries, "" for the main one.
 
         Raises:
             WireError: tcp would leave this host without a key.
             PipelineError: no key of the peer is known.
         """
-        self.name = name
+        self.name, self.output = name, output
         self.messages, self.units = passed
         self.blocked_ns = 0
         self._dealt = passed.messages

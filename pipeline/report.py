@@ -18,6 +18,8 @@ class QueueCount(msgspec.Struct, frozen=True):
     units: int
     blocked_s: float = 0.0
     """How long the sender stood before a full queue."""
+    output: str = ""
+    """The side output that it carries, "" for a main one."""
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ def check(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = Fal
 def _as_data(graph: "Graph") -> dict[str, Any]:
     edges = [
         {
-            "from": edge.sender,
+            "from": edge.source,
             "to": edge.receiver,
             "capacity": edge.capacity,
             "transport": graph.edge_scheme(edge),
@@ -71,7 +71,7 @@ def _print(graph: "Graph") -> None:
 
 
 def _queue(graph: "Graph", edge: "Edge") -> str:
-    return f"{edge.sender} ({graph.edge_scheme(edge)}, {edge.capacity} messages)"
+    return f"{edge.source} ({graph.edge_scheme(edge)}, {edge.capacity} messages)"
 
 
 def _process(graph: "Graph", node: "Node") -> str:

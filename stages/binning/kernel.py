@@ -52,7 +52,7 @@ __all__ = ["CROWDED", "FULL", "GAP", "bin_by_count", "bin_by_time", "close_until
 FULL, GAP, CROWDED = 1, 2, 3
 """Why a loop stopped in front of an event: no slot is free, a gap is too long, a count is full."""
 
-_TAKEN, _REFUSED, _CUT = 0, -1, -2
+_TAKEN, _REFUSED, _CUT, _LATE = 0, -1, -2, -3
 _X_BITS, _Y_SHIFT = np.uint64(0xFFFF), np.uint64(16)
 _P_BITS = np.uint64(0xFF << 32)
 # A faded value below it is nothing: numbers too small for float32 are slow to count with.
@@ -357,7 +357,7 @@ def _turn(
         return _REFUSED
     if t_us < clock[CLOSED]:
         tally[LATE] += 1
-        return _REFUSED
+        return _LATE
     if t_us > clock[LIMIT]:
         return GAP
     if not close_until(t_us, length_us, step_us, clock, slots, canvas):
@@ -395,6 +395,7 @@ def bin_by_time(
     slots: Slots,
     canvas: Canvas,
     tally: NDArray[np.int64],
+    late: NDArray[np.bool_],
 ) -> tuple[int, int]:
     """Draw events into the windows of a grid of time until they are used up or the slots are.
 
@@ -408,6 +409,7 @@ def bin_by_time(
         slots: spans and last events of the windows, written to.
         canvas: what the frames hold, written to.
         tally: (5,) running counts of what was refused.
+        late: (n,) where late events are marked, or (0,) where nobody asks for them.
 
     Returns:
         The first event not drawn, and why the loop stopped: 0, `FULL`, `GAP` or `CROWDED`.
@@ -432,7 +434,9 @@ def bin_by_time(
             i = stop
         else:
             why = _turn(words[i, 0], length_us, step_us, max_gap_us, clock, slots, canvas, tally)
-            if why == _REFUSED:
+            if why == _LATE and late.shape[0]:
+                late[i] = True
+            if why in (_REFUSED, _LATE):
                 i += 1
             elif why != _TAKEN:
                 return i, why

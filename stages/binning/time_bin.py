@@ -3,7 +3,8 @@
 Window k is ``[origin + k·step_us, origin + k·step_us + window_us)``. It closes for ever when an
 event or the watermark reaches its end. The end of the recording closes the earliest open window,
 marked partial, if it holds an event that no window sent before does. An event is late when a window
-it belongs to has closed: refused and counted. A window without events is a window like any other.
+it belongs to has closed: refused and counted, and put out as ``late`` if anybody takes that.
+A window without events is a window like any other.
 
 Windows overlap when step_us is shorter than window_us: an event is drawn into each of its windows
 and counts once. When step_us is longer, events between windows are refused and counted.
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import StageError
-from pipeline.events import TIME_LIMIT_US, empty_events
+from pipeline.events import EVENT, TIME_LIMIT_US, empty_events
 from pipeline.messages import Events, Frames, Message, Start, Windows, data
 from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, Transform
@@ -45,6 +46,8 @@ from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen, wid
 from stages.pool import Pool
 
 __all__ = ["TimeBin", "TimeBinConfig", "TimeBinState"]
+
+_NOT_ASKED = np.empty(0, dtype=np.bool_)
 
 
 class TimeBinConfig(FrameOptions):
@@ -87,12 +90,19 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
 
     Config = TimeBinConfig
     takes = (EventsPort,)
+    side_outputs = ("late",)
 
     def port(self) -> FramesPort:
         """Return the frames' shape, from the size asked for or from the sensor."""
         (events,) = self.inputs
         assert isinstance(events, EventsPort)
         return frames_port(self.config, events, self._length_us, self._step_us, self._room)
+
+    def side_port(self, output: str) -> EventsPort:
+        """Return the port of late events, which are those that it takes."""
+        (events,) = self.inputs
+        assert isinstance(events, EventsPort)
+        return events
 
     def imports(self) -> tuple[str, ...]:
         """Return the kernels."""
@@ -106,7 +116,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
         header = Start(stream="", width=1, height=1, source="")
         warm = self._begin(self.start(header, size=(1, 1)), 0)
         for strip in widths(warm.strip):
-            self._draw(warm._replace(strip=strip), event_words(empty_events()), 0)
+            self._draw(warm._replace(strip=strip), event_words(empty_events()), 0, _NOT_ASKED)
             self._close_until(warm._replace(strip=strip), 0)
 
     def start(self, header: Start, size: tuple[int, int] | None = None) -> TimeBinState:
@@ -138,15 +148,17 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
     def process(
         self, state: TimeBinState, message: Message
     ) -> Generator[Message, None, TimeBinState]:
-        """Draw the events of a message; yield the windows that they close."""
+        """Draw the events of a message; yield the windows that they close, and late events."""
         header, words = message.header, event_words(message.array)
         assert isinstance(header, Events)
+        asked = "late" in self.taken_outputs
+        late = np.zeros(len(words), dtype=np.bool_) if asked else _NOT_ASKED
         state = state._replace(taken=state.taken + len(words))
         done = 0
         if state.origin_us is None:
             state, done = self._find_origin(state, words)
         while done < len(words):
-            done, why = self._draw(state, words, done)
+            done, why = self._draw(state, words, done, late)
             if why == self._kernel.CROWDED:
                 state = state._replace(strip=widen(state.strip, int(state.clock[OPENED])))
             elif why:
@@ -155,6 +167,8 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
                     raise self._gap(state, int(words[done, 0]))
         if state.origin_us is not None:
             state = yield from self._pass_watermark(state, header.watermark_us)
+        if asked:
+            yield _late_message(header, words[late])
         return state
 
     def finish(self, state: TimeBinState) -> Generator[Message, None, TimeBinState]:
@@ -223,7 +237,13 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             state = self._begin(state, int(words[before, 0]))
         return state, before
 
-    def _draw(self, state: TimeBinState, words: NDArray[np.int64], begin: int) -> tuple[int, int]:
+    def _draw(
+        self,
+        state: TimeBinState,
+        words: NDArray[np.int64],
+        begin: int,
+        late: NDArray[np.bool_],
+    ) -> tuple[int, int]:
         """Run the kernel from event ``begin`` on."""
         result: tuple[int, int] = self._kernel.bin_by_time(
             words,
@@ -234,6 +254,7 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             state.clock,
             *state.strip,
             state.tally,
+            late,
         )
         return result
 
@@ -322,3 +343,20 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             f"event time jumps to {t_us} µs, {gap_s:.0f} s ahead; a gap must not exceed"
             f" max_gap_us = {self.config.max_gap_us}: raise it, or repair the recording's clock"
         )
+
+
+def _late_message(header: Events, words: NDArray[np.int64]) -> Message:
+    """Return late events as they leave; a message of none still passes the watermark on."""
+    first_us = last_us = header.watermark_us
+    if len(words):
+        first_us, last_us = int(words[0, 0]), int(words[-1, 0])
+    message = data(
+        Events,
+        words.reshape(-1).view(EVENT),
+        stream=header.stream,
+        epoch=header.epoch,
+        t_first_us=first_us,
+        t_last_us=last_us,
+        watermark_us=header.watermark_us,
+    )
+    return message._replace(output="late")

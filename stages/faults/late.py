@@ -46,7 +46,7 @@ class LateFault(Fault[C]):
         rows, due_at = rows[order], due_at[order]
         kept = as_messages(rows[leave:], header, state.watermark_us) if leave < len(rows) else ()
         state = state._replace(
-            held=tuple(Held(*message) for message in kept),  # type: ignore[arg-type]
+            held=tuple(Held(one.header, one.array) for one in kept),  # type: ignore[arg-type]
             due_at=tuple(due_at[leave:].tolist()),
         )
         watermark_us = None

@@ -139,8 +139,8 @@ class ListSink(Sink[NoOptions, int]):
 class ListSender:
     """Stands for `pipeline.queues.Sender`; keeps what was sent, as it would arrive."""
 
-    def __init__(self, name: str = "queue") -> None:
-        self.name = name
+    def __init__(self, name: str = "queue", output: str = "") -> None:
+        self.name, self.output = name, output
         self.messages = 0
         self.units = 0
         self.blocked_ns = 0
