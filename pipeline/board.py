@@ -18,6 +18,7 @@ from pipeline.status import RunStatus
 __all__ = ["Board", "orders_endpoint", "status_endpoint"]
 
 _PERIOD_S = 0.2
+_LAST_WORDS_MS = 100
 _LARGEST_ORDER_BYTES = 4096
 
 
@@ -52,7 +53,11 @@ class Board:
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + _PERIOD_S
-            self._status.send(msgspec.msgpack.encode(status()))
+            self.show_last(status())
+
+    def show_last(self, status: RunStatus) -> None:
+        """Publish how the run stands, whenever it is."""
+        self._status.send(msgspec.msgpack.encode(status))
 
     def next_order(self) -> Remote | None:
         """Return the oldest order that was not carried out; what is none is passed over."""
@@ -68,7 +73,7 @@ class Board:
         return None
 
     def close(self) -> None:
-        """Close the sockets."""
-        self._status.close(0)
+        """Close the sockets; who listens is still told what was said last."""
+        self._status.close(_LAST_WORDS_MS)
         self._orders.close(0)
         self._context.term()

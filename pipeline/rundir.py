@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 from pipeline.keys import KeyPair, write_secret
 
-__all__ = ["RUN_KEY", "RunDirectory", "private", "unwritable"]
+__all__ = ["RUN_KEY", "RunDirectory", "is_live", "live_runs", "private", "process_of", "unwritable"]
 
 RUN_KEY = "key"
 """The file that holds the secret key which the processes of the run share."""
@@ -45,6 +45,7 @@ class RunDirectory:
             self.path = Path(tempfile.mkdtemp(prefix="", dir=home))
             self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+            os.write(self._lock, str(os.getpid()).encode())
             write_secret(self.path / RUN_KEY, KeyPair.new())
         finally:
             os.close(gate)
@@ -52,6 +53,40 @@ class RunDirectory:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+
+def live_runs() -> list[Path]:
+    """Return the folders of the user's runs that are going on, oldest first.
+
+    Raises:
+        PipelineError: the user's folder for runs cannot be used.
+    """
+    found = [(folder.stat().st_mtime, folder) for folder in _home().iterdir() if is_live(folder)]
+    return [folder for _, folder in sorted(found)]
+
+
+def is_live(folder: Path) -> bool:
+    """Tell whether a run holds the lock of its folder."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        # Shared: two who look at once must not take each other for the run.
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def process_of(folder: Path) -> int:
+    """Return the process that supervises a run, 0 if it is not known."""
+    try:
+        return int((folder / _LOCK).read_bytes() or 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def unwritable(folder: Path, error: OSError) -> PipelineError:

@@ -43,6 +43,10 @@ class EdgeStatus(msgspec.Struct, frozen=True):
 
 
 class RunStatus(msgspec.Struct, frozen=True):
+    kind: str = ""
+    """What it carries: ``events``, ``frames``, ``outputs`` or ``predictions``."""
+    scores: str = ""
+    """What the class scores of predictions are, see `pipeline.ports.PredictionsPort`."""
     """A whole run."""
 
     run_id: str
@@ -52,7 +56,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     at_s: float
     """Seconds since the run began."""
     state: str
-    """``starting``, ``running``, ``paused``, ``stopping`` or ``restarting``."""
+    """``starting``, ``running``, ``paused``, ``stopping``, ``restarting``, or at last ``over``."""
     stages: list[StageStatus] = []
     edges: list[EdgeStatus] = []
     checkpoint: int | None = None

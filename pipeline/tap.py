@@ -1,7 +1,8 @@
 """A tap: a socket at which a stage shows some of what it puts out to whoever looks.
 
 It is sampled: one message in 40 ms at most, none while nobody looks, and none is kept for a viewer
-that is slow. What flows between the stages is not touched.
+that is slow. What flows between the stages is not touched. The Start of the recording is shown to
+whoever comes later, since it says how large the sensor is.
 """
 
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import zmq
 
-from pipeline.messages import Data, Message, encode
+from pipeline.messages import Data, Message, Start, encode
 
-__all__ = ["Tap", "tap_endpoint"]
+__all__ = ["GAUGES", "Tap", "tap_endpoint"]
 
+GAUGES = b"gauges"
+"""What to subscribe to in order to be shown a stage's gauges alone; no message begins like this."""
 _PERIOD_NS = 40_000_000
 _WAITING = 2
 
@@ -30,28 +33,57 @@ class Tap:
         self._socket = context.socket(zmq.XPUB)
         self._socket.linger = 0
         self._socket.sndhwm = _WAITING
+        # Whoever comes is told of, though another looks already: it has not seen the Start.
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._socket.bind(endpoint)
         self._next_ns = 0
-        self._viewers = 0
+        self._watchers = self._viewers = 0
+        self._start: Message | None = None
 
     @property
     def viewers(self) -> int:
-        """How many look, as of the last message that was offered."""
+        """How many look at the messages, as of the last that was offered."""
         return self._viewers
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody looks, if only at the gauges, as of the last message offered."""
+        return self._viewers + self._watchers > 0
+
     def offer(self, message: Message) -> None:
-        """Show a message of data, if it is time for one and somebody looks."""
+        """Show a message, if it is time for one and somebody looks; control is not shown."""
+        header = message.header
+        if isinstance(header, Start):
+            self._start = message
+            if self._viewers > 0:
+                self._show(message)
         now_ns = time.monotonic_ns()
-        if now_ns < self._next_ns or not isinstance(message.header, Data):
+        if now_ns < self._next_ns or not isinstance(header, Data):
             return
         self._next_ns = now_ns + _PERIOD_NS
-        with suppress(zmq.Again):
-            while True:
-                self._viewers += 1 if self._socket.recv(zmq.NOBLOCK)[:1] == b"\1" else -1
+        if self._hear() and self._start is not None:
+            self._show(self._start)
         if self._viewers > 0:
-            with suppress(zmq.Again):
-                self._socket.send_multipart(encode(message), zmq.NOBLOCK)
+            self._show(message)
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close(0)
+
+    def _hear(self) -> bool:
+        """Count who looks; return whether somebody has come."""
+        news = False
+        with suppress(zmq.Again):
+            while True:
+                said = self._socket.recv(zmq.NOBLOCK)
+                change = 1 if said[:1] == b"\1" else -1
+                if said[1:] == GAUGES:
+                    self._watchers += change
+                else:
+                    self._viewers += change
+                    news = news or change > 0
+        return news
+
+    def _show(self, message: Message) -> None:
+        with suppress(zmq.Again):
+            self._socket.send_multipart(encode(message), zmq.NOBLOCK)
