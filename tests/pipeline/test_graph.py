@@ -9,12 +9,14 @@ import worker_stages
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError
 from pipeline.graph import Edge, Graph, build_graph, inputs_of, ports_into
+from pipeline.ports import EventsPort
 
 Table: TypeAlias = dict[str, object]
 USES = {
     "camera": "worker_stages:Noise",
     "relay": "worker_stages:Relay",
     "tally": "worker_stages:Tally",
+    "frames": "worker_stages:FrameTally",
     "mean": "aggregate",
 }
 
@@ -25,8 +27,8 @@ def graph(*tables: Table, **run: object) -> Graph:
     for table in tables:
         kind = str(table.get("use", table["name"]))
         row = {**table, "use": USES.get(kind, kind)}
-        if kind == "tally":
-            row["path"] = "tally.txt"
+        if kind in ("tally", "frames"):
+            row["path"] = f"{kind}.txt"
         rows.append(row)
     return build_graph(parse_config({"run": run, "stage": rows}, Path("p.toml")))
 
@@ -201,3 +203,57 @@ def test_a_file_that_one_stage_writes_belongs_to_it_alone(monkeypatch: pytest.Mo
         f"p.toml: stage.tally.path: would be written over {Path('tally.txt').resolve()},"
         " which is stage.second.path; name another file"
     )
+
+
+BINS: Table = {"name": "bins", "use": "time_bin", "window_us": 10, "from": "camera"}
+FRAMES: Table = {"name": "frames", "use": "frames", "from": "bins"}
+
+
+def test_a_side_output_is_named_behind_a_dot() -> None:
+    late = TALLY | {"from": "bins.late", "queue": 3}
+    found = graph(CAMERA, BINS, FRAMES, late)
+    assert found.edges[2] == Edge("bins", "tally", 3, "late")
+    assert (found.edges[2].name, found.edges[2].source) == ("bins.late→tally", "bins.late")
+    assert [node.stage.taken_outputs for node in found.nodes] == [set(), {"late"}, set(), set()]
+    assert found.nodes[3].stage.inputs == (EventsPort(32, 24),)
+    assert found.origins("tally") == {"camera"}
+
+
+def test_a_side_output_that_nobody_takes_is_not_asked_for() -> None:
+    found = graph(CAMERA, BINS, FRAMES)
+    assert found.nodes[1].stage.taken_outputs == frozenset()
+    assert len(found.edges) == 2
+
+
+def test_a_side_output_may_be_taken_by_a_stage_that_stands_before_it() -> None:
+    late = TALLY | {"from": ["bins.late", "camera"]}
+    found = graph(late, FRAMES, BINS, CAMERA)
+    assert [node.name for node in found.nodes] == ["camera", "bins", "tally", "frames"]
+
+
+def test_side_outputs_that_are_none_are_refused() -> None:
+    late = TALLY | {"from": "bins.lade"}
+    assert refusal(CAMERA, BINS, FRAMES, late) == (
+        "p.toml: stage.tally.from: 'bins' has no side output 'lade'; did you mean 'late'?"
+    )
+    assert refusal(CAMERA, BINS, FRAMES, TALLY | {"from": "bin.late"}) == (
+        "p.toml: stage.tally.from: no stage 'bin'; did you mean 'bins'?"
+    )
+    assert refusal(CAMERA, TALLY | {"from": "camera.late"}) == (
+        "p.toml: stage.tally.from: 'camera' has no side outputs, so no 'camera.late'; name the"
+        " stage alone"
+    )
+    assert refusal(CAMERA, BINS, TALLY | {"from": "bins.late"}).startswith(
+        "p.toml: stage.bins: nobody takes its frames"
+    )
+    assert refusal(CAMERA, BINS, FRAMES | {"from": "bins.late"}) == (
+        "p.toml: stage.frames.from: worker_stages:FrameTally takes frames, 'bins.late' gives events"
+    )
+
+
+def test_inputs_are_told_for_a_side_output_too() -> None:
+    tables = [CAMERA | {"use": USES["camera"]}, BINS, TALLY | {"use": USES["tally"]}]
+    tables[2] = tables[2] | {"from": "bins.late"}
+    config = parse_config({"stage": tables}, Path("p.toml"))
+    assert inputs_of(config)["tally"] == ("bins.late",)
+    assert ports_into(config, "tally") == (EventsPort(32, 24),)

@@ -1,6 +1,6 @@
 """Merging: the order of messages comes from what they hold and never from when they arrive."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -21,13 +21,15 @@ from doubles import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pipeline.inlet import Inlet
 from pipeline.loop import drive_source, drive_transform
-from pipeline.messages import Message, Predictions, Reset, Start, control
+from pipeline.messages import Barrier, Message, Predictions, Reset, Start, control, decode
 from pipeline.playback import Playback
 from pipeline.ports import PredictionsPort
 from pipeline.queues import Receiver, Sender
+from pipeline.report import QueueCount
 from pipeline.stage import Account, Transform
 
 
@@ -35,12 +37,17 @@ class Script:
     """A receiver whose messages are there when the script of the test lets them be."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
+        self.name = "queue"
         self.socket = object()
         self.left = list(messages)
-        self.dealt = 0
+        self.messages = self.units = self.dealt = 0
 
     def receive(self, timeout_ms: int | None = None) -> Message | None:
+        self.messages += bool(self.left)
         return self.left.pop(0) if self.left else None
+
+    def count(self) -> QueueCount:
+        return QueueCount(self.name, self.messages, self.units)
 
     def deal(self) -> None:
         self.dealt += 1
@@ -250,3 +257,139 @@ def test_a_diamond_with_unequal_branches_does_not_stand_still() -> None:
     for k in (20, 40):
         made.insert(made.index(("a", float(k))) + 20, ("b", float(k)))
     assert scores(sink.written) == made
+
+
+def arriving(
+    scripts: Sequence[Script], origins: Sequence[str], live: Sequence[str], come: Sequence[int]
+) -> Iterator[tuple[Message, Inlet]]:
+    """Merge inputs whose messages come one by one, each number being the input whose is next.
+
+    Nobody may be waited for whose message is not the next to come.
+    """
+    coming = iter(come)
+
+    class Poller:
+        def __init__(self) -> None:
+            self.heard: list[object] = []
+
+        def register(self, socket: object, flags: int) -> None:
+            self.heard.append(socket)
+
+        def poll(self, timeout: int | None = None) -> list[tuple[object, int]]:
+            socket = scripts[next(coming)].socket
+            assert socket in self.heard
+            return [(socket, zmq.POLLIN)]
+
+    receivers: Any = scripts
+    inlet = Inlet(receivers, [frozenset({name}) for name in origins], live=frozenset(live))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zmq, "Poller", Poller)
+        for message in inlet.messages():
+            yield message, inlet
+
+
+class Everything:
+    """A poller by which all that is asked for has come."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def register(self, socket: object, flags: int) -> None:
+        self.heard.append(socket)
+
+    def poll(self, timeout: int | None = None) -> list[tuple[object, int]]:
+        return [(socket, zmq.POLLIN) for socket in self.heard]
+
+
+def of(stream: str, messages: Sequence[Message]) -> list[Message]:
+    return [
+        message._replace(header=structs.replace(message.header, stream=stream))
+        for message in messages
+    ]
+
+
+def told(found: Iterable[tuple[Message, Inlet]]) -> list[str]:
+    """Who says what: a time stands for predictions."""
+    return [
+        f"{message.header.stream} {message.array[0, 0]:g}"
+        if isinstance(message.header, Predictions)
+        else f"{message.header.stream} {type(message.header).__name__}"
+        for message, _ in found
+    ]
+
+
+def test_a_live_source_waits_for_no_other_one() -> None:
+    """One is silent, is unplugged and comes back; their clocks have nothing to do with each other.
+
+    The other one's predictions are delivered all the while, and its own when there are any.
+    """
+    first = of(
+        "a",
+        [
+            *(start(), predictions([7_000_000]), end_recording()),
+            *(start(epoch=1), predictions([3]), end_recording(epoch=1), end_stream()),
+        ],
+    )
+    steady = [predictions([k]) for k in range(1, 7)]
+    second = of("b", [start(), *steady, end_recording(), end_stream()])
+    come = [1, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 0, 1, 1, 1]
+    scripts = [Script(first), Script(second)]
+    found = told(arriving(scripts, "ab", ["a"], come))
+    assert found == [
+        *("b Start", "b 1", "a Start", "b 2", "a 7e+06", "b 3", "a EndRecording", "b 4"),
+        *("a Start", "a 3", "b 5", "a EndRecording", "b 6", "b EndRecording", "a EndStream"),
+    ]
+    assert [script.dealt for script in scripts] == [len(first), len(second)]
+
+
+def test_recordings_that_are_replayed_are_merged_beside_a_live_source() -> None:
+    """Among themselves they are in order of time, which waits for the later one."""
+    streams = [
+        of("cam", [start(), predictions([9]), end_recording(), end_stream()]),
+        of("x", [start(), predictions([20]), end_recording(), end_stream()]),
+        of("y", [start(), predictions([10]), end_recording(), end_stream()]),
+    ]
+    scripts = [Script(messages) for messages in streams]
+    come = [1, 0, 0, 2, 1, 0, 2, 2, 1, 0, 2, 1]
+    assert told(arriving(scripts, ["cam", "x", "y"], ["cam"], come)) == [
+        *("cam Start", "cam 9", "x Start", "y Start", "cam EndRecording", "y 10", "x 20"),
+        *("x EndRecording", "y EndRecording", "cam EndStream"),
+    ]
+
+
+def test_branches_of_a_live_source_are_merged_by_time() -> None:
+    streams = [
+        of("cam", [start(), predictions([end], by), end_recording(), end_stream()])
+        for by, end in (("left", 20), ("right", 10))
+    ]
+    scripts = [Script(messages) for messages in streams]
+    found = [message for message, _ in arriving(scripts, ["cam", "cam"], ["cam"], [0, 1] * 4)]
+    assert scores(found) == [("right", 10), ("left", 20)]
+    assert kinds(found) == ["Start", "Predictions", "Predictions", "EndRecording", "EndStream"]
+
+
+def test_a_live_source_that_has_ended_is_let_go_and_is_over_in_later_checkpoints() -> None:
+    barrier = control(Barrier(stream="b", checkpoint=4))
+    streams = [
+        of("a", [start(), end_recording(), end_stream()]),
+        of("b", [start(), predictions([5]), barrier, predictions([6]), end_recording()]),
+    ]
+    scripts = [Script(messages) for messages in streams]
+    kept: list[Any] = []
+    flow = arriving(scripts, "ab", ["a", "b"], [0, 1, 0, 0, 1, 1])
+    for message, inlet in flow:
+        if isinstance(message.header, Barrier):
+            # All of it is dealt with, though the end of the other one is still to come.
+            assert scripts[0].dealt == 3
+            inlet.cut(4, lambda counts, pending: kept.append((counts, pending)))
+            break
+    ((counts, pending),) = kept
+    assert [count.messages for count in counts] == [3, 3]
+    assert [[kinds([decode(*raw)]) for raw in each] for each in pending] == [[["EndStream"]], []]
+    # A run that goes on from there waits only for the one that is not over.
+    rest = [Script([]), Script(of("b", [predictions([6]), end_recording(), end_stream()]))]
+    receivers: Any = rest
+    inlet = Inlet(receivers, [frozenset("a"), frozenset("b")], pending, frozenset("ab"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zmq, "Poller", Everything)
+        assert kinds(inlet.messages()) == ["Predictions", "EndRecording", "EndStream"]

@@ -73,6 +73,19 @@ def test_what_was_taken_was_used_or_refused() -> None:
     assert problems(reports) == ["stage 'bins' took 10 events, used 8 and refused 1"]
 
 
+def test_what_a_side_output_carries_was_refused_by_its_name() -> None:
+    reports = balanced()
+    late = QueueCount("bins.late→file", messages=4, units=1, output="late")
+    alter(reports, 1, sent=[late])
+    written = Account.one_to_one(1, "events", "events")
+    reports.append(report("file", written, received=[QueueCount("bins.late→file", 4, 1)]))
+    check_ledger(reports)
+    alter_account(reports, 1, refused={"late": 0, "outside": 1})
+    assert problems(reports) == [
+        "stage 'bins' refused 0 events as late, 1 were put into bins.late→file"
+    ]
+
+
 def test_what_was_due_was_made() -> None:
     reports = balanced()
     alter_account(reports, 1, made=2)

@@ -10,22 +10,24 @@ from doubles import (
     ListSender,
     ListSink,
     ListSource,
+    NoOptions,
     end_recording,
     end_stream,
     events,
     kinds,
     predictions,
     start,
+    units,
 )
 
 from pipeline import loop, playback
 from pipeline.errors import DeviceError, RecordingError
 from pipeline.inlet import Inlet
 from pipeline.loop import drive_source, drive_transform
-from pipeline.messages import Clock, Message, Retime, Start, control
+from pipeline.messages import Barrier, Clock, Message, Retime, Start, control
 from pipeline.playback import Playback
 from pipeline.report import StageReport
-from pipeline.stage import Account, Played
+from pipeline.stage import Account, Played, Sink
 
 
 class Arriving(Inlet):
@@ -358,3 +360,91 @@ def test_what_a_source_remarks_is_told_the_user(capfd: pytest.CaptureFixture[str
 
     drive_source(Talking([]), [], Playback())
     assert capfd.readouterr().err == "list: unplugged; connecting again\n"
+
+
+class Sorting(ListSink):
+    """Passes messages on; those of one event leave by a side output and are refused."""
+
+    side_outputs = ("odd",)
+
+    def process(self, state: int, message: Message) -> Any:
+        yield message._replace(output="odd" if units(message) == 1 else "")
+        return state + units(message)
+
+
+def test_control_leaves_by_every_output_and_data_by_its_own() -> None:
+    senders: Any = [ListSender("a"), ListSender("odd", "odd"), ListSender("b")]
+    messages = [start(), events(3), events(1, t_us=9), events(2), end_recording(), end_stream()]
+    report = drive_transform(Sorting(), Arriving(messages), [], senders)
+    main, odd, other = (sender.arrived for sender in senders)
+    assert [units(message) for message in main] == [0, 3, 2, 0, 0]
+    assert kinds(odd) == ["Start", "Events", "EndRecording", "EndStream"]
+    assert [units(message) for message in odd] == [0, 1, 0, 0]
+    assert [m.header for m in other] == [m.header for m in main]
+    assert [(c.name, c.units, c.output) for c in report.sent] == [
+        ("a", 5, ""),
+        ("odd", 1, "odd"),
+        ("b", 5, ""),
+    ]
+    assert all(sender.drained for sender in senders)
+
+
+def test_data_of_a_side_output_that_has_no_queue_goes_nowhere() -> None:
+    sender: Any = ListSender()
+    messages = [start(), events(1), events(2), end_recording(), end_stream()]
+    drive_transform(Sorting(), Arriving(messages), [], [sender])
+    assert [units(message) for message in sender.arrived] == [0, 2, 0, 0]
+
+
+class Naming(Sink[NoOptions, tuple[str, int]]):
+    """Writes down of which recording each message is."""
+
+    Config = NoOptions
+
+    def __init__(self) -> None:
+        super().__init__("sink", NoOptions())
+        self.written: list[tuple[str, int]] = []
+
+    def start(self, header: Start) -> tuple[str, int]:
+        return f"{header.stream} {header.epoch}", 0
+
+    def write(self, state: tuple[str, int], message: Message) -> tuple[str, int]:
+        self.written.append((state[0], units(message)))
+        return state[0], state[1] + units(message)
+
+    def account(self, state: tuple[str, int]) -> Account:
+        return Account.one_to_one(state[1], "events", "events")
+
+
+def of(stream: str, message: Message) -> Message:
+    return message._replace(header=msgspec.structs.replace(message.header, stream=stream))
+
+
+def test_each_stream_has_a_state_of_its_own() -> None:
+    """Two sources whose recordings begin and end when they like; a checkpoint has both states."""
+    first = [of("a", start()), of("b", start()), of("a", events(1)), of("b", events(2))]
+    then = [of("a", end_recording()), of("a", start(epoch=1)), of("b", events(3))]
+    last = [of("a", events(4)), of("a", end_recording(epoch=1)), of("b", end_recording())]
+    sink = Naming()
+    report = drive_transform(sink, Arriving([*first, *then, *last, end_stream()]), [], [])
+    written = [("a 0", 1), ("b 0", 2), ("b 0", 3), ("a 1", 4)]
+    assert sink.written == written
+    assert report.account is not None
+    assert report.account.taken == 10
+    for cut in range(len(first), len([*first, *then, *last]) + 1):
+        messages = [*first, *then, *last, end_stream()]
+        kept: dict[int | None, Any] = {}
+        before, after = Naming(), Naming()
+        barrier = control(Barrier(stream="a", checkpoint=1))
+
+        class Cut(Arriving):
+            def cut(self, barrier: int, kept: Any) -> None:
+                kept([], [])
+
+        halves = [*messages[:cut], barrier]
+        drive_transform(before, Cut(halves), [], [], keep=kept.__setitem__)
+        saved = kept[1]
+        report = drive_transform(after, Arriving(messages[cut:]), [], [], saved)
+        assert before.written + after.written == written
+        assert report.account is not None
+        assert report.account.taken == 10

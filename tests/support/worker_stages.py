@@ -11,7 +11,7 @@ from pipeline.config import FilePath
 from pipeline.errors import DeviceError
 from pipeline.events import events_from_columns
 from pipeline.messages import EndRecording, Events, Message, Start, control, data
-from pipeline.ports import EventsPort
+from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, Played, Sink, Source, StageConfig, Transform
 
 
@@ -143,6 +143,22 @@ class Tally(Sink[TallyConfig, Seen]):
             unit_in="events",
             unit_out="events",
         )
+
+
+class FrameTally(Sink[TallyConfig, Seen]):
+    """Counts windows."""
+
+    Config = TallyConfig
+    takes = (FramesPort,)
+
+    def start(self, header: Start) -> Seen:
+        return Seen(0)
+
+    def write(self, state: Seen, message: Message) -> Seen:
+        return Seen(state.events + len(message.array))
+
+    def account(self, state: Seen) -> Account:
+        return Account.one_to_one(state.events, "windows", "windows")
 
 
 class Deaf(Relay):

@@ -272,3 +272,39 @@ def test_before_the_first_event_there_is_no_time() -> None:
         for _ in range(20):
             playing.turn()
         assert kinds(playing.messages) == "S0"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_pipeline_that_blocks_is_no_idle_device(clock: Clock, seed: int) -> None:
+    """However long its turns are apart, time never passes on over events that wait in the ring.
+
+    Packets come every 10 ms, with silences between, and are found when the pipeline comes to them.
+    """
+    rng = np.random.default_rng(seed)
+    device = Scripted()
+    device.interval_us = 10_000
+    due = [pair for pair in packets(10, 600) if rng.random() < 0.7]
+    began_ms, put = clock.ms, 0
+    rest = list(due)
+    with Playing(Sockets(device, on_lost="end", idle_us=1_000, margin_us=0)) as playing:
+        playing.until(lambda playing: kinds(playing.messages) == "S0")
+        while rest:
+            clock.ms += STEP_MS
+            while rest and began_ms + rest[0][0] <= clock.ms:
+                device.script.put(rest[0][1])
+                put += len(rest.pop(0)[1])
+            playing.watch(partial(has_taken, put))
+            playing.watch(lambda playing: looked(playing) == clock())
+            # Blocked in most steps, and let go for a turn or two in the others.
+            for _ in range(int(rng.choice([0, 0, 0, 0, 0, 1, 2]))):
+                playing.turn()
+        sent = concatenate_events([part for _, part in due])
+        finished(playing, device)
+    assert playing.events.tobytes() == sent.tobytes()
+    assert playing.notes == {}
+    reached_us = -(2**63)
+    for message in playing.messages:
+        if isinstance(message.header, Events):
+            assert (message.array["t"] >= reached_us).all()
+            reached_us = max(reached_us, message.header.watermark_us)
+    np.testing.assert_array_equal(frames(playing.messages), frames(list(recording(sent))))
