@@ -1,7 +1,7 @@
 """Attached to a run that goes on: what it publishes is read, what it shows is seen, orders given.
 
-Any number of others may look at one time, come and go; the run takes no notice. See `pipeline.board`
-and `pipeline.tap` for its ends of the sockets.
+Any number of others may look at one time, come and go; the run takes no notice. Its ends of the
+sockets are in `pipeline.board` and `pipeline.tap`.
 """
 
 import time
@@ -121,7 +121,7 @@ class Attached:
     def watch(self, messages: Set[str], gauges: Set[str] = frozenset()) -> None:
         """Be shown what these stages put out, and the gauges of those; of no others.
 
-        A stage makes its gauges only while somebody watches it. What comes of them is in its status.
+        A stage makes its gauges only while somebody watches it; they are told in its status.
         """
         wanted = dict.fromkeys(gauges, False) | dict.fromkeys(messages, True)
         for name in [*self._taps]:
@@ -138,7 +138,7 @@ class Attached:
                 self._taps[name], self._seen[name] = tap, everything
 
     def news(self, wait_s: float) -> Iterator[News]:
-        """Yield what came, once anything has; nothing after so long. What is damaged is left out."""
+        """Yield what came, once anything has, or nothing after so long; damaged is left out."""
         ready = dict(self._poller.poll(max(0, round(wait_s * 1000))))
         if self._status in ready:
             with suppress(zmq.Again, msgspec.MsgspecError):

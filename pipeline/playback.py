@@ -124,6 +124,11 @@ class Pacer:
     def go_on(self) -> None:
         """Let the clock of a recording that is under way run on from the next turn that is due."""
         self._goes_on = self._speed > 0
+    @property
+    def speed(self) -> float:
+        """How many times faster than recorded it plays now; 0 holds nothing back."""
+        return self._speed
+
 
     def anchor(self, start: Message) -> Message:
         """Let the recording's clock run from now on; return its Start with the clock in it."""

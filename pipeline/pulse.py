@@ -17,12 +17,14 @@ class Pulse:
     Attributes:
         event_us: event time of the latest data.
         latency: of a sink.
+        refused: units that it did not use, by reason.
         gauges: what the stage shows.
     """
 
     def __init__(self) -> None:
         self.event_us: int | None = None
         self.latency: LatencyHistogram | None = None
+        self.refused: dict[str, int] = {}
         self.gauges: dict[str, float] = {}
         self.worked_ns = 0
         self._since_ns = 0
@@ -59,6 +61,7 @@ class Pulse:
             ],
             event_us=self.event_us,
             latency=None if self.latency is None else self.latency.summary(),
-            gauges=dict(self.gauges),
+            gauges=self.gauges,
+            refused=self.refused,
             over=over,
         )

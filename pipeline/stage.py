@@ -103,6 +103,9 @@ class Stage(ABC, Generic[C]):
     """The side outputs that somebody takes; `pipeline.graph` sets it. By the others nothing may be
     put out."""
     resumes: bool = False
+    watched: bool = False
+    """Whether somebody looks at its gauges; what they alone need is counted only then. The runner
+    sets it; results never depend on it."""
     """Whether the run goes on from a checkpoint; then the files that it writes are there already.
     The runner sets it before `port` is asked."""
 
@@ -159,6 +162,14 @@ class Stage(ABC, Generic[C]):
 
         Args:
             account: Of the whole run.
+    def gauges(self, state: Any) -> dict[str, float]:
+        """Return what may be shown of the stage while it works, by name, such as a firing rate.
+
+        Asked twice a second at most, in the stage's own thread, and only while it is `watched`. A
+        name like ``firing: conv1`` is the gauge ``firing`` of a part, here a layer.
+        """
+        return {}
+
         """
         return []
 

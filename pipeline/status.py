@@ -32,6 +32,8 @@ class StageStatus(msgspec.Struct, frozen=True):
     over: bool = False
 
 
+    refused: dict[str, int] = {}
+    """Units that it did not use, by reason, as of half a second ago at most."""
 class EdgeStatus(msgspec.Struct, frozen=True):
     """A queue: messages on their way or being worked on, of so many that may be."""
 

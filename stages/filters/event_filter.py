@@ -195,6 +195,11 @@ class EventFilter(Transform[C, FilterState[M]], Generic[C, M]):
             yield self.message(state, kept, watermark_us)
         return state
 
+    def gauges(self, state: FilterState[M]) -> dict[str, float]:
+        """Return the share of this recording's events that stayed."""
+        refused = int(state.refused.sum())
+        return {"kept": 1 - refused / state.taken} if state.taken else {}
+
     def account(self, state: FilterState[M]) -> Account:
         """Return events passed on and, by reason, refused."""
         refused = dict(zip(self.reasons, state.refused.tolist(), strict=True))

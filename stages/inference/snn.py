@@ -4,6 +4,10 @@ The membranes start at rest with a recording and go on from window to window and
 until the next recording or an explicit reset. However the windows are cut into messages, each is
 one step of batch 1, so the outputs are the same to the bit, and the same as the network's own
 ``forward`` over the whole recording.
+
+A window that overload has dropped is none without events: nothing is known of its time, so the
+network is not stepped, and its membranes stay as they were. They leak too little by that much.
+Windows that were merged are one step. Both are told in the results.
 """
 
 from collections.abc import Generator
@@ -144,7 +148,7 @@ class Snn(Transform[SnnConfig, SnnState]):
             )
         if not len(frames):
             return state
-        array, membranes = self._stepper.step(frames, state.membranes, state.counts)
+        array, membranes = self._stepper.step(frames, state.membranes, state.counts, self.watched)
         yield data(
             Outputs,
             array,
@@ -162,6 +166,13 @@ class Snn(Transform[SnnConfig, SnnState]):
         if self._counter is None or state.counts is None:
             return account
         return msgspec.structs.replace(account, counts=self._counter.counts_by_name(state.counts))
+
+    def gauges(self, state: SnnState) -> dict[str, float]:
+        """Return each layer's mean membrane, and the share of its neurons that fire in a step.
+
+        The event-driven engine counts who fires, while it is watched.
+        """
+        return self._stepper.gauges(state.membranes)
 
     def remarks(self, account: Account) -> list[str]:
         """Return whether the weights mean anything, and what the network did where counted."""

@@ -25,12 +25,22 @@ class Stepper(Protocol):
         """Return every membrane at rest."""
 
     def step(
-        self, frames: NDArray[Any], membranes: Any, counts: NDArray[np.int64] | None = None
+        self,
+        frames: NDArray[Any],
+        membranes: Any,
+        counts: NDArray[np.int64] | None = None,
+        watched: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
         """Advance over frames (steps, channels, height, width) -> (steps, features), membranes.
 
-        The membranes that are given may be written to. What the network does is added to `counts`;
-        torch leaves it alone.
+        The membranes that are given may be written to. What the network does is added to `counts`,
+        and counted for `gauges` while it is watched; torch counts nothing.
+        """
+
+    def gauges(self, membranes: Any) -> dict[str, float]:
+        """Return each layer's mean membrane and, where counted, how much it fires.
+
+        ``firing: LAYER`` is the share of its neurons that fired in a step since the last call.
         """
 
     def arrays(self, membranes: Any) -> list[NDArray[Any]]:
@@ -59,6 +69,7 @@ class EventStepper:
         except models.ModelError as error:
             raise ConfigError(str(error)) from None
         self._engine.tune()
+        self._seen, self._seen_steps = self._engine.no_counts(), 0
         self.input_shape = self._engine.input_shape
         # One step of what messages hold, so that the first window waits for nothing.
         frames = np.zeros((1, *self.input_shape), np.uint8)
@@ -70,11 +81,36 @@ class EventStepper:
         return self._engine.initial_state()
 
     def step(
-        self, frames: NDArray[Any], membranes: Any, counts: NDArray[np.int64] | None = None
+        self,
+        frames: NDArray[Any],
+        membranes: Any,
+        counts: NDArray[np.int64] | None = None,
+        watched: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
         """Advance over frames; the membranes are stepped in place."""
-        outputs, membranes = self._engine.forward(frames[None], membranes, counts=counts)
+        # What is seen is counted apart: results, counts among them, know nothing of who looks.
+        into = self._engine.no_counts() if watched else counts
+        outputs, membranes = self._engine.forward(frames[None], membranes, counts=into)
+        if into is not None and watched:
+            self._seen += into
+            self._seen_steps += len(frames)
+            if counts is not None:
+                counts += into
         return outputs[0], membranes
+
+    def gauges(self, membranes: Any) -> dict[str, float]:
+        """Return mean membranes, and firing rates since the last call."""
+        from models.engine.statistics import COUNTS
+
+        engine, steps, shown = self._engine, self._seen_steps, dict[str, float]()
+        for number, (name, layer) in enumerate(zip(engine.names, engine.layers, strict=True)):
+            if steps:
+                fired = int(self._seen[number, COUNTS.index("fired")])
+                shown[f"firing: {name}"] = fired / steps / layer.neurons
+            of_layer = engine.program.membranes_of(number, membranes.membranes)
+            shown[f"membrane: {name}"] = float(of_layer.mean())
+        self._seen[:], self._seen_steps = 0, 0
+        return shown
 
     def no_counts(self) -> NDArray[np.int64]:
         """Return room for what `step` counts."""
@@ -134,7 +170,11 @@ class TorchStepper:
         return self._network.initial_state(1)
 
     def step(
-        self, frames: NDArray[Any], membranes: Any, counts: NDArray[np.int64] | None = None
+        self,
+        frames: NDArray[Any],
+        membranes: Any,
+        counts: NDArray[np.int64] | None = None,
+        watched: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
         """Advance over frames; the membranes given are not written to."""
         torch, outputs = self._torch, []
@@ -145,6 +185,12 @@ class TorchStepper:
                 outputs.append(output)
             array: NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
         return array, membranes
+
+    def gauges(self, membranes: Any) -> dict[str, float]:
+        """Return mean membranes."""
+        means = (float(each.float().mean()) for each in membranes)
+        named = zip(membranes._fields, means, strict=True)
+        return {f"membrane: {name}": mean for name, mean in named}
 
     def arrays(self, membranes: Any) -> list[NDArray[Any]]:
         """Return copies of the membranes."""
