@@ -53,6 +53,7 @@ def fault(
     an undisturbed run, 1 one is not, 2 wrong request.
     """
     import shutil
+    import signal
     import tempfile
 
     from pipeline.errors import ConfigError
@@ -62,6 +63,8 @@ def fault(
         raise ConfigError(f"--keep: {keep}: exists already; name a new folder")
     folder = Path(tempfile.mkdtemp(prefix="pipeline-fault-")) if keep is None else keep.absolute()
     passed = False
+    # Ended in whatever way, it leaves no run behind.
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         trials = FaultTrials(file, set_ or [], folder)
         faults = _faults(trials, kill or [], stop or [], runner)
@@ -71,6 +74,7 @@ def fault(
         passed = all(not trial.problem for _, row in rows for trial in row)
         _show(rows, json)
     finally:
+        signal.signal(signal.SIGTERM, before)
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     if not passed:
