@@ -113,11 +113,17 @@ def _stages_page() -> str:
         parts += [
             f"## `{name}`",
             _text(stage),
-            f"Takes: {takes}{many}. Gives: {given}.",
+            f"Takes: {takes}{many}. Gives: {given}.{_side_outputs(stage)}",
             f"Delivers {delivery}." if (delivery := delivery_of(stage)) else "",
             _options_table(stage.Config),
         ]
     return _page("Stages", *parts)
+
+
+def _side_outputs(stage: Any) -> str:
+    """Return what a stage gives beside its main output, as a sentence."""
+    names = " and ".join(f"`{name}`" for name in stage.side_outputs)
+    return f" Side output: {names}." if names else ""
 
 
 _EXPRESSIONS = {"os.cpu_count() or 1": "number of cores"}

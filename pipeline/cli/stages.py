@@ -52,6 +52,9 @@ def _show(stage: dict[str, Any]) -> None:
     takes = " or ".join(stage["takes"]) or "nothing: a source"
     console.print(f"[bold]{stage['name']}[/bold] (takes {takes})")
     console.print(Padding(escape(stage["summary"]), (0, 0, 0, 4)))
+    if stage["side_outputs"]:
+        outputs = ", ".join(stage["side_outputs"])
+        console.print(Padding(f"side output: {outputs}", (0, 0, 0, 4)))
     if stage["delivers"] is not None:
         console.print(Padding(f"delivers {escape(stage['delivers'])}", (0, 0, 0, 4)))
     options = Table.grid(padding=(0, 2, 0, 0))
@@ -73,6 +76,7 @@ def _describe(name: str, stage: Any) -> dict[str, Any]:
         "summary": (stage.__doc__ or "").strip().partition("\n")[0],
         "takes": [port.kind for port in stage.takes],
         "many_inputs": stage.many_inputs,
+        "side_outputs": list(stage.side_outputs),
         "delivers": delivery_of(stage),
         "options": options_of(stage.Config),
     }
