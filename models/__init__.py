@@ -42,10 +42,11 @@ NETWORKS = {
     "meta_spikeformer_8_384": "models.meta_spikeformer:MetaSpikeformer384",
     "meta_spikeformer_8_512": "models.meta_spikeformer:MetaSpikeformer512",
     "meta_spikeformer_8_768": "models.meta_spikeformer:MetaSpikeformer768",
+    "nir": "models.interchange.network:NirNetwork",
 }
 """Name -> ``module:Class``; the only place that knows a network's file."""
 
-SCORES_ALREADY = frozenset({"dvs_gesture", "rgb_gesture"})
+SCORES_ALREADY = frozenset({"dvs_gesture", "rgb_gesture", "nir"})
 """Networks whose outputs' mean are the class scores: `Network.readout` has nothing to do."""
 
 

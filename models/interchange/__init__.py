@@ -1,0 +1,1 @@
+"""Networks of other frameworks, and ours for other programs: NIR, ONNX and torch.export."""
