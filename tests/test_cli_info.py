@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 from weights import random_weights
 
-from pipeline.cli.picture import activity_lines, sparkline
+from pipeline.picture import activity_lines, sparkline
 from pipeline.cli.progress import progress_bar
 from recordings import some_events, write_recording
 from stages.datasets.labels import Label, write_labels

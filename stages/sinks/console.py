@@ -14,8 +14,8 @@ from pipeline.errors import StageError
 from pipeline.messages import Message, Predictions, Start
 from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, PortError, Sink, StageConfig
-from stages.sinks.prediction import Prediction, predictions_in
-from stages.sinks.scores import MEANINGS, share
+from pipeline.scores import MEANINGS, share
+from stages.sinks.prediction import SHED, Prediction, predictions_in
 from stages.sinks.truth import LabelFile, Truth, check_beside, check_labels, truth_beside
 
 __all__ = ["Console", "ConsoleConfig", "ConsoleState"]

@@ -1,7 +1,9 @@
 """Pictures made of text: where a recording's events lie, and when."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import groupby
 from typing import TypeAlias
 
 from rich.color import Color
@@ -15,26 +17,33 @@ Counts: TypeAlias = tuple[int, int]
 
 _ON, _OFF = (90, 200, 255), (255, 140, 60)
 """Blue and orange, which nearly everyone can tell apart."""
+_GROUND = (18, 20, 24)
+_CELLS = 8192
+"""How many cells of a picture are remembered as they are drawn: most come again and again."""
 _SHADES = " ░▒▓█"
 _BARS = " ▁▂▃▄▅▆▇█"
 _DARKEST = 0.2
 """Brightness of a pixel with next to no events, so that it can still be seen."""
 
 
-def activity_lines(picture: Sequence[Sequence[Sequence[int]]], colour: bool) -> list[Text]:
+def activity_lines(
+    picture: Sequence[Sequence[Sequence[int]]], colour: bool, ground: bool = False
+) -> list[Text]:
     """Draw the events of a sensor, two rows a line.
 
     Args:
         picture: counts by polarity (OFF, ON), row and column.
         colour: whether to draw in colour, half a character a pixel; in shades otherwise.
+        ground: whether a picture in colour has a dark ground of its own, so that it looks the same
+            on a light terminal.
     """
     rows = [list(zip(off, on, strict=True)) for off, on in zip(*picture, strict=True)]
     full = _nearly_most([off + on for row in rows for off, on in row])
     if len(rows) % 2:
         rows.append([(0, 0)] * len(rows[0]))
-    draw = _cell if colour else _shade
+    draw = (_cell_on_ground if ground else _cell) if colour else _shade
     return [
-        Text.assemble(*(draw(*pair, full) for pair in zip(upper, lower, strict=True)))
+        _joined(draw(*pair, full) for pair in zip(upper, lower, strict=True))
         for upper, lower in zip(rows[::2], rows[1::2], strict=True)
     ]
 
@@ -57,16 +66,32 @@ def _brightness(count: int, full: int) -> float:
     return float(min(1.0, count / full) ** 0.5)
 
 
+def _joined(cells: Iterable[tuple[str, Style]]) -> Text:
+    """Put cells in a row, those of one style in one piece: fewer codes for a terminal."""
+    pieces = groupby(cells, lambda cell: cell[1])
+    return Text.assemble(*(("".join(sign for sign, _ in piece), style) for style, piece in pieces))
+
+
+@lru_cache(_CELLS)
 def _shade(upper: Counts, lower: Counts, full: int) -> tuple[str, Style]:
     bright = (_brightness(sum(upper), full) + _brightness(sum(lower), full)) / 2
     return _SHADES[round(bright * (len(_SHADES) - 1))], Style()
 
 
+@lru_cache(_CELLS)
 def _cell(upper: Counts, lower: Counts, full: int) -> tuple[str, Style]:
     above, below = _colour(upper, full), _colour(lower, full)
     if above is None:
         return ("▄", Style(color=below)) if below else (" ", Style())
     return "▀", Style(color=above, bgcolor=below)
+
+
+@lru_cache(_CELLS)
+def _cell_on_ground(upper: Counts, lower: Counts, full: int) -> tuple[str, Style]:
+    sign, style = _cell(upper, lower, full)
+    if style.bgcolor is not None:
+        return sign, style
+    return sign, style + Style(bgcolor=Color.from_rgb(*_GROUND))
 
 
 def _colour(counts: Counts, full: int) -> Color | None:
