@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import CheckpointError
-from pipeline.messages import Start
+from pipeline.messages import Shed, Start
 from pipeline.report import QueueCount, StageReport
 from pipeline.stage import Account
 
@@ -48,6 +48,8 @@ class StageSnapshot(msgspec.Struct, frozen=True):
     """The account of the recordings before this one."""
     seq: int = 0
     """Messages that it has put out."""
+    shed: Shed | None = None
+    """What overload took and its next message is to tell."""
     received: list[QueueCount] = []
     sent: list[QueueCount] = []
     pending: list[list[tuple[bytes, bytes]]] = []

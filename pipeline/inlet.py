@@ -33,7 +33,7 @@ from pipeline.messages import (
     decode,
     encode,
 )
-from pipeline.queues import Receiver
+from pipeline.queues import Receiver, Sender, wait_for
 from pipeline.report import QueueCount
 
 __all__ = ["Inlet", "Pending"]
@@ -52,6 +52,7 @@ class Inlet:
         origins: for each queue the sources that its stream comes from.
         pending: what a checkpoint kept of what was on its way, when the run goes on from one.
         live: the sources that are live.
+        senders: what waits before them goes on while there is nothing to take.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Inlet:
         origins: Sequence[frozenset[str]] = (),
         pending: Pending | None = None,
         live: frozenset[str] = frozenset(),
+        senders: Sequence[Sender] = (),
     ) -> None:
+        self._senders = senders
         origins = origins or [frozenset()] * len(receivers)
         self._inputs = [
             _Input(receiver, _relatives(k, origins)) for k, receiver in enumerate(receivers)
@@ -91,6 +94,7 @@ class Inlet:
     def _single(self) -> Iterator[Message]:
         receiver = self._inputs[0].receiver
         while True:
+            wait_for([receiver.socket], self._senders)
             message = receiver.receive()
             if message is None:
                 continue
@@ -142,10 +146,12 @@ class Inlet:
         """
         inputs = self._inputs
         empty = {inputs.index(each) for group in groups for each in group if not each.rows}
-        poller = zmq.Poller()
         wanted = [k for k, each in enumerate(inputs) if k in empty or each.relatives & empty]
-        for k in wanted:
-            poller.register(inputs[k].receiver.socket, zmq.POLLIN)
+        sockets = [inputs[k].receiver.socket for k in wanted]
+        wait_for(sockets, self._senders)
+        poller = zmq.Poller()
+        for socket in sockets:
+            poller.register(socket, zmq.POLLIN)
         ready = dict(poller.poll())
         for k in wanted:
             if inputs[k].receiver.socket in ready:
@@ -235,8 +241,7 @@ class _Cut:
         """See which inputs have passed."""
         for k, each in enumerate(self._inputs):
             if k not in self._counts and (each.over or each.barrier >= self._barrier):
-                through = each.receiver
-                self._counts[k] = QueueCount(through.name, through.messages, through.units)
+                self._counts[k] = each.receiver.count()
         if len(self._counts) == len(self._inputs) and not self._told:
             self._told = True
             self._kept([self._counts[k] for k in range(len(self._inputs))], self._pending)
@@ -286,5 +291,6 @@ def _rows(message: Message) -> Iterator[Message]:
             spans=(span,),
             t_first_us=span.t_start_us,
             t_last_us=span.t_end_us,
+            shed=None if k else header.shed,
         )
         yield Message(one, row)

@@ -6,10 +6,19 @@ from rich import box
 from rich.table import Table
 
 from pipeline.errors import LedgerError
-from pipeline.report import StageReport
+from pipeline.overload import HIGHEST, Overload, step_name
+from pipeline.report import LOSSES, StageReport
 from pipeline.stage import Account
 
-__all__ = ["check_ledger", "ledger_table", "remark_lines", "silence_lines", "timing_lines"]
+__all__ = [
+    "check_ledger",
+    "ledger_table",
+    "overload_line",
+    "queue_table",
+    "remark_lines",
+    "silence_lines",
+    "timing_lines",
+]
 
 
 def check_ledger(reports: Sequence[StageReport]) -> None:
@@ -32,13 +41,18 @@ def check_ledger(reports: Sequence[StageReport]) -> None:
                     f"queue {sent.name}: {sent.messages} messages with {sent.units} units were"
                     f" sent, {got.messages if got else 0} with {got.units if got else 0} received"
                 )
+            elif got.lost != sent.lost:
+                problems.append(
+                    f"queue {sent.name}: its sender gave up {sent.lost or 'nothing'}, its receiver"
+                    f" was told of {got.lost or 'nothing'}"
+                )
     if problems:
         raise LedgerError("the ledger does not balance: " + "; ".join(problems))
 
 
 def _stage_problems(report: StageReport) -> list[str]:
     account = report.account
-    received = sum(count.units for count in report.received)
+    received = sum(count.arrived for count in report.received)
     if account is None:
         nothing = f"stage '{report.name}' accounts for nothing, {received} units arrived"
         return [nothing] if received else []
@@ -87,6 +101,37 @@ def ledger_table(reports: Sequence[StageReport]) -> Table:
             "" if account.due is None else f"{account.due:,}",
         )
     return table
+
+
+def queue_table(reports: Sequence[StageReport]) -> Table | None:
+    """Return the ledger of the queues that lost something, a row each; None where none did.
+
+    What went in came out, was given up, or is still on its way.
+    """
+    received = {count.name: count for report in reports for count in report.received}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="queues", title_justify="left")
+    for column in ("queue", "in", "out", *LOSSES, "on its way"):
+        table.add_column(column, justify="left" if column == "queue" else "right")
+    for sent in (count for report in reports for count in report.sent):
+        got = received.get(sent.name)
+        if not sent.lost and (got is None or not got.lost):
+            continue
+        out = 0 if got is None else got.arrived
+        way = sent.arrived - out
+        losses = [sent.lost.get(reason, 0) for reason in LOSSES]
+        table.add_row(sent.name, *(f"{count:,}" for count in (sent.units, out, *losses, way)))
+    return table if table.row_count else None
+
+
+def overload_line(overload: Overload) -> str:
+    """Return what overload did to a run, "" for nothing."""
+    if not overload.highest:
+        return ""
+    end = "recovered" if overload.recovered else "not recovered before the end"
+    return (
+        f"overload: shed for {overload.shed_s:.1f} s, at most as step {overload.highest} of"
+        f" {HIGHEST}: {step_name(overload.highest)}; {end}"
+    )
 
 
 def _reasons(account: Account) -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "Predictions",
     "Reset",
     "Retime",
+    "Shed",
     "Span",
     "Start",
     "Windows",
@@ -91,6 +92,8 @@ class Windows(msgspec.Struct, frozen=True, array_like=True):
     """The last window of the run was closed by the end of the recording."""
     spans_us: tuple[tuple[_Int, _Int], ...] | None = None
     """Start and end of each window; None where they form a grid."""
+    merged: tuple[_Count, ...] = ()
+    """Of how many windows each was made, where overload has merged some; empty where none are."""
 
     def __len__(self) -> int:
         return len(self.last_event_us)
@@ -102,6 +105,29 @@ class Windows(msgspec.Struct, frozen=True, array_like=True):
         start = self.start_us + k * self.step_us
         return start, start + self.length_us
 
+    def number(self, k: int) -> int:
+        """Return the index in the recording of the k-th window of the run, the last merged."""
+        return self.first + (sum(self.merged[: k + 1]) - 1 if self.merged else k)
+
+
+class Shed(msgspec.Struct, frozen=True, array_like=True):
+    """What overload took from a stream since the message before; see `pipeline.backlog`."""
+
+    events: _Count = 0
+    windows: _Count = 0
+    merged: _Count = 0
+    """Windows that were merged into others."""
+    predictions: _Count = 0
+
+    def __add__(self, other: "Shed") -> "Shed":
+        """Return both together."""
+        return Shed(
+            self.events + other.events,
+            self.windows + other.windows,
+            self.merged + other.merged,
+            self.predictions + other.predictions,
+        )
+
 
 class Header(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", kw_only=True):
     """What every message carries. ``seq`` and ``born_ns`` are filled in by the runner.
@@ -109,12 +135,14 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", kw_
     ``stream`` names the source, ``epoch`` counts its recordings, ``seq`` the messages of the
     sending stage; ``born_ns`` is the monotonic time at which the youngest message of events that
     this one was made of left the source, or, where events are live, its oldest event came in.
+    ``shed``: what overload took before this message or out of it, None for nothing.
     """
 
     stream: str
     epoch: _Count = 0
     seq: _Count = 0
     born_ns: _Int = 0
+    shed: Shed | None = None
 
 
 class Data(Header, frozen=True, array_like=True, kw_only=True):
@@ -365,6 +393,8 @@ def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
     # Numpy bounds the other extents even where one of them is 0.
     if dtype.itemsize * math.prod(extent or 1 for extent in header.shape) > MAX_BUFFER_BYTES:
         raise WireError(f"shape {header.shape} is larger than a message may be")
+    if isinstance(header, Frames | Outputs) and len(header.windows.merged) not in (0, rows):
+        raise WireError(f"{len(header.windows.merged)} mergers announced for {rows} windows")
     if size != len(buffer):
         raise WireError(
             f"shape {header.shape} of {header.dtype} needs {size} bytes,"

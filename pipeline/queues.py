@@ -10,7 +10,9 @@ Between a DEALER and a ROUTER socket travel, with the receiver bound and the sen
 
     sender → receiver   [hello]                                once, names the protocol
     receiver → sender   [credit: dealt with u64, capacity u32] on hello and after each message
-    sender → receiver   [number u64] [header] [buffer]         numbers count from 0 without a gap
+    sender → receiver   [number u64] [header] [buffer]         numbers count from 0 without a gap;
+                        four more follow in its frame where something was given up since the
+                        message before: messages, and units dropped, thinned and merged
     receiver → sender   [refused]                              to whom it does not listen
 
 A run that goes on from a checkpoint counts on from there.
@@ -31,15 +33,18 @@ from typing import NamedTuple
 
 import zmq
 
+from pipeline.backlog import NO_LOSS, Backlog, Loss
 from pipeline.errors import WireError
 from pipeline.guard import Guard, refuse_open_tcp
 from pipeline.messages import MAX_BUFFER_BYTES, Data, Message, decode, encode
+from pipeline.report import QueueCount
 
-__all__ = ["HELLO", "NOTHING", "Passed", "Receiver", "Sender", "send_to_all"]
+__all__ = ["HELLO", "NOTHING", "Passed", "Receiver", "Sender", "send_to_all", "wait_for"]
 
 HELLO = b"pipeline-queue/1"
 _CREDIT = struct.Struct("<QI")
 _NUMBER = struct.Struct("<Q")
+_LOSS = struct.Struct("<QQQQ")
 _TAKEN = b"refused: taken"
 _OTHER_VERSION = b"refused: other version"
 _MAX_IN_FLIGHT_BYTES = 1 << 28
@@ -53,6 +58,8 @@ class Passed(NamedTuple):
     messages: int
     units: int
     """Events, windows or predictions."""
+    lost: Loss = NO_LOSS
+    """What was given up and did not."""
 
 
 NOTHING = Passed(0, 0)
@@ -78,6 +85,7 @@ class Sender:
         guard: Guard | None = None,
         peer: str | None = None,
         output: str = "",
+        backlog: Backlog | None = None,
     ) -> None:
         """Connect to ``endpoint``; nothing is sent before the receiver has granted credit.
 
@@ -89,13 +97,16 @@ class Sender:
             guard: encrypts what goes over tcp; needed where that leaves this host.
             peer: whose key the receiver has; None where both ends have the same.
             output: the side output of its stage that it carries, "" for the main one.
+            backlog: what waits at this end of a queue that may shed; None where it never does.
 
         Raises:
             WireError: tcp would leave this host without a key.
             PipelineError: no key of the peer is known.
         """
         self.name, self.output = name, output
-        self.messages, self.units = passed
+        self.messages, sent, self._lost = passed
+        self.units = sent + self._lost.units
+        self.backlog = backlog
         self.blocked_ns = 0
         self._dealt = passed.messages
         self._capacity = 0
@@ -122,6 +133,25 @@ class Sender:
         """Messages sent and not yet dealt with by the receiver."""
         return self.messages - self._dealt
 
+    @property
+    def lost(self) -> Loss:
+        """What was given up."""
+        return self._lost if self.backlog is None else self._lost + self.backlog.lost
+
+    def count(self) -> QueueCount:
+        """Return what was to be sent: what was, what waits, and what was given up."""
+        lost, waiting = self.lost, 0 if self.backlog is None else len(self.backlog)
+        messages = self.messages + waiting + lost.messages
+        blocked_s = self.blocked_ns / 1e9
+        return QueueCount(
+            self.name, messages, self.units, blocked_s, self.output, lost.messages, lost.by_reason()
+        )
+
+    @property
+    def socket(self) -> "zmq.Socket[bytes]":
+        """What to poll for credit."""
+        return self._socket
+
     def send(self, message: Message) -> None:
         """Send, waiting as long as the queue is full.
 
@@ -131,8 +161,13 @@ class Sender:
         """
         send_to_all([self], message)
 
-    def put(self, parts: tuple[bytes, memoryview], units: int) -> None:
-        """Send an encoded message of ``units`` events, windows or predictions."""
+    def put(
+        self, parts: tuple[bytes, memoryview], units: int, others: "Sequence[Sender]" = ()
+    ) -> None:
+        """Send an encoded message of ``units`` events, windows or predictions.
+
+        Where it has to wait, what waits before ``others`` goes on meanwhile.
+        """
         size = len(parts[0]) + parts[1].nbytes
         if self._full(size):
             # Not for each message: to be told that there is no credit costs as much as sending.
@@ -140,18 +175,49 @@ class Sender:
         if self._full(size):
             started = time.monotonic_ns()
             while self._full(size):
-                self._take_credit(block=True)
+                self._wait_for_credit(others)
             self.blocked_ns += time.monotonic_ns() - started
-        self._socket.send_multipart([_NUMBER.pack(self.messages), *parts], copy=False)
-        self.messages += 1
+        self._transmit(parts, NO_LOSS)
         self.units += units
-        self._sizes.append(size)
-        self._bytes += size
+
+    def offer(self, message: Message, others: "Sequence[Sender]" = ()) -> None:
+        """Put a message into a queue that may shed: it is sent at once, later, in part, or never.
+
+        It waits only where the backlog has no room for it and makes none.
+        """
+        assert self.backlog is not None
+        if not self._capacity:
+            self._take_credit(block=True)
+        self.flush()
+        if not self.backlog.add(message):
+            started = time.monotonic_ns()
+            while not self.backlog.add(message):
+                self._wait_for_credit(others)
+                self.flush()
+            self.blocked_ns += time.monotonic_ns() - started
+        if isinstance(message.header, Data):
+            self.units += message.header.units
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as there is credit."""
+        if self.backlog is None:
+            return
+        while (waiting := self.backlog.first()) is not None:
+            size = waiting.message.array.nbytes
+            if self._full(size):
+                self._take_credit(block=False)
+            if self._full(size):
+                return
+            self.backlog.take()
+            self._transmit(encode(waiting.stamped), waiting.loss)
 
     def drain(self) -> None:
         """Wait until the receiver has dealt with everything sent."""
-        while self.in_flight:
+        self.flush()
+        while self.in_flight or self.backlog:
             self._take_credit(block=True)
+            self.flush()
 
     def close(self) -> None:
         """Close the socket; what is in flight is given up, so `drain` first."""
@@ -163,6 +229,21 @@ class Sender:
         return self.in_flight >= self._capacity or (
             self._bytes > 0 and self._bytes + size > _MAX_IN_FLIGHT_BYTES
         )
+
+    def _transmit(self, parts: tuple[bytes, memoryview], loss: Loss) -> None:
+        number = _NUMBER.pack(self.messages)
+        if loss != NO_LOSS:
+            number += _LOSS.pack(*loss)
+        self._socket.send_multipart([number, *parts], copy=False)
+        self.messages += 1
+        size = len(parts[0]) + parts[1].nbytes
+        self._sizes.append(size)
+        self._bytes += size
+
+    def _wait_for_credit(self, others: "Sequence[Sender]") -> None:
+        if self._refusals is None:
+            wait_for([self._socket], [other for other in others if other is not self])
+        self._take_credit(block=True)
 
     def _forget_refusals(self) -> None:
         if self._refusals is not None:
@@ -207,10 +288,30 @@ class Sender:
 
 def send_to_all(senders: Sequence[Sender], message: Message) -> None:
     """Send one message into several queues, encoded once; the fullest queue sets the pace."""
-    parts = encode(message)
+    parts = None
     units = message.header.units if isinstance(message.header, Data) else 0
     for sender in senders:
-        sender.put(parts, units)
+        if sender.backlog is None:
+            parts = parts or encode(message)
+            sender.put(parts, units, senders)
+        else:
+            sender.offer(message, senders)
+
+
+def wait_for(sockets: "Sequence[zmq.Socket[bytes]]", senders: Sequence[Sender]) -> None:
+    """Wait until there is something to read; what waits before senders goes on meanwhile.
+
+    Returns at once where nothing waits: to read will block by itself.
+    """
+    while behind := [sender for sender in senders if sender.backlog]:
+        poller = zmq.Poller()
+        for socket in [*sockets, *(sender.socket for sender in behind)]:
+            poller.register(socket, zmq.POLLIN)
+        ready = dict(poller.poll())
+        for sender in behind:
+            sender.flush()
+        if any(socket in ready for socket in sockets):
+            return
 
 
 class Receiver:
@@ -233,7 +334,7 @@ class Receiver:
         if guard is None:
             refuse_open_tcp(endpoint, name)
         self.name = name
-        self.messages, self.units = passed
+        self.messages, self.units, self.lost = passed
         self._capacity = capacity
         self._open = 0
         self._sender: bytes | None = None
@@ -270,12 +371,12 @@ class Receiver:
             if identity != self._sender or len(small) == 1:
                 self._greet(identity, small)
                 continue
-            if buffer is None or len(small[0]) != _NUMBER.size:
+            if buffer is None or len(small[0]) not in (_NUMBER.size, _NUMBER.size + _LOSS.size):
                 sizes = [len(frame) for frame in small]
                 raise WireError(
                     f"queue {self.name}: no message begins with frames of {sizes} bytes"
                 )
-            (number,) = _NUMBER.unpack(small[0])
+            (number,) = _NUMBER.unpack_from(small[0])
             if number != self.messages:
                 raise WireError(
                     f"queue {self.name}: message {number} arrived, {self.messages} was next"
@@ -284,11 +385,24 @@ class Receiver:
                 message = decode(small[1], buffer)
             except WireError as error:
                 raise WireError(f"queue {self.name}: {error}") from error
+            if len(small[0]) > _NUMBER.size:
+                self.lost += Loss(*_LOSS.unpack_from(small[0], _NUMBER.size))
             self.messages += 1
             self._open += 1
             if isinstance(message.header, Data):
                 self.units += message.header.units
             return message
+
+    def count(self) -> QueueCount:
+        """Return what came, and what is known to have been given up."""
+        lost = self.lost
+        return QueueCount(
+            self.name,
+            self.messages + lost.messages,
+            self.units + lost.units,
+            lost_messages=lost.messages,
+            lost=lost.by_reason(),
+        )
 
     def deal(self) -> None:
         """Acknowledge the oldest message not yet dealt with."""

@@ -7,11 +7,18 @@ import msgspec
 from pipeline.latency import Latency
 from pipeline.stage import Account
 
-__all__ = ["Failure", "Pace", "QueueCount", "StageReport", "failure_of"]
+__all__ = ["LOSSES", "Failure", "Pace", "QueueCount", "StageReport", "failure_of"]
+
+
+LOSSES = ("dropped", "thinned", "merged")
+"""How units are lost in a queue."""
 
 
 class QueueCount(msgspec.Struct, frozen=True):
-    """One end of a queue: messages and units (events, windows, predictions) that passed it."""
+    """One end of a queue: messages and units (events, windows, predictions) put into it.
+
+    The sender counts what it was to send, the receiver what came and what it was told is lost.
+    """
 
     name: str
     messages: int
@@ -20,6 +27,15 @@ class QueueCount(msgspec.Struct, frozen=True):
     """How long the sender stood before a full queue."""
     output: str = ""
     """The side output that it carries, "" for a main one."""
+    lost_messages: int = 0
+    """Of all these, those that overload took from the queue or merged into others."""
+    lost: dict[str, int] = {}
+    """Units that it took, by how, see `LOSSES`."""
+
+    @property
+    def arrived(self) -> int:
+        """Units that were not lost."""
+        return self.units - sum(self.lost.values())
 
 
 class Failure(msgspec.Struct, frozen=True):

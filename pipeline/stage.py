@@ -102,14 +102,18 @@ class Stage(ABC, Generic[C]):
     taken_outputs: frozenset[str] = frozenset()
     """The side outputs that somebody takes; `pipeline.graph` sets it. By the others nothing may be
     put out."""
-    resumes: bool = False
     watched: bool = False
     """Whether somebody looks at its gauges; what they alone need is counted only then. The runner
     sets it; results never depend on it."""
     """Whether the run goes on from a checkpoint; then the files that it writes are there already.
+    resumes: bool = False
     The runner sets it before `port` is asked."""
 
     def __init__(self, name: str, config: C, inputs: Sequence[Port] = ()) -> None:
+    sheds: bool = False
+    """Whether overload may take something from what comes in, see `pipeline.messages.Shed`; set
+    likewise."""
+
         """Keep the options and the ports; load nothing."""
         self.name = name
         self.config = config
@@ -157,11 +161,6 @@ class Stage(ABC, Generic[C]):
         """
         return saved
 
-    def remarks(self, account: Account) -> list[str]:
-        """Return what a person may want to know at the end, a line each.
-
-        Args:
-            account: Of the whole run.
     def gauges(self, state: Any) -> dict[str, float]:
         """Return what may be shown of the stage while it works, by name, such as a firing rate.
 
@@ -171,6 +170,11 @@ class Stage(ABC, Generic[C]):
         return {}
 
         """
+    def remarks(self, account: Account) -> list[str]:
+        """Return what a person may want to know at the end, a line each.
+
+        Args:
+            account: Of the whole run.
         return []
 
     def close(self) -> None:

@@ -3,6 +3,10 @@
 ``mean`` over tumbling, sliding or running windows is the SumLayer of Lynxi's BIDL design text (sum
 over T steps, divided by T); ``last`` takes the last of T steps. What was taken goes through the
 network's own head, where it has one (`models.network.Network.readout`), one prediction at a time.
+A prediction is made of the outputs that came. Where overload has dropped windows or merged them it
+reaches over a longer time, which its span tells, and what was lost is told once, by the first
+prediction behind it (`pipeline.messages.Shed`).
+
 Sums are in float64 and always over the same outputs in the same order, so a prediction depends on
 nothing but its own windows.
 """
@@ -180,7 +184,7 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
         for k, output in enumerate(message.array):
             partial = windows.partial and k == last
             span_us, last_event_us = windows.span_us(k), windows.last_event_us[k]
-            latest = Latest(output, windows.first + k, *span_us, last_event_us, partial)
+            latest = Latest(output, windows.number(k), *span_us, last_event_us, partial)
             state = self._take(state, latest)
             if self._rule.due(state.taken) > self._rule.due(state.taken - 1):
                 made.append((self._scores(state), self._span(state)))

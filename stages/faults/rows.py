@@ -89,7 +89,11 @@ def _row(header: Data, array: NDArray[Any], k: int) -> Message:
         more = {"windows": _window(header.windows, k)}  # type: ignore[dict-item]
     return Message(
         msgspec.structs.replace(
-            header, shape=row.shape, t_first_us=first_us, t_last_us=last_us, **more
+            header,
+            shape=row.shape,
+            t_first_us=first_us,
+            t_last_us=last_us,
+            **more,
         ),
         row,
     )
@@ -97,11 +101,12 @@ def _row(header: Data, array: NDArray[Any], k: int) -> Message:
 
 def _window(windows: Windows, k: int) -> Windows:
     return Windows(
-        first=windows.first + k,
+        first=windows.number(k) - (windows.merged[k] - 1 if windows.merged else 0),
         start_us=windows.span_us(k)[0],
         length_us=windows.length_us,
         step_us=windows.step_us,
         last_event_us=windows.last_event_us[k : k + 1],
         partial=windows.partial and k == len(windows) - 1,
         spans_us=None if windows.spans_us is None else windows.spans_us[k : k + 1],
+        merged=windows.merged[k : k + 1],
     )

@@ -7,14 +7,15 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from pydantic import Field
 
 from pipeline.config import FilePath
 from pipeline.errors import StageError
 from pipeline.messages import Message, Predictions, Start
 from pipeline.ports import PredictionsPort
-from pipeline.stage import Account, PortError, Sink, StageConfig
 from pipeline.scores import MEANINGS, share
+from pipeline.stage import Account, PortError, Sink, StageConfig
 from stages.sinks.prediction import SHED, Prediction, predictions_in
 from stages.sinks.truth import LabelFile, Truth, check_beside, check_labels, truth_beside
 
@@ -68,6 +69,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     say what they are fill it at 1.
 
     ``(partial)`` behind the class: it was made of less than asked for, because the recording ended.
+    ``(shed)``: overload took something from its windows or from those before them.
     """
 
     Config = ConsoleConfig
@@ -195,8 +197,9 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
         verdict = ""
         if truth is not None:
             verdict = " ✓" if truth == prediction.label else f" ✗ {truth}"
-        partial = " (partial)" if prediction.partial else ""
-        return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{verdict}{partial}"
+        shed = any(getattr(prediction, name) is not msgspec.UNSET for name in SHED)
+        marks = f"{verdict}{' (partial)' if prediction.partial else ''}{' (shed)' if shed else ''}"
+        return f"{seconds:9.3f} s  {bar} {score:5.2f}  {prediction.label}{marks}"
 
 
 def _sum(state: ConsoleState) -> str:

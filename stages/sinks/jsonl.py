@@ -2,9 +2,10 @@
 
 import msgspec
 
+from pipeline.messages import Message
 from stages.sinks.line_file import LineFile
 from stages.sinks.prediction import Prediction
-from stages.sinks.prediction_file import PredictionFileConfig
+from stages.sinks.prediction_file import PredictionFileConfig, PredictionFileState
 
 __all__ = ["JsonLines", "JsonLinesConfig", "encode_line"]
 
@@ -27,7 +28,9 @@ class JsonLines(LineFile[JsonLinesConfig]):
     Config = JsonLinesConfig
 
     def _line(self, prediction: Prediction) -> bytes:
-        return encode_line(prediction)
+        if not any(self._gap.values()):
+            return encode_line(prediction)
+        return _encoder.encode(msgspec.to_builtins(prediction) | self._gap) + b"\n"
 
 
 _encoder = msgspec.json.Encoder()

@@ -1,13 +1,14 @@
 """One prediction as the sinks write it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from pipeline.messages import Message, Predictions
+from pipeline.messages import Message, Predictions, Shed
 
-__all__ = ["Prediction", "predictions_in"]
+__all__ = ["SHED", "Prediction", "predictions_in"]
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -31,6 +32,19 @@ class Prediction(msgspec.Struct, frozen=True):
     """It was made of less than asked for: of fewer windows, or of a last one cut short."""
     truth: str | msgspec.UnsetType | None = msgspec.UNSET
     """The right label; None where nobody knows it. Only there if it was asked for."""
+    shed_events: int | msgspec.UnsetType = msgspec.UNSET
+    """Events that overload took from the stream since the prediction before; likewise below. Only
+    there where it did."""
+    shed_windows: int | msgspec.UnsetType = msgspec.UNSET
+    """Windows that it dropped."""
+    merged_windows: int | msgspec.UnsetType = msgspec.UNSET
+    """Windows that it merged into others."""
+    shed_predictions: int | msgspec.UnsetType = msgspec.UNSET
+    """Predictions that it dropped."""
+
+
+SHED = ("shed_events", "shed_windows", "merged_windows", "shed_predictions")
+"""The fields that tell of overload."""
 
 
 def predictions_in(message: Message, recording: str) -> Iterator[Prediction]:
@@ -42,6 +56,7 @@ def predictions_in(message: Message, recording: str) -> Iterator[Prediction]:
     """
     header = message.header
     assert isinstance(header, Predictions)
+    shed = _told(header.shed)
     for span, scores in zip(header.spans, message.array, strict=True):
         best = int(np.argmax(scores))
         yield Prediction(
@@ -57,4 +72,14 @@ def predictions_in(message: Message, recording: str) -> Iterator[Prediction]:
             # The shortest decimal that is this float32, not the digits of its float64.
             scores=[float(str(score)) for score in scores],
             partial=span.partial,
+            **shed,
         )
+        shed = {}
+
+
+def _told(shed: Shed | None) -> dict[str, Any]:
+    """Return the fields that tell what was shed; what was not has none."""
+    if shed is None:
+        return {}
+    counts = (shed.events, shed.windows, shed.merged, shed.predictions)
+    return {name: count for name, count in zip(SHED, counts, strict=True) if count}

@@ -14,7 +14,7 @@ from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, ExactSink, PortError, StageConfig
 from stages.record_file import explain
 from stages.sinks.output_file import check_output
-from stages.sinks.prediction import Prediction, predictions_in
+from stages.sinks.prediction import SHED, Prediction, predictions_in
 from stages.sinks.truth import LabelFile, Truth, check_labels
 from stages.stamp import new_owner
 
@@ -135,7 +135,9 @@ class PredictionFile(ExactSink[C, PredictionFileState, P], Generic[C, P]):
     def _fields(self) -> list[str]:
         """Return the names of a prediction's fields, in their order."""
         names = [field.encode_name for field in msgspec.structs.fields(Prediction)]
-        return [name for name in names if name != "truth" or self.config.labels is not None]
+        unasked = set[str]() if self.sheds else {*SHED}
+        unasked |= {"truth"} if self.config.labels is None else set()
+        return [name for name in names if name not in unasked]
 
     def _classes(self) -> tuple[str, ...]:
         """Return the classes that all inputs share, as a table with a column for each needs.

@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.errors import StageError
 from stages.record_file import LostRecordsError, RecordFile, sync
-from stages.sinks.prediction import Prediction
+from stages.sinks.prediction import SHED, Prediction
 from stages.sinks.prediction_file import PredictionFile, PredictionFileConfig
 from stages.stamp import stamp, take_back
 
@@ -31,6 +31,7 @@ _TYPES = {
     "scores": "TEXT",
     "partial": "INTEGER",
     "truth": "TEXT",
+    **dict.fromkeys(SHED, "INTEGER"),
 }
 _COLUMNS = "".join(f', "{name}" {kind}' for name, kind in _TYPES.items())
 _TABLE = f"CREATE TABLE {{}}predictions (id INTEGER PRIMARY KEY{_COLUMNS})"
@@ -169,9 +170,8 @@ class Sqlite(PredictionFile[SqliteConfig, SqlitePosition]):
     def _row(self, number: int, prediction: Prediction) -> tuple[object, ...]:
         values = msgspec.structs.asdict(prediction)
         values["scores"] = self._encode(prediction.scores).decode()
-        if prediction.truth is msgspec.UNSET:
-            values["truth"] = None
-        return (number, *values.values())
+        unset = msgspec.UNSET
+        return (number, *(None if value is unset else value for value in values.values()))
 
     def _compact(self, base: sqlite3.Connection) -> None:
         """Replace the database by one whose pages depend on its rows alone."""

@@ -1,6 +1,6 @@
 """Pause, step, resume and stop: what the source's thread does when another one says so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from typing import Any
 
@@ -21,7 +21,7 @@ class Watched(ListSender):
         super().__init__()
         self.tell = tell or {}
 
-    def put(self, parts: tuple[bytes, memoryview], units: int) -> None:
+    def put(self, parts: tuple[bytes, memoryview], units: int, others: Sequence[Any] = ()) -> None:
         super().put(parts, units)
         self.tell.get(self.messages, lambda: None)()
 

@@ -20,6 +20,7 @@ from pipeline.messages import (
     decode,
 )
 from pipeline.ports import EventsPort, PredictionsPort
+from pipeline.report import QueueCount
 from pipeline.stage import Account, Played, Sink, Source, StageConfig
 
 
@@ -143,14 +144,19 @@ class ListSender:
         self.name, self.output = name, output
         self.messages = 0
         self.units = 0
-        self.blocked_ns = 0
+        self.backlog = None
         self.drained = False
         self.arrived: list[Message] = []
 
-    def put(self, parts: tuple[bytes, memoryview], units: int) -> None:
+    def put(
+        self, parts: tuple[bytes, memoryview], units: int, others: Sequence[Any] = ()
+    ) -> None:
         self.arrived.append(decode(*parts))
         self.messages += 1
         self.units += units
+
+    def count(self) -> QueueCount:
+        return QueueCount(self.name, self.messages, self.units, output=self.output)
 
     def drain(self) -> None:
         self.drained = True

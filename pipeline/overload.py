@@ -1,0 +1,144 @@
+"""Overload: the ladder of what is given up, and when a step of it is taken or left.
+
+The ``[overload]`` table sets a limit to how far any stage may be behind events, which come live or
+at a pace. While one is further behind, the run goes up the ladder a step at a time, and each step
+stays in force with those above it:
+
+    1 to 3   of the events that leave the sources one in 2, 4, 8 stays
+    4 and 5  windows of counts that wait are merged, up to 2, 4 into one
+    6        messages of events that leave sources, and of windows, are dropped, the oldest first
+
+When the worst stage has been below half of the limit for a while it goes down again, step by step.
+A step that was left too early is taken again, and then kept twice as long: where the load stays the
+run comes to rest on a step, and where it does not it comes back.
+"""
+
+import msgspec
+
+from pipeline.backlog import Policy
+from pipeline.ports import EventsPort, FramesPort, Port
+
+__all__ = ["HIGHEST", "IN_FLIGHT", "Ladder", "Overload", "may_shed", "policy_at", "step_name"]
+
+HIGHEST = 6
+IN_FLIGHT = 2
+"""Messages that a receiver may have at once where its queue may shed: one that it works on and one
+that it finds when it has done so. All others wait where they can still be shed."""
+_FIRST_MERGE, _DROP = 4, 6
+_HOLD_S = 1.0
+_LONGEST_HOLD_S = 60.0
+
+
+class Overload(msgspec.Struct, frozen=True):
+    """What overload did to a run."""
+
+    highest: int = 0
+    """The highest step that was taken."""
+    steps: int = 0
+    """How often a step up was taken."""
+    shed_s: float = 0.0
+    """Time on any step."""
+    recovered: bool = True
+    """At the end none was in force."""
+
+
+def may_shed(port: Port | None, from_source: bool) -> bool:
+    """Return whether the ladder sheds from a queue that carries what ``port`` says."""
+    return isinstance(port, FramesPort) or (from_source and isinstance(port, EventsPort))
+
+
+def policy_at(level: int, own: Policy, port: Port | None) -> Policy:
+    """Return what a queue that may shed does on a step of the ladder.
+
+    Args:
+        level: the step, 0 for none.
+        own: what it does anyway.
+        port: what it carries.
+    """
+    if not level:
+        return own
+    when_full, room = own.when_full, own.room
+    if level >= _DROP and when_full == "block":
+        when_full, room = "drop_oldest", 1
+    if isinstance(port, EventsPort):
+        return Policy(when_full, own.every * 2 ** min(level, _FIRST_MERGE - 1), 1, room)
+    merge = 2 ** min(level - _FIRST_MERGE + 1, 2) if level >= _FIRST_MERGE else 1
+    return Policy(when_full, own.every, merge, room)
+
+
+def step_name(level: int) -> str:
+    """Return what a step does, in words."""
+    if level >= _DROP:
+        return "windows and events are dropped"
+    if level >= _FIRST_MERGE:
+        return f"windows that wait are merged, up to {2 ** (level - _FIRST_MERGE + 1)} into one"
+    return f"one event in {2**level} stays" if level else "nothing is shed"
+
+
+class Ladder:
+    """Decides on which step a run is.
+
+    Args:
+        latency_ms: how far behind a stage may be.
+        now_s: the time.
+    """
+
+    def __init__(self, latency_ms: float, now_s: float) -> None:
+        self._limit_s = latency_ms / 1000
+        self.level = 0
+        self._changed_s = self._heard_s = now_s
+        self._calm_since_s: float | None = None
+        self._hold_s = _HOLD_S
+        self._left: int | None = None
+        """The step that was left last."""
+        self._highest = self._steps = 0
+        self._shed_s = 0.0
+        self._worst_s: dict[str, float] = {}
+
+    def begin_anew(self, now_s: float) -> None:
+        """All workers are new: they begin with nothing shed."""
+        self._count(now_s)
+        self.level, self._changed_s, self._calm_since_s = 0, now_s, None
+        self._worst_s = {}
+
+    def hear(self, stage: str, lag_s: float) -> None:
+        """Take note of how far a stage was behind at worst since it last said so."""
+        self._worst_s[stage] = lag_s
+
+    def step(self, now_s: float) -> bool:
+        """Take or leave a step if it is time to; return whether one was."""
+        self._count(now_s)
+        worst_s, before = max(self._worst_s.values(), default=0.0), self.level
+        if worst_s > self._limit_s / 2:
+            self._calm_since_s = None
+        elif self._calm_since_s is None:
+            self._calm_since_s = now_s
+        # A step needs the time of the limit to show what it does.
+        settled = now_s - self._changed_s >= self._limit_s
+        if worst_s > self._limit_s and settled and self.level < HIGHEST:
+            self.level += 1
+            self._steps += 1
+            self._highest = max(self._highest, self.level)
+            if self.level == self._left:
+                self._hold_s, self._left = min(2 * self._hold_s, _LONGEST_HOLD_S), None
+        elif (
+            self.level
+            and self._calm_since_s is not None
+            and now_s - max(self._calm_since_s, self._changed_s) >= self._hold_s
+        ):
+            self._left, self.level = self.level, self.level - 1
+        elif not self.level and now_s - self._changed_s > _LONGEST_HOLD_S:
+            self._hold_s, self._left = _HOLD_S, None
+        if self.level == before:
+            return False
+        self._changed_s = now_s
+        return True
+
+    def result(self) -> Overload:
+        """Return what it came to."""
+        return Overload(self._highest, self._steps, round(self._shed_s, 3), not self.level)
+
+    def _count(self, now_s: float) -> None:
+        if self.level:
+            self._shed_s += now_s - self._heard_s
+        self._heard_s = now_s
