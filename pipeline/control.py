@@ -127,6 +127,8 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
     """Sources let the barrier of a checkpoint leave as soon as they can."""
 
     number: int
+    oldest: int = 0
+    """The oldest that is kept: what only older ones would ask for is not needed any more."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag="abort"):

@@ -223,7 +223,7 @@ class Generation:
         if self._progress is not None and not self._told_stop:
             number = self._progress.due()
             if number is not None:
-                self._tell_all(Checkpoint(number))
+                self._tell_all(Checkpoint(number, self._progress.oldest))
 
     def _stop(self) -> None:
         self._told_stop = True

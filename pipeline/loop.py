@@ -223,6 +223,7 @@ def drive_source(
     failure: Failure | None = None
     started = time.monotonic_ns()
     turns = stage.play(state)
+    kept: dict[int, Any] = {}
 
     def snapshot() -> StageSnapshot:
         starts = [] if open_recording is None else [open_recording.header]
@@ -251,6 +252,10 @@ def drive_source(
             if keep is not None and (number := playback.asked()) is not None:
                 outlet.emit(control(Barrier(stream=stage.name, checkpoint=number)), 0)
                 keep(number, snapshot())
+                kept[number] = state
+                if playback.oldest in kept:
+                    kept = {n: old for n, old in kept.items() if n >= playback.oldest}
+                    stage.release(kept[playback.oldest])
             if playback.forgets() and open_recording is not None:
                 epoch = open_recording.header.epoch
                 outlet.emit(control(Reset(stream=stage.name, epoch=epoch)), time.monotonic_ns())
@@ -281,6 +286,8 @@ def drive_source(
                 now = time.monotonic_ns()
                 outlet.emit(message, now if played.born_ns is None else played.born_ns)
             state = played.state
+            if keep is None:
+                stage.release(state)
         now = time.monotonic_ns()
         if open_recording is not None:
             header = open_recording.header

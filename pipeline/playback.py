@@ -25,6 +25,8 @@ class Playback:
         self._steps = 0
         self._stopped = False
         self._asked: int | None = None
+        self.oldest = 0
+        """The oldest checkpoint that is kept."""
         self._forgets = 0
         self._speed: float | None = None
 
@@ -78,8 +80,9 @@ class Playback:
         wanted, self._forgets = self._forgets > 0, 0
         return wanted
 
-    def checkpoint(self, number: int) -> None:
+    def checkpoint(self, number: int, oldest: int = 0) -> None:
         """Ask for the barrier of a checkpoint, between two turns of the source."""
+        self.oldest = oldest
         self._asked = number
 
     def asked(self) -> int | None:

@@ -5,15 +5,19 @@ over another what becomes of them.
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 __all__ = ["Processes", "born", "dead"]
+
+_BESIDE_S = 2.0
 
 
 def born(generation: int, group: str, pid: int) -> bytes:
@@ -118,5 +122,14 @@ class Processes:
         self._starter.stdin.close()
         self._starter.kill()
         self._starter.wait()
+        self._wait_for_the_rest()
         os.close(self._reports)
         os.close(self._orders)
+
+    def _wait_for_the_rest(self) -> None:
+        """Give what runs beside the workers a moment to let go of its device."""
+        deadline = time.monotonic() + _BESIDE_S
+        with suppress(BlockingIOError):
+            while select.select([self._reports], [], [], max(0, deadline - time.monotonic()))[0]:
+                if not os.read(self._reports, 4096):
+                    break  # nobody holds its other end any more

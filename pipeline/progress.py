@@ -59,6 +59,11 @@ class Progress:
         """How long ago the newest was written, None if this run has written none."""
         return None if self._written_s is None else round(time.monotonic() - self._written_s, 3)
 
+    @property
+    def oldest(self) -> int:
+        """Number of the oldest that is kept."""
+        return self._folder.oldest()
+
     def go_on(self, path: Path | None, number: int) -> None:
         """Begin anew behind a checkpoint, all workers being new; None is the beginning of all."""
         self.path, self.number = path, number

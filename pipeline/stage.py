@@ -8,8 +8,9 @@ threads or logs: the runner does (`pipeline.loop`). Heavy imports (torch, numba)
 The law every stage keeps: how a stream is cut into messages never changes the result.
 """
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -221,6 +222,21 @@ class Source(Stage[C], Generic[C, S]):
         Asked for behind `port`, in `pipeline check`.
         """
         return ()
+
+    def beside(self) -> Callable[[threading.Event], None] | None:
+        """Make what is to outlive the workers; return what is to run beside them, if anything is.
+
+        Called once, behind `port`, in the process that all workers are forks of, which opens the
+        stage in each of them. What is returned runs in a process of its own, from before the first
+        of them until its argument is set, when the run is over. If it dies it is started again.
+
+        Raises:
+            PipelineError: that cannot be.
+        """
+        return None
+
+    def release(self, state: S) -> None:
+        """Let go of what was put by for earlier states: none of them will be played again."""
 
     @abstractmethod
     def initial_state(self) -> S:

@@ -8,7 +8,8 @@ the user's own process would be faster still, but that may have threads, which a
 Then it waits: for the workers, and tells the runner over the pipe ``REPORTS`` of each that it
 started, and of each that has ended; and for lines on the pipe ``ORDERS``, at each of which all
 groups are forked, the first time and again after a crash. A line has the number of this generation
-of workers and the checkpoint to go on from, if there is one. It has no thread of its own.
+of workers and the checkpoint to go on from, if there is one. What runs beside the workers
+(`pipeline.beside`) is forked before all of them. It has no thread of its own.
 """
 
 import gc
@@ -25,6 +26,7 @@ from pathlib import Path
 import msgspec
 import setproctitle
 
+from pipeline.beside import Beside
 from pipeline.config import parse_config
 from pipeline.control import Plan
 from pipeline.graph import Graph, build_graph
@@ -43,19 +45,28 @@ def main(arguments: Sequence[str]) -> None:
     try:
         tables, path = plan.tables, Path(plan.path)
         graph = build_graph(parse_config(tables, path, plan.overrides), plan.resumes)
+        beside = Beside(graph.nodes, plan.run_id)
     except Exception as error:
         line = os.read(orders, 4096).split()
         if line:
             tell_failure(control_endpoint(folder, int(line[0])), plan.run_id, error)
         return
     _load(graph)
-    _Starter(graph, plan, folder, reports, orders).serve()
+    _Starter(graph, plan, folder, reports, orders, beside).serve()
 
 
 class _Starter:
-    def __init__(self, graph: Graph, plan: Plan, folder: Path, reports: int, orders: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        plan: Plan,
+        folder: Path,
+        reports: int,
+        orders: int,
+        beside: Beside,
+    ) -> None:
         self._graph, self._plan, self._folder = graph, plan, folder
-        self._reports, self._orders = reports, orders
+        self._reports, self._orders, self._beside = reports, orders, beside
         self._workers: dict[int, tuple[int, str]] = {}
         self._line = b""
 
@@ -70,7 +81,11 @@ class _Starter:
         for end in (0, told, self._orders):
             poller.register(end, select.POLLIN)
         while True:
-            heard = {end for end, _ in poller.poll()}
+            # These keep the pipe of reports open: the runner sees by that when they have ended.
+            if (task := self._beside.fork()) is not None:
+                _leave_the_starter(self._orders)
+                return task()
+            heard = {end for end, _ in poller.poll(self._beside.wait_ms)}
             if 0 in heard:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 return
@@ -90,10 +105,7 @@ class _Starter:
         for group in self._graph.groups:
             pid = os.fork()
             if not pid:
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                os.close(self._reports)
-                os.close(self._orders)
+                _leave_the_starter(self._orders, self._reports)
                 work(
                     Assignment(self._graph, group, self._folder, generation, self._plan, checkpoint)
                 )
@@ -104,13 +116,23 @@ class _Starter:
 
     def _bury(self) -> None:
         """Tell of the workers that have ended."""
-        while self._workers:
+        while self._workers or self._beside.running:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
+            if self._beside.bury(pid):
+                continue
             code = os.waitstatus_to_exitcode(status)
             with suppress(BrokenPipeError):  # the runner is gone too
                 os.write(self._reports, dead(*self._workers.pop(pid), code))
+
+
+def _leave_the_starter(*pipes: int) -> None:
+    """Be a process of its own, with none of the starter's handlers and pipes."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for pipe in pipes:
+        os.close(pipe)
 
 
 def _load(graph: Graph) -> None:

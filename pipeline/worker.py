@@ -120,7 +120,7 @@ class _Worker:
                 thread.go(order.endpoints)
         elif isinstance(order, Checkpoint):
             for thread in self._threads:
-                thread.playback.checkpoint(order.number)
+                thread.playback.checkpoint(order.number, order.oldest)
         elif isinstance(order, Pause | Step | Resume | Speed | Forget | Stop):
             for thread in self._threads:
                 _tell(thread.playback, order)
