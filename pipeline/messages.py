@@ -219,6 +219,10 @@ class Start(Header, frozen=True, array_like=True, kw_only=True, tag="start/1"):
     """What was added to the recording's own times, as when it is played again."""
     live: bool = False
     """Whether its events come from a device, as they happen."""
+    lost_events: _Count = 0
+    """Of a device: events that came before it and were lost in a crash."""
+    gap_us: _Count = 0
+    """Of a device: for how long before it nobody listened, the run being interrupted."""
 
 
 class Retime(Header, frozen=True, array_like=True, kw_only=True, tag="retime/1"):

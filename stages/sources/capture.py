@@ -17,7 +17,7 @@ from pipeline.events import EventArray
 from stages.sources.lag import Lag
 from stages.sources.ring import Ring, Session
 
-__all__ = ["Capture", "Device", "Lost", "NotThere", "Patience", "Status"]
+__all__ = ["Capture", "Device", "Gap", "Lost", "NotThere", "Patience", "Status"]
 
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 1.0
@@ -39,6 +39,15 @@ class Patience(NamedTuple):
     wait: bool = False
     retry: bool = True
     give_up_s: float | None = None
+
+
+class Gap(NamedTuple):
+    """What a crash has left open before a device is listened to again."""
+
+    lost_events: int
+    """Events that had come and are lost."""
+    since_s: float
+    """When it was last listened to, in s since 1970."""
 
 
 class Device(ABC):
@@ -100,6 +109,7 @@ class Capture:
         connect: opens the device; raises `NotThere` when it may come later.
         ring: where the events go.
         patience: how much is waited for the device.
+        gap: what a crash before has left open; the first session tells it.
 
     Attributes:
         status: what is known; read it before looking into the ring.
@@ -107,13 +117,20 @@ class Capture:
         remarks: what a person should know, oldest first; take them out on the left.
     """
 
-    def __init__(self, connect: Callable[[], Device], ring: Ring, patience: Patience) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Device],
+        ring: Ring,
+        patience: Patience,
+        gap: Gap | None = None,
+    ) -> None:
         self.status = Status(None, time.monotonic_ns())
         self.failure: Exception | None = None
         self.remarks: deque[str] = deque(maxlen=_REMARKS)
         self._connect = connect
         self._ring = ring
         self._patience = patience
+        self._gap = gap
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._device: Device | None = None
@@ -167,7 +184,7 @@ class Capture:
 
     def _read(self, device: Device) -> bool:
         """Read a device until it is lost or the capture is closed; return whether it is lost."""
-        session = Session(self._sessions, device.width, device.height, device.source)
+        session = self._session(device)
         lag = Lag(device.interval_us)
         self._sessions += 1
         self.status = Status(session, time.monotonic_ns())
@@ -188,6 +205,19 @@ class Capture:
             self.status = Status(None, time.monotonic_ns())
             return True
         return False
+
+    def _session(self, device: Device) -> Session:
+        session = Session(self._sessions, device.width, device.height, device.source)
+        gap, self._gap = self._gap, None
+        if gap is None:
+            return session
+        gap_us = max(0, round(1e6 * (time.time() - gap.since_s)))
+        lost = f", and {gap.lost_events:,} events that had come are lost" if gap.lost_events else ""
+        self.remarks.append(
+            f"{device.source}: nobody listened for {gap_us / 1e6:.1f} s, while the run was"
+            f" interrupted{lost}; a new recording begins"
+        )
+        return session._replace(lost_events=gap.lost_events, gap_us=gap_us)
 
     def _connected(self) -> Device | None:
         """Try to connect until it works; None when the capture is closed before."""

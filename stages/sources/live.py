@@ -10,31 +10,38 @@ the `Lag` that is learned from how the device hands its events over, and by ``ma
 that comes later than that keeps its time, and is counted as handed over late.
 """
 
-import math
+import threading
 import time
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterator
-from typing import Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Iterator
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
+from pipeline.config import FilePath
 from pipeline.errors import DeviceError
 from pipeline.events import empty_events
 from pipeline.ports import EventsPort
 from pipeline.stage import Account, Played, Source
-from stages.counts import Counts
+from stages.counts import add_counts
 from stages.formats.inspection import Inspector
-from stages.formats.notes import HIGHEST_FILL
 from stages.formats.policies import Policies
-from stages.sources.capture import Capture, Device, Patience
+from stages.sources.capture import Device, Patience
+from stages.sources.feed import Feed, RingFeed
 from stages.sources.live_recording import LiveRecording
-from stages.sources.ring import Ring, Session, Taken
+from stages.sources.live_state import LiveState, Place, Under
+from stages.sources.ring import Session, Taken
+from stages.sources.spool_feed import SpoolFeed
+from stages.sources.spool_folder import SpoolFolder
+from stages.sources.spooler import Spooler, SpoolOptions
+from stages.sources.tally import NOT_SENT, Tally
 
-__all__ = ["ConnectionConfig", "LiveConfig", "LiveSource", "LiveState"]
+__all__ = ["ConnectionConfig", "LiveConfig", "LiveSource"]
 
 _POLL_S = 0.001
-_DROPS_TOLD_S = 5.0
+_BLOCK_EVENTS = 16_384
+"""The most that are written to a spool at once."""
 
 
 class LiveConfig(Policies):
@@ -56,6 +63,14 @@ class LiveConfig(Policies):
     margin_us: int = Field(5_000, ge=0, le=60_000_000)
     """How much later than ever so far the device may hand events over, in µs, and still find their
     windows open."""
+
+    spool: FilePath | None = None
+    """A folder in which events are written to the disk before anything else, by a process of its
+    own: a run that goes on from a checkpoint then loses none. Without one, what a crash takes is
+    counted."""
+    spool_bytes: int = Field(1 << 30, ge=1 << 20)
+    """The most that the spool may hold, in bytes; an event takes 16. What no checkpoint needs any
+    more is removed. When it is full, new events are dropped."""
 
     @property
     def patience(self) -> Patience:
@@ -81,29 +96,18 @@ class ConnectionConfig(LiveConfig):
         return Patience(self.wait, self.on_lost == "retry", self.give_up_s)
 
 
-class LiveState(NamedTuple):
-    """What became of the events so far."""
-
-    recordings: int
-    """Recordings started."""
-    sent: int
-    """Events sent in all."""
-    refused: Counts
-    """Events refused, by reason."""
-    notes: Counts
-    """What else was found, by kind."""
-
-
 C = TypeVar("C", bound=LiveConfig)
 
 
 class LiveSource(Source[C, LiveState]):
     """A source of events that come when they come."""
 
+    writes = ("spool",)
+
     def __init__(self, name: str, config: C, inputs: tuple[()] = ()) -> None:
         super().__init__(name, config, inputs)
-        self._ring: Ring | None = None
-        self._capture: Capture | None = None
+        self._tally: Tally | None = None
+        self._feed: Feed | None = None
         self._told_late = False
 
     @abstractmethod
@@ -123,11 +127,35 @@ class LiveSource(Source[C, LiveState]):
         """Return what the kernels that inspect events need."""
         return ("numba",)
 
-    def open(self) -> None:
-        """Make the ring. The device is left alone until every stage is ready."""
+    def beside(self) -> Callable[[threading.Event], None] | None:
+        """Make what outlives workers; return what fills the spool, if there is one.
+
+        Raises:
+            DeviceError: the folder of the spool cannot be made.
+        """
+        self._tally = Tally()
+        if self.config.spool is None:
+            return None
+        folder = SpoolFolder(self.config.spool)
+        if not self.resumes:
+            folder.clear()
         config = self.config
-        self._ring = Ring(config.ring_events)
-        self._capture = Capture(self.connect, self._ring, config.patience)
+        options = SpoolOptions(
+            config.ring_events,
+            min(config.batch_events, _BLOCK_EVENTS),
+            config.idle_us,
+            config.spool_bytes,
+            config.patience,
+        )
+        return Spooler(self.name, self.connect, folder, options, self._tally).run
+
+    def open(self) -> None:
+        """Make the ring, or the reader of the spool; no device is opened before all is ready."""
+        config, tally = self.config, self._tally or Tally()
+        if config.spool is None:
+            self._feed = RingFeed(self.connect, config.ring_events, config.patience, tally)
+        else:
+            self._feed = SpoolFeed(SpoolFolder(config.spool), tally)
         # Loads the kernels while nothing waits for them yet.
         odd = empty_events(1)
         odd["p"] = 2
@@ -135,12 +163,22 @@ class LiveSource(Source[C, LiveState]):
 
     def close(self) -> None:
         """Let go of the device."""
-        if self._capture is not None:
-            self._capture.close()
+        if self._feed is not None:
+            self._feed.close()
 
     def initial_state(self) -> LiveState:
         """Return the state before the first event."""
         return LiveState(0, 0, (), ())
+
+    def snapshot(self, state: LiveState) -> LiveState:
+        """Return the state with the time, from which on all is lost without a spool."""
+        assert self._feed is not None
+        return state._replace(device=add_counts((), self._feed.notes), kept_at_s=time.time())
+
+    def release(self, state: LiveState) -> None:
+        """Remove what no checkpoint will ask for again from the spool."""
+        if isinstance(self._feed, SpoolFeed) and state.place is not None:
+            self._feed.forget(state.place)
 
     def play(self, state: LiveState) -> Iterator[Played[LiveState]]:
         """Connect and yield what comes in, until the device is lost for good.
@@ -148,119 +186,112 @@ class LiveSource(Source[C, LiveState]):
         Raises:
             DeviceError: the device is missing, and ``wait`` is not set; or it was given up.
         """
-        assert self._capture is not None
-        assert self._ring is not None
-        config = self.config
-        self._capture.start()
-        recording: LiveRecording | None = None
-        drops = _Drops()
+        assert self._feed is not None
+        config, feed = self.config, self._feed
+        feed.start(state)
+        recording = None if state.under is None else self._recording(state.under, state)
         while True:
-            while self._capture.remarks:
-                yield Played([], state, remark=self._capture.remarks.popleft())
-            if remark := drops.remark(self._ring.count().dropped):
+            while remark := feed.remark():
                 yield Played([], state, remark=remark)
-            # In this order: what the status says has come is in the ring by then.
-            status = self._capture.status
-            taken = self._ring.take(config.batch_events)
+            status, taken, lost, place, more = feed.look(config.batch_events)
+            if lost != state.lost:
+                state = state._replace(lost=lost)
             session = status.session if taken is None else taken.session
             if recording is not None and session != recording.session:
+                state = state._replace(under=None)
                 yield Played([recording.end()], state)
                 recording = None
             if recording is None and session is not None:
-                state = state._replace(recordings=state.recordings + 1)
-                recording = self._recording(session, state)
+                recording, state = self._begin(session, state)
                 yield Played([recording.start()], state)
             if taken is not None:
                 assert recording is not None
-                recording, state = yield from self._send(recording, taken, state)
+                recording, state = yield from self._send(recording, taken, place, state)
             elif status.over:
                 break
             else:
+                state = state._replace(place=place)
                 idle = None
                 if recording is not None:
                     idle = recording.idle(status, config.margin_us, config.idle_us)
-                yield Played([] if idle is None else [idle], state, wait_s=_POLL_S)
-        while self._capture.remarks:
-            yield Played([], state, remark=self._capture.remarks.popleft())
-        if self._capture.failure is not None:
-            raise self._capture.failure
+                    state = state._replace(under=recording.under)
+                wait_s = 0.0 if more else _POLL_S
+                yield Played([] if idle is None else [idle], state, wait_s=wait_s)
+        while remark := feed.remark():
+            yield Played([], state, remark=remark)
+        if feed.failure is not None:
+            raise feed.failure
 
     def account(self, state: LiveState) -> Account:
-        """Return events received, sent and refused, those that the ring dropped among them."""
+        """Return events received, sent and refused, those that never came so far among them."""
         refused, notes = Counter(dict(state.refused)), Counter(dict(state.notes))
-        received = state.sent + sum(refused.values())
-        if self._ring is not None and self._capture is not None:
-            count = self._ring.count()
-            # What was taken out and is not in the state was about to be sent.
-            refused["not sent when the run was stopped"] = count.put - count.dropped - received
-            refused["dropped: the pipeline was too slow"] = count.dropped
-            received = count.put
-            notes.update(self._capture.notes)
-            notes[HIGHEST_FILL] = count.highest
+        lost, device = Counter(dict(state.lost)), Counter(dict(state.device))
+        received = state.accounted
+        if self._feed is not None:
+            received = max(received, self._feed.received)
+            lost |= Counter(self._feed.lost)
+            device |= Counter(self._feed.notes)
+        # What was taken out and is not in the state was about to be sent.
+        lost[NOT_SENT] = received - state.passed - sum(lost.values())
         return Account(
             taken=received,
             used=state.sent,
             made=state.sent,
             unit_in="events",
             unit_out="events",
-            refused={reason: count for reason, count in refused.items() if count},
-            notes={kind: count for kind, count in notes.items() if count},
+            refused={reason: count for reason, count in (refused + lost).items() if count},
+            notes={kind: count for kind, count in (notes + device).items() if count},
         )
 
-    def _recording(self, session: Session, state: LiveState) -> LiveRecording:
+    def _begin(self, session: Session, state: LiveState) -> tuple[LiveRecording, LiveState]:
+        """Begin a recording; return it and the state that counts it."""
+        under = Under(session)
+        state = state._replace(recordings=state.recordings + 1, under=under)
+        return self._recording(under, state), state
+
+    def _recording(self, under: Under, state: LiveState) -> LiveRecording:
         """Return the recording that the state counts as its latest."""
         number = state.recordings - 1
-        return LiveRecording(self.name, number, session, self.config, state.refused, state.notes)
+        return LiveRecording(self.name, number, under, self.config, state.refused, state.notes)
 
     def _send(
-        self, recording: LiveRecording, taken: Taken, state: LiveState
+        self, recording: LiveRecording, taken: Taken, place: Place | None, state: LiveState
     ) -> Generator[Played[LiveState], None, tuple[LiveRecording, LiveState]]:
         """Inspect and send events; where the clock was set back a new recording starts."""
-        assert self._capture is not None
         events, source = taken.events, recording.session.source
+        # Where they were spooled the monotonic clock may have been another.
+        born_ns = min(taken.first_arrived_ns, time.monotonic_ns())
         while True:
             good, violation = recording.inspect(events, taken.last_arrived_ns)
-            state = LiveState(state.recordings, state.sent + len(good), *recording.counts)
+            refused, notes = recording.counts
+            state = state._replace(
+                sent=state.sent + len(good),
+                refused=refused,
+                notes=notes,
+                under=recording.under,
+                place=place if violation is None else state.place,
+            )
             messages = [recording.events(good)] if len(good) else []
-            yield Played(messages, state, born_ns=taken.first_arrived_ns)
+            yield Played(messages, state, born_ns=born_ns)
             if recording.late_us and not self._told_late:
                 self._told_late = True
-                self._capture.remarks.append(
+                late = (
                     f"{source}: its events came up to {recording.late_us / 1000:.1f} ms after time"
                     " had been passed on without them; they keep their times, but windows that"
                     " are closed count them late; set margin_us ="
                     f" {self.config.margin_us + _rounded_up(recording.late_us)} if it happens often"
                 )
+                yield Played([], state, remark=late)
             if violation is None:
                 return recording, state
             if not violation.reset:
                 raise DeviceError(f"{source}: {violation}")
             events = events[violation.number :]
             back_s = (recording.last_us - int(events["t"][0])) / 1e6
-            self._capture.remarks.append(
-                f"{source}: its clock was set back by {back_s:.3f} s; a new recording begins"
-            )
-            state = state._replace(recordings=state.recordings + 1)
-            ended, recording = recording, self._recording(recording.session, state)
-            yield Played([ended.end(), recording.start()], state)
-
-
-class _Drops:
-    """Tells that the ring drops events: when it begins, and now and then while it goes on."""
-
-    def __init__(self) -> None:
-        self._told, self._told_s = 0, -math.inf
-
-    def remark(self, dropped: int) -> str:
-        """Return what is to be told, given how many were dropped so far; empty for nothing."""
-        now_s = time.monotonic()
-        if dropped == self._told or now_s < self._told_s + _DROPS_TOLD_S:
-            return ""
-        self._told, self._told_s = dropped, now_s
-        return (
-            f"the pipeline is too slow: {dropped:,} events dropped so far; make it faster, or"
-            " filter or limit events before the slow stage"
-        )
+            remark = f"{source}: its clock was set back by {back_s:.3f} s; a new recording begins"
+            ended = recording
+            recording, state = self._begin(recording.session, state)
+            yield Played([ended.end(), recording.start()], state, remark=remark)
 
 
 def _rounded_up(late_us: int) -> int:

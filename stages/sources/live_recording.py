@@ -15,7 +15,7 @@ from stages.formats.inspection import NO_TIME_US, Inspector, Violation
 from stages.formats.notes import HANDED_OVER_LATE
 from stages.formats.policies import Policies
 from stages.sources.capture import Status
-from stages.sources.ring import Session
+from stages.sources.live_state import Under
 
 __all__ = ["LiveRecording"]
 
@@ -26,13 +26,13 @@ class LiveRecording:
     Args:
         stream: name of the source.
         epoch: number of the recording.
-        session: the connection that it comes from.
+        under: where it is; one that begins has only its session.
         policies: what to do about mistakes.
         refused: events left out of the recordings before, by reason.
         notes: what else was found in them, by kind.
 
     Attributes:
-        session: see above.
+        session: the connection that it comes from.
         late_us: by how much the latest batch came behind the time passed on; 0 if it did not.
     """
 
@@ -40,18 +40,23 @@ class LiveRecording:
         self,
         stream: str,
         epoch: int,
-        session: Session,
+        under: Under,
         policies: Policies,
         refused: Counts = (),
         notes: Counts = (),
     ) -> None:
-        self.session = session
+        session = self.session = under.session
         self.late_us = 0
         self._stream, self._epoch = stream, epoch
-        self._inspector = Inspector(session.width, session.height, policies)
+        self._inspector = Inspector(session.width, session.height, policies, under.last_us)
         self._inspector.refused.update(dict(refused))
         self._inspector.notes.update(dict(notes))
-        self._watermark_us, self._arrived_ns = NO_TIME_US, 0
+        self._watermark_us, self._arrived_ns = under.watermark_us, under.arrived_ns
+
+    @property
+    def under(self) -> Under:
+        """Where it is, to go on from."""
+        return Under(self.session, self.last_us, self._watermark_us, self._arrived_ns)
 
     @property
     def last_us(self) -> int:
@@ -73,6 +78,8 @@ class LiveRecording:
             height=session.height,
             source=session.source,
             live=True,
+            lost_events=session.lost_events,
+            gap_us=session.gap_us,
         )
         return control(start)
 

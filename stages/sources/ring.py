@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.events import EventArray, empty_events
+from stages.sources.tally import Tally
 
 __all__ = ["Ring", "RingCount", "Session", "Taken"]
 
@@ -24,6 +25,10 @@ class Session(NamedTuple):
     height: int
     source: str
     """The camera, or where the events come from."""
+    lost_events: int = 0
+    """Events that had come before it and were lost in a crash."""
+    gap_us: int = 0
+    """For how long before it nobody listened, the run being interrupted."""
 
 
 class Taken(NamedTuple):
@@ -35,6 +40,8 @@ class Taken(NamedTuple):
     """Monotonic time at which the first of them had arrived."""
     last_arrived_ns: int
     """When the last of them had."""
+    number: int = 0
+    """How many had been put in before the first of them, those that were dropped too."""
 
 
 class RingCount(NamedTuple):
@@ -68,8 +75,20 @@ class Ring:
         self._dropped = 0
         self._taken = 0
         self._highest = 0
+        self._tally: Tally | None = None
+        self._before = 0
         self._sessions: deque[tuple[int, Session]] = deque()
         """Sessions, each with the number of events put in before its first."""
+
+    def count_into(self, tally: Tally, before: int) -> None:
+        """Keep count of all that was ever put in where a crash does not reach.
+
+        Args:
+            tally: outlives this process.
+            before: how many events were received in the processes before.
+        """
+        self._tally, self._before = tally, before
+        tally.received = before
 
     def put(self, events: EventArray, session: Session, arrived_ns: int) -> None:
         """Put events in, at the cost of the oldest; they are copied."""
@@ -81,6 +100,8 @@ class Ring:
             if not self._sessions or self._sessions[-1][1] != session:
                 self._sessions.append((self._put, session))
             self._put += count
+            if self._tally is not None:
+                self._tally.received = self._before + self._put
             surplus = max(0, self._put - self._first - self._capacity)
             self._dropped += surplus
             self._advance(surplus)
@@ -114,6 +135,7 @@ class Ring:
                 self._sessions[0][1],
                 int(self._arrived_ns[first]),
                 int(self._arrived_ns[last]),
+                self._first,
             )
             self._taken += count
             self._advance(count)

@@ -11,7 +11,9 @@ from pipeline.messages import EndRecording, Events, Message, Start
 from pipeline.stage import Account
 from stages.formats.notes import HIGHEST_FILL
 from stages.sources.capture import Device, Lost, NotThere
-from stages.sources.live import ConnectionConfig, LiveSource, LiveState
+from stages.sources.feed import RingFeed
+from stages.sources.live import ConnectionConfig, LiveSource
+from stages.sources.live_state import LiveState
 
 PATIENCE_S = 20.0
 
@@ -61,6 +63,12 @@ class Sockets(LiveSource[ConnectionConfig]):
             return self.plugged.get_nowait()
         except queue.Empty:
             raise NotThere("no device is plugged in; plug it in") from None
+
+
+def ring_of(source: LiveSource[Any]) -> RingFeed:
+    """Return what a source without a spool takes events from."""
+    assert isinstance(source._feed, RingFeed)
+    return source._feed
 
 
 class Playing:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live import Playing, Scripted, Sockets, kinds
+from live import Playing, Scripted, Sockets, kinds, ring_of
 from streams import event_arrays
 
 from pipeline.errors import DeviceError
@@ -140,8 +140,7 @@ def test_drops_are_told_when_they_begin_and_then_now_and_then(
 
 
 def has_dropped(count: int, playing: Playing) -> bool:
-    assert playing.source._ring is not None
-    return playing.source._ring.count().dropped == count
+    return ring_of(playing.source).ring.count().dropped == count
 
 
 def test_events_are_born_when_they_came_in(monkeypatch: pytest.MonkeyPatch) -> None:

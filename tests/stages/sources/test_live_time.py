@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live import Playing, Scripted, Sockets, kinds
+from live import Playing, Scripted, Sockets, kinds, ring_of
 from numpy.typing import NDArray
 from streams import recording, through
 
@@ -49,14 +49,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def looked(playing: Playing) -> int:
     """When the device was last found to have nothing."""
-    assert playing.source._capture is not None
-    return playing.source._capture.status.looked_ns
+    return ring_of(playing.source).capture.status.looked_ns
 
 
 def held(playing: Playing) -> int:
     """How many events wait in the ring."""
-    assert playing.source._ring is not None
-    return playing.source._ring.count().held
+    return ring_of(playing.source).ring.count().held
 
 
 def has_taken(count: int, playing: Playing) -> bool:
