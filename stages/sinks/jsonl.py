@@ -23,9 +23,21 @@ class JsonLines(LineFile[JsonLinesConfig]):
     `console`. ``label`` and ``class`` are of the highest; of equal ones the first. With ``labels``
     there is ``truth`` too: the right label, null where the prediction's windows do not lie wholly
     within one labelled stretch.
+
+    Where overload took something since the prediction before there are ``shed_events``,
+    ``shed_windows``, ``merged_windows`` and ``shed_predictions``, those that are not 0.
+
+    A recording that begins behind an interruption of the run, as where the process that listened to
+    a camera was killed, has ``lost_events`` and ``gap_us`` in each line: how many events had come
+    before it and are lost, and for how long nobody listened.
     """
 
     Config = JsonLinesConfig
+
+    def write(self, state: PredictionFileState, message: Message) -> PredictionFileState:
+        """Write the predictions of a message."""
+        self._gap = {"lost_events": state.lost_events, "gap_us": state.gap_us}
+        return super().write(state, message)
 
     def _line(self, prediction: Prediction) -> bytes:
         if not any(self._gap.values()):

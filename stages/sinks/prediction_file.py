@@ -42,6 +42,10 @@ class PredictionFileState(NamedTuple):
     """What it shows; None if nobody asked."""
     written: int
     """Predictions."""
+    lost_events: int = 0
+    """Of a device: events that a crash took before it."""
+    gap_us: int = 0
+    """Of a device: for how long before it nobody listened."""
 
 
 C = TypeVar("C", bound=PredictionFileConfig)
@@ -86,7 +90,7 @@ class PredictionFile(ExactSink[C, PredictionFileState, P], Generic[C, P]):
                 self.config.path.parent.mkdir(parents=True, exist_ok=True)
                 self._begin()
         truth = None if self._labels is None else self._labels.of(header)
-        return PredictionFileState(header.source, truth, 0)
+        return PredictionFileState(header.source, truth, 0, header.lost_events, header.gap_us)
 
     def write(self, state: PredictionFileState, message: Message) -> PredictionFileState:
         """Write the predictions of a message."""
