@@ -1,8 +1,8 @@
 """The TOML file: read, overridden from the command line, and checked down to each key.
 
 A file holds the ``[[stage]]`` tables, in any order that names inputs before or after, and at most
-one each of ``[run]``, ``[checkpoint]`` and ``[supervision]``. A stage without ``from`` takes its
-input from the table above it. What is wrong is reported with its place, as in
+one each of ``[run]``, ``[checkpoint]``, ``[supervision]`` and ``[overload]``. A stage without
+``from`` takes its input from the table above it. What is wrong is reported with its place, as in
 ``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
 """
 
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args,
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
+from pipeline.backlog import WhenFull
 from pipeline.errors import ConfigError
 from pipeline.events import LARGEST_SIDE_PX
 from pipeline.registry import nearest
@@ -26,6 +27,7 @@ __all__ = [
     "CheckpointConfig",
     "FilePath",
     "OnCommandLine",
+    "OverloadConfig",
     "PipelineConfig",
     "RunConfig",
     "SensorSize",
@@ -77,7 +79,10 @@ class RunConfig(BaseModel):
     name: str = Field("run", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     """Shown in process titles and results."""
     transport: str = Field("ipc", pattern=r"^(ipc|tcp)$")
-    """How processes are joined: ``ipc`` (UNIX sockets) or ``tcp`` (loopback only)."""
+    """How processes of one host are joined: ``ipc`` (UNIX sockets) or ``tcp`` (loopback only)."""
+    address: str | None = Field(None, pattern=r"^[^:/\s]+:\d{1,5}$")
+    """``ADDRESS:PORT`` at which other hosts join the one that runs the pipeline; required where a
+    stage has a ``host``."""
 
 
 class CheckpointConfig(BaseModel):
@@ -114,6 +119,16 @@ class SupervisionConfig(BaseModel):
     """The longest time before a start, in s."""
 
 
+class OverloadConfig(BaseModel):
+    """The ``[overload]`` table: with it a live run gives up the least it can to keep up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latency_ms: float = Field(gt=0, allow_inf_nan=False)
+    """How far a stage may be behind events that come in, or are due, in ms. While one is further
+    behind events are thinned, then windows merged, then dropped."""
+
+
 class StageTable(BaseModel):
     """The keys that every ``[[stage]]`` table may have; the others are the stage's own."""
 
@@ -128,8 +143,16 @@ class StageTable(BaseModel):
     side output of a stage is named behind a dot: ``bins.late``."""
     group: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
     """Stages of one group share a process, and pass messages on without a copy."""
+    host: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
+    """The host that runs the stage, by the name under which `pipeline keys` knows its key; the one
+    that runs the pipeline when left out."""
     queue: int = Field(8, ge=1, le=10_000)
     """Messages that may wait in, or be worked on from, each of its input queues."""
+    policy: WhenFull = "block"
+    """What is done when one of its input queues is full. ``block``: whoever feeds it waits;
+    ``drop_oldest``, ``drop_newest``: a message of data is dropped; ``thin``: the more messages
+    wait, the fewer of the events of a further one stay, and other data are dropped, oldest
+    first."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -146,6 +169,7 @@ class PipelineConfig(BaseModel):
     run: RunConfig
     checkpoint: CheckpointConfig | None = None
     supervision: SupervisionConfig = SupervisionConfig()
+    overload: OverloadConfig | None = None
     stages: tuple[StageTable, ...]
     tables: dict[str, Any]
     """The file as read, before overrides; workers build their stages from it."""
@@ -162,6 +186,7 @@ RESERVED: dict[str, type[BaseModel]] = {
     "run": RunConfig,
     "checkpoint": CheckpointConfig,
     "supervision": SupervisionConfig,
+    "overload": OverloadConfig,
 }
 """Tables that a file has at most once; no stage may be called so."""
 
@@ -221,7 +246,7 @@ def parse_config(
     made = {
         key: validate(RESERVED[key], table, f"{path}: {key}", path.parent)
         for key, table in single.items()
-        if table or key in tables or key != "checkpoint"
+        if table or key in tables or key not in ("checkpoint", "overload")
     }
     return PipelineConfig(
         path=path,

@@ -26,6 +26,7 @@ __all__ = [
     "FromWorker",
     "Go",
     "Kept",
+    "Level",
     "Pause",
     "Plan",
     "Ready",
@@ -51,6 +52,12 @@ class Plan(msgspec.Struct, frozen=True):
     """Whether checkpoints are made."""
     beat_s: float
     """How often a worker says that it is alive."""
+    host: str = ""
+    """Whose groups are run here; "" is the host that supervises."""
+    address: str = ""
+    """Of this host, at which the others reach its queues; "" where there are none."""
+    offset_ns: int = 0
+    """How far the run's clock is ahead of this host's."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -131,6 +138,12 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
     """The oldest that is kept: what only older ones would ask for is not needed any more."""
 
 
+class Level(msgspec.Struct, frozen=True, tag="level"):
+    """Queues shed what belongs to a step of `pipeline.overload`'s ladder."""
+
+    level: int
+
+
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
     """Give up what is on its way, close everything, leave."""
 
@@ -141,4 +154,6 @@ class Exit(msgspec.Struct, frozen=True, tag="exit"):
 
 FromWorker: TypeAlias = Ready | Compiles | Kept | Alive | Done | Failed
 Remote: TypeAlias = Pause | Step | Resume | Speed | Forget | Stop
-ToWorker: TypeAlias = Go | Pause | Step | Resume | Speed | Forget | Checkpoint | Stop | Abort | Exit
+ToWorker: TypeAlias = (
+    Go | Pause | Step | Resume | Speed | Forget | Checkpoint | Level | Stop | Abort | Exit
+)

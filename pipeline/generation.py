@@ -27,12 +27,15 @@ from pipeline.control import (
     FromWorker,
     Go,
     Kept,
+    Level,
     Ready,
     Stop,
     ToWorker,
 )
 from pipeline.errors import PipelineError, StageError
 from pipeline.graph import Graph
+from pipeline.hosts import Hosts
+from pipeline.overload import Ladder
 from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.report import Failure, StageReport
@@ -65,8 +68,11 @@ class Generation:
         number: counts the generations of a run.
         limits: when a worker is taken for dead.
         progress: what is kept of them in checkpoints; None where none are made.
+        hosts: on which some of them run; None where all are here.
+        ladder: what overload makes them give up; None where nothing is.
 
     Attributes:
+        number: which generation of the run it is.
         ready_s: how long it took until every stage was ready, and the sources were let go.
         let_go_s: when that was, by the monotonic clock.
         stages: what each was doing when it was last heard of.
@@ -79,8 +85,12 @@ class Generation:
         number: int,
         limits: SupervisionConfig,
         progress: Progress | None,
+        hosts: Hosts | None = None,
+        ladder: Ladder | None = None,
     ) -> None:
-        self._graph, self._number, self._limits = graph, number, limits
+        self._ladder = ladder
+        self._hosts = hosts
+        self._graph, self.number, self._limits = graph, number, limits
         self._progress = progress
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -130,9 +140,9 @@ class Generation:
             StageFailure: a stage failed.
             StageError: a process died, or fell silent.
         """
-        self._next_order = next_order
+        self._next_order, self._begun_s = next_order, time.monotonic()
         loaded = processes.loaded
-        processes.start(self._number, checkpoint)
+        processes.start(self.number, checkpoint)
         while not self._all_done:
             self._wait(processes)
             watch()
@@ -158,12 +168,14 @@ class Generation:
     def end(self, processes: Processes) -> None:
         """Let workers leave in order; insist where they do not."""
         self._tell_all(Exit() if self._all_done else Abort())
-        deadline = time.monotonic() + (_CLOSE_S if processes.pids else 0)
-        while not processes.gone and time.monotonic() < deadline:
+        deadline = time.monotonic() + (_CLOSE_S if processes.pids or self._hosts else 0)
+        while not self._gone(processes) and time.monotonic() < deadline:
             self._wait(processes, last_words=True)
         deadline = time.monotonic() + _CLOSE_S
-        while not processes.gone and time.monotonic() < deadline:
+        while not self._gone(processes) and time.monotonic() < deadline:
             processes.kill()
+            if self._hosts is not None:
+                self._hosts.kill()
             self._wait(processes, last_words=True)
         self._socket.close(0)
         self._context.term()
@@ -177,15 +189,33 @@ class Generation:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(processes, zmq.POLLIN)
+        if self._hosts is not None:
+            poller.register(self._hosts.socket, zmq.POLLIN)
         poller.poll(_POLL_MS)
         self._look_at_the_clock()
         processes.read()
-        while self._socket.poll(0):
-            self._hear(last_words)
+        self._hear_all(last_words)
 
-    def _hear(self, last_words: bool) -> None:
-        identity, body = self._socket.recv_multipart()
-        group = identity.decode()
+    def _hear_all(self, last_words: bool) -> None:
+        while self._socket.poll(0):
+            identity, body = self._socket.recv_multipart()
+            self._hear(identity.decode(), body, last_words)
+        if self._hosts is not None:
+            try:
+                said = self._hosts.read()
+                self._hosts.look()
+            except StageError:
+                if not last_words:
+                    raise
+            else:
+                for group, body in said:
+                    self._hear(group, body, last_words)
+
+    def _gone(self, processes: Processes) -> bool:
+        """Whether no worker is left, here or on another host."""
+        return processes.gone and (self._hosts is None or self._hosts.gone)
+
+    def _hear(self, group: str, body: bytes, last_words: bool) -> None:
         self._heard_s[group] = time.monotonic()
         message = msgspec.msgpack.decode(body, type=FromWorker)
         if isinstance(message, Done):
@@ -225,6 +255,9 @@ class Generation:
             if number is not None:
                 self._tell_all(Checkpoint(number, self._progress.oldest))
 
+        if self._ladder is not None and self._ladder.step(time.monotonic()):
+            self._tell_all(Level(self._ladder.level))
+
     def _stop(self) -> None:
         self._told_stop = True
         self._drain_until = time.monotonic() + _DRAIN_S
@@ -232,12 +265,14 @@ class Generation:
 
     def _bury(self, processes: Processes) -> None:
         """Raise if a process has ended that was not done."""
-        lost = next((group for group in processes.codes if group not in self._done), None)
+        codes = dict(processes.codes)
+        if self._hosts is not None:
+            codes |= self._hosts.codes
+        lost = next((group for group in codes if group not in self._done), None)
         if lost is None and not processes.over:
             return
         # Their last words, if they had any, say more than their death.
-        while self._socket.poll(0):
-            self._hear(last_words=False)
+        self._hear_all(last_words=False)
         if self._all_done or (lost in self._done and not processes.over):
             return
         if lost is None:
@@ -245,7 +280,9 @@ class Generation:
                 "the process from which all stages are started was killed;"
                 " if nobody did that, memory may have run out"
             )
-        code, who = processes.codes[lost], f"its process {processes.pids[lost]}"
+        code, who = codes[lost], f"its process {processes.pids.get(lost, '')}".rstrip()
+        if self._hosts is not None and lost in self._hosts:
+            who += f" on host '{self._graph.groups[lost][0].host}'"
         if code >= 0:
             raise StageError(f"{self._named(lost)}: {who} ended with exit code {code}")
         name = f"signal {-code}"
@@ -285,11 +322,22 @@ class Generation:
         limit = self._limits.stuck_s
         for stage in message.stages:
             self.stages[stage.name] = stage
+            if self._ladder is not None:
+                self._ladder.hear(stage.name, stage.lag_s, self._given_up(stage))
             if min(stage.busy_s, time.monotonic() - self._awake_s) > limit:
                 raise StageError(
                     f"stage '{stage.name}': has been busy with one message for {stage.busy_s:.1f} s"
                     f" (supervision.stuck_s = {limit:g}); it hangs, or needs a higher limit"
                 )
+
+    def _given_up(self, stage: StageStatus) -> int:
+        """Return what the ladder made a stage merge or drop so far."""
+        ladder = {edge.name for edge in self._graph.edges if edge.ladder}
+        return sum(
+            count.lost.get("dropped", 0) + count.lost.get("merged", 0)
+            for count in stage.sent
+            if count.name in ladder
+        )
 
     def _named(self, group: str) -> str:
         return "stage " + " + ".join(f"'{node.name}'" for node in self._graph.groups[group])
@@ -297,7 +345,11 @@ class Generation:
     def _tell_all(self, order: ToWorker) -> None:
         """Tell every worker, sinks first."""
         for group in reversed(self._graph.groups):
-            self._socket.send_multipart([group.encode(), msgspec.msgpack.encode(order)])
+            body = msgspec.msgpack.encode(order)
+            if self._hosts is not None and group in self._hosts:
+                self._hosts.tell(group, body)
+            else:
+                self._socket.send_multipart([group.encode(), body])
 
     def _say_that_it_compiles(self) -> None:
         if not self._compiles:

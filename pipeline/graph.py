@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.backlog import WhenFull
 from pipeline.config import RESERVED, PipelineConfig, StageTable, validate
 from pipeline.errors import ConfigError
+from pipeline.overload import IN_FLIGHT, may_shed
 from pipeline.ports import EventsPort, Port
 from pipeline.registry import load_stage, nearest
 from pipeline.stage import AnyStage, PortError, Sink, Source, StageConfig
@@ -24,7 +26,10 @@ class Node:
     inputs: tuple[str, ...]
     """As ``from`` names them: stages, or side outputs of stages."""
     group: str
+    host: str
+    """Where it runs; "" is the host that runs the pipeline."""
     queue: int
+    policy: WhenFull
     stage: AnyStage
     port: Port | None
 
@@ -38,6 +43,20 @@ class Edge:
     capacity: int
     output: str = ""
     """The sender's side output that it carries, "" for its main one."""
+    policy: WhenFull = "block"
+    """What is done when it is full."""
+    ladder: bool = False
+    """Whether the steps of ``[overload]`` apply to it."""
+
+    @property
+    def sheds(self) -> bool:
+        """Whether anything may be given up of what it carries."""
+        return self.ladder or self.policy != "block"
+
+    @property
+    def credit(self) -> int:
+        """Messages that its receiver may have; the others wait where they can still be shed."""
+        return min(self.capacity, IN_FLIGHT) if self.sheds else self.capacity
 
     @property
     def source(self) -> str:
@@ -58,15 +77,33 @@ class Graph:
     path: Path
     transport: str
     nodes: tuple[Node, ...]
+    overload: bool = False
+    """Whether the file has an ``[overload]`` table."""
 
     @property
     def edges(self) -> tuple[Edge, ...]:
         """All queues, in the order of their receivers."""
         return tuple(
-            Edge(_stage(source), node.name, node.queue, _output(source))
+            Edge(
+                _stage(source),
+                node.name,
+                node.queue,
+                _output(source),
+                node.policy,
+                self.overload and self._on_ladder(source),
+            )
             for node in self.nodes
             for source in node.inputs
         )
+
+    def port(self, source: str) -> Port | None:
+        """Return what an input carries, named as ``from`` does."""
+        (node,) = (node for node in self.nodes if node.name == _stage(source))
+        return _port(node, _output(source))
+
+    def _on_ladder(self, source: str) -> bool:
+        (node,) = (node for node in self.nodes if node.name == _stage(source))
+        return may_shed(self.port(source), isinstance(node.stage, Source))
 
     @property
     def groups(self) -> dict[str, tuple[Node, ...]]:
@@ -85,6 +122,19 @@ class Graph:
             if isinstance(node.port, EventsPort) and node.port.live and not node.inputs
         )
 
+    @property
+    def hosts(self) -> dict[str, tuple[str, ...]]:
+        """The groups that run on other hosts, by host."""
+        hosts: dict[str, tuple[str, ...]] = {}
+        for group, nodes in self.groups.items():
+            if nodes[0].host:
+                hosts[nodes[0].host] = (*hosts.get(nodes[0].host, ()), group)
+        return hosts
+
+    def host_of(self, name: str) -> str:
+        """Return where a stage runs."""
+        return next(node.host for node in self.nodes if node.name == name)
+
     def origins(self, name: str) -> frozenset[str]:
         """Return the sources that a stage's stream comes from."""
         (node,) = (node for node in self.nodes if node.name == name)
@@ -94,6 +144,8 @@ class Graph:
 
     def edge_scheme(self, edge: Edge) -> str:
         """Return the ZeroMQ transport that joins the ends of an edge."""
+        if self.host_of(edge.sender) != self.host_of(edge.receiver):
+            return "tcp"
         group = {node.name: node.group for node in self.nodes}
         return "inproc" if group[edge.sender] == group[edge.receiver] else self.transport
 
@@ -114,6 +166,7 @@ def build_graph(config: PipelineConfig, resumes: bool = False) -> Graph:
     tables = _by_name(config)
     inputs = _inputs(config, tables)
     _check_groups(config, tables)
+    _check_hosts(config)
     nodes = _nodes(config, tables, inputs, resumes)
     fed = {source for sources in inputs.values() for source in sources}
     for name, node in nodes.items():
@@ -128,7 +181,15 @@ def build_graph(config: PipelineConfig, resumes: bool = False) -> Graph:
                 f"{path}: stage.{taker}.from: '{name}' is a sink and puts nothing out"
             )
     _check_files(path, nodes.values())
-    graph = Graph(config.run.name, path, config.run.transport, tuple(nodes.values()))
+    if config.overload is not None:
+        _check_in_time(path, nodes.values())
+    graph = Graph(
+        config.run.name,
+        path,
+        config.run.transport,
+        tuple(nodes.values()),
+        config.overload is not None,
+    )
     _check_recordings(graph)
     return graph
 
@@ -170,7 +231,9 @@ def _nodes(
     for name in _order(inputs, config.path):
         ports = {one: _port(nodes[_stage(one)], _output(one)) for one in inputs[name]}
         outputs = frozenset(_output(one) for one in taken if _stage(one) == name and _output(one))
-        nodes[name] = _make(tables[name], ports, outputs, config, resumes)
+        sheds = config.overload is not None or tables[name].policy != "block"
+        sheds = sheds or any(nodes[_stage(one)].stage.sheds for one in inputs[name])
+        nodes[name] = _make(tables[name], ports, outputs, config, resumes, sheds)
     return nodes
 
 
@@ -271,6 +334,26 @@ def _cycle(waiting: dict[str, tuple[str, ...]]) -> str:
     return name
 
 
+def _check_hosts(config: PipelineConfig) -> None:
+    hosts: dict[str | None, tuple[str, str | None]] = {}
+    for table in config.stages:
+        place = f"{config.path}: stage.{table.name}"
+        if table.host is not None and config.run.address is None:
+            raise ConfigError(
+                f'{place}.host: needs run.address = "ADDRESS:PORT", where the hosts join the one'
+                " that runs the pipeline"
+            )
+        if table.host is not None and config.run.transport == "tcp":
+            raise ConfigError(
+                f'{config.path}: run.transport: must be "ipc" where stages have a host, got "tcp"'
+            )
+        name, host = hosts.setdefault(table.group or table.name, (table.name, table.host))
+        if host != table.host:
+            raise ConfigError(
+                f"{place}.host: is another than that of stage.{name}, with which it shares a group"
+            )
+
+
 def _check_groups(config: PipelineConfig, tables: dict[str, StageTable]) -> None:
     for table in config.stages:
         if table.group in tables and tables[table.group].group != table.group:
@@ -300,6 +383,17 @@ def _check_files(path: Path, nodes: Iterable[Node]) -> None:
                 )
 
 
+def _check_in_time(path: Path, nodes: Iterable[Node]) -> None:
+    """Refuse ``[overload]`` for sources that come at no time of their own."""
+    for node in nodes:
+        live = isinstance(node.port, EventsPort) and node.port.live
+        if isinstance(node.stage, Source) and not live and not node.stage.speed:
+            raise ConfigError(
+                f"{path}: overload: '{node.name}' plays as fast as it can and waits for the stages,"
+                " so that nothing is ever late; give it a speed, or leave [overload] out"
+            )
+
+
 def _check_recordings(graph: Graph) -> None:
     """Let every sink look at what lies beside the recordings that it will be told of."""
     stages = {node.name: node.stage for node in graph.nodes}
@@ -318,9 +412,14 @@ def _make(
     taken_outputs: frozenset[str],
     config: PipelineConfig,
     resumes: bool,
+    sheds: bool,
 ) -> Node:
     place = f"{config.path}: stage.{table.name}"
     found = load_stage(table.use)
+    if table.policy != "block" and not inputs:
+        raise ConfigError(
+            f"{place}.policy: a source has no input queue; set it where a queue may be full"
+        )
     options: StageConfig = validate(found.Config, table.options, place, config.base)
     ports = []
     for source, given in inputs.items():
@@ -332,6 +431,7 @@ def _make(
     stage: AnyStage = found(table.name, options, ports)
     stage.taken_outputs = taken_outputs
     stage.resumes = resumes
+    stage.sheds = sheds
     try:
         port = stage.port()
     except PortError as error:
@@ -342,7 +442,9 @@ def _make(
         use=table.use,
         inputs=tuple(inputs),
         group=table.group or table.name,
+        host=table.host or "",
         queue=table.queue,
+        policy=table.policy,
         stage=stage,
         port=port,
     )

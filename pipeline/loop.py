@@ -10,6 +10,8 @@ import msgspec
 import zmq
 
 from pipeline.checkpoints import StageSnapshot
+from pipeline.clock import now_ns
+from pipeline.gauges import Gauges
 from pipeline.inlet import Inlet
 from pipeline.latency import LatencyHistogram
 from pipeline.messages import (
@@ -23,6 +25,7 @@ from pipeline.messages import (
     Predictions,
     Reset,
     Retime,
+    Shed,
     Start,
     control,
 )
@@ -51,28 +54,42 @@ class _Outlet:
         for sender in senders:
             self._by_output.setdefault(sender.output, []).append(sender)
         self.count = count
+        self.shed: Shed | None = None
+        """What overload took before this stage, and the next message of data is to tell."""
         self._pulse, self._tap = pulse, tap
 
     def emit(self, message: Message, born_ns: int) -> None:
         senders = self._senders if message.is_control else self._by_output.get(message.output, ())
         if senders:
-            header = msgspec.structs.replace(message.header, seq=self.count, born_ns=born_ns)
+            header = msgspec.structs.replace(
+                message.header, seq=self.count, born_ns=born_ns, shed=self._told_by(message)
+            )
             send_to_all(senders, Message(header, message.array))
         self.count += 1
         if isinstance(message.header, Data) and not message.output:
             self._pulse.event_us = message.header.t_last_us
-            if self._tap is not None:
-                self._tap.offer(message)
+        if self._tap is not None and not message.output:
+            self._tap.offer(message)
+
+    def flush(self) -> None:
+        """Send what waits before queues that may shed, as far as they take it."""
+        for sender in self._senders:
+            if sender.backlog:
+                sender.flush()
 
     def finish(self) -> None:
         for sender in self._senders:
             sender.drain()
 
     def counts(self) -> list[QueueCount]:
-        return [
-            QueueCount(s.name, s.messages, s.units, s.blocked_ns / 1e9, s.output)
-            for s in self._senders
-        ]
+        return [sender.count() for sender in self._senders]
+
+    def _told_by(self, message: Message) -> Shed | None:
+        """Return what a message is to tell of; each loss is told once."""
+        if message.output or not isinstance(message.header, Data | EndRecording | EndStream):
+            return None
+        told, self.shed = self.shed, None
+        return told
 
 
 def first_snapshot(stage: AnyStage) -> StageSnapshot:
@@ -119,7 +136,9 @@ def drive_transform(
     pulse = pulse or Pulse()
     pulse.watch(receivers, senders)
     outlet = _Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
+    outlet.shed = None if saved is None else saved.shed
     clock = _SinkClock()
+    gauges = Gauges(stage, pulse, tap)
     if not senders:
         pulse.latency = clock.latency
     states = {} if saved is None else go_back(stage, saved)
@@ -127,7 +146,7 @@ def drive_transform(
     starts: dict[str, Start] = {}
     for start in [] if saved is None else saved.starts:
         starts[start.stream] = start
-        clock.observe(msgspec.structs.replace(start, clock=None))
+        clock.follow(msgspec.structs.replace(start, clock=None))
     started = time.monotonic_ns()
 
     def snapshot() -> StageSnapshot:
@@ -137,18 +156,23 @@ def drive_transform(
             _committed(stage),
             total,
             outlet.count,
+            shed=outlet.shed,
             sent=outlet.counts(),
             starts=[*starts.values()],
         )
 
-    def report() -> StageReport:
+    def done() -> Account | None:
         account = total
         for state in states.values():
             account = _sum(account, stage.account(state))
+        return account
+
+    def report() -> StageReport:
+        account = done()
         return StageReport(
             name=stage.name,
             account=account,
-            received=[QueueCount(r.name, r.messages, r.units) for r in receivers],
+            received=[receiver.count() for receiver in receivers],
             sent=outlet.counts(),
             busy_s=pulse.worked_ns / 1e9,
             wall_s=(time.monotonic_ns() - started) / 1e9,
@@ -161,6 +185,13 @@ def drive_transform(
     with suppress(zmq.ContextTerminated):
         for message in inlet.messages():
             header = message.header
+            clock.follow(header)
+            if isinstance(header, Data):
+                pulse.take(clock.due_ns(header))
+            if header.shed is not None:
+                outlet.shed = header.shed if outlet.shed is None else outlet.shed + header.shed
+            if not senders:
+                message = _telling(message, outlet)
             if isinstance(header, Start):
                 starts[header.stream] = header
                 if header.stream in states:
@@ -177,6 +208,8 @@ def drive_transform(
                 finally:
                     pulse.end(time.monotonic_ns())
                 outlet.emit(out, header.born_ns)
+            pulse.deal()
+            gauges.ask(states.get(header.stream), done)
             if isinstance(header, EndRecording):
                 starts.pop(header.stream, None)
             if isinstance(header, Barrier) and keep is not None:
@@ -223,6 +256,7 @@ def drive_source(
     failure: Failure | None = None
     started = time.monotonic_ns()
     turns = stage.play(state)
+    gauges = Gauges(stage, pulse, tap)
     kept: dict[int, Any] = {}
 
     def snapshot() -> StageSnapshot:
@@ -235,10 +269,13 @@ def drive_source(
             starts=[start for start in starts if isinstance(start, Start)],
         )
 
+    def done() -> Account:
+        return stage.account(state)
+
     def report() -> StageReport:
         return StageReport(
             name=stage.name,
-            account=stage.account(state),
+            account=done(),
             received=[],
             sent=outlet.counts(),
             busy_s=pulse.worked_ns / 1e9,
@@ -249,6 +286,7 @@ def drive_source(
 
     with suppress(zmq.ContextTerminated):
         while not playback.stopped:
+            outlet.flush()
             if keep is not None and (number := playback.asked()) is not None:
                 outlet.emit(control(Barrier(stream=stage.name, checkpoint=number)), 0)
                 keep(number, snapshot())
@@ -258,7 +296,7 @@ def drive_source(
                     stage.release(kept[playback.oldest])
             if playback.forgets() and open_recording is not None:
                 epoch = open_recording.header.epoch
-                outlet.emit(control(Reset(stream=stage.name, epoch=epoch)), time.monotonic_ns())
+                outlet.emit(control(Reset(stream=stage.name, epoch=epoch)), now_ns())
             pulse.begin(time.monotonic_ns())
             try:
                 played = next(turns, None)
@@ -276,19 +314,20 @@ def drive_source(
             if not go_on:
                 break
             if retimed and open_recording is not None:
-                outlet.emit(pacer.retime(open_recording), time.monotonic_ns())
+                outlet.emit(pacer.retime(open_recording), now_ns())
             for message in played.messages:
                 if isinstance(message.header, Start):
                     message = pacer.anchor(message)
                     open_recording = message
                 elif isinstance(message.header, EndRecording):
                     open_recording = None
-                now = time.monotonic_ns()
+                now = now_ns()
                 outlet.emit(message, now if played.born_ns is None else played.born_ns)
             state = played.state
+            gauges.ask(state, done, pacer.speed)
             if keep is None:
                 stage.release(state)
-        now = time.monotonic_ns()
+        now = now_ns()
         if open_recording is not None:
             header = open_recording.header
             end = EndRecording(stream=header.stream, epoch=header.epoch)
@@ -315,6 +354,15 @@ def _packed(stage: AnyStage, states: dict[str, Any]) -> bytes | None:
     return pack({name: stage.snapshot(state) for name, state in states.items()}) if states else None
 
 
+def _telling(message: Message, outlet: _Outlet) -> Message:
+    """Return a message to a sink with all that its results have to tell of overload."""
+    header, shed = message.header, outlet.shed
+    if shed is None or not isinstance(header, Data | EndRecording | EndStream):
+        return message
+    outlet.shed = None
+    return Message(msgspec.structs.replace(header, shed=shed), message.array)
+
+
 def _committed(stage: AnyStage) -> bytes | None:
     return pack(stage.commit()) if isinstance(stage, Sink) else None
 
@@ -337,12 +385,20 @@ class _SinkClock:
         self._clocks: dict[str, Clock | None] = {}
         self._live: dict[str, bool] = {}
 
-    def observe(self, header: Header) -> None:
-        now = time.monotonic_ns()
+    def follow(self, header: Header) -> None:
+        """Take note of the clock of a stream."""
         if isinstance(header, Start | Retime):
             self._clocks[header.stream] = header.clock
         if isinstance(header, Start):
             self._live[header.stream] = header.live
+
+    def due_ns(self, header: Data) -> int:
+        """Return when data were due, or came in."""
+        clock = self._clocks.get(header.stream)
+        return header.born_ns if clock is None else clock.due_ns(header.t_last_us)
+
+    def observe(self, header: Header) -> None:
+        now = now_ns()
         if not isinstance(header, Predictions):
             return
         clock = self._clocks.get(header.stream)

@@ -5,10 +5,10 @@ event time is due.
 """
 
 import threading
-import time
 
 import msgspec
 
+from pipeline.clock import now_ns
 from pipeline.messages import Clock, Message, Retime, Start, control
 from pipeline.report import Pace
 
@@ -124,14 +124,14 @@ class Pacer:
         self._last_ns = 0
         self._goes_on = False
 
-    def go_on(self) -> None:
-        """Let the clock of a recording that is under way run on from the next turn that is due."""
-        self._goes_on = self._speed > 0
     @property
     def speed(self) -> float:
         """How many times faster than recorded it plays now; 0 holds nothing back."""
         return self._speed
 
+    def go_on(self) -> None:
+        """Let the clock of a recording that is under way run on from the next turn that is due."""
+        self._goes_on = self._speed > 0
 
     def anchor(self, start: Message) -> Message:
         """Let the recording's clock run from now on; return its Start with the clock in it."""
@@ -161,7 +161,7 @@ class Pacer:
             return True, False
         held = self._change_speed() or held
         while not (held or self._playback.stopped):
-            ahead_ns = clock.due_ns(due_us) - time.monotonic_ns()
+            ahead_ns = clock.due_ns(due_us) - now_ns()
             if ahead_ns <= 0 or not self._playback.wait(min(ahead_ns / 1e9, threading.TIMEOUT_MAX)):
                 break
             held = self._playback.gate()
@@ -171,7 +171,7 @@ class Pacer:
         if held:
             self._set(due_us)
             return True, True
-        now = time.monotonic_ns()
+        now = now_ns()
         self._event_us += due_us - self._last_us
         self._wall_ns += now - self._last_ns
         self._late_ns = max(self._late_ns, now - clock.due_ns(due_us))
@@ -202,5 +202,5 @@ class Pacer:
         )
 
     def _set(self, t_us: int) -> None:
-        self._clock = Clock(t_us, time.monotonic_ns(), self._speed)
+        self._clock = Clock(t_us, now_ns(), self._speed)
         self._last_us, self._last_ns = self._clock.t_us, self._clock.at_ns

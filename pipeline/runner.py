@@ -6,14 +6,12 @@ hangs: all of them are started again, and put back to it. Without one the run fa
 """
 
 import queue
-import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 import setproctitle
@@ -26,6 +24,12 @@ from pipeline.errors import CheckpointError, PipelineError
 from pipeline.fingerprint import fingerprint
 from pipeline.generation import Generation, StageFailure
 from pipeline.graph import Graph
+from pipeline.guard import host_guard
+from pipeline.hosts import Hosts
+from pipeline.interrupts import Interrupts
+from pipeline.keys import keys_folder
+from pipeline.overload import Ladder, Overload
+from pipeline.ports import PredictionsPort
 from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.report import StageReport
@@ -38,6 +42,7 @@ __all__ = ["Outcome", "Remote", "Restart", "StageFailure", "run_pipeline"]
 _BEAT_S = 0.25
 _BEATS = 5
 """How often a worker speaks within the time after which it is taken for dead."""
+_SHORTEST_BEAT_S = 0.02
 _POLL_S = 0.02
 
 
@@ -65,6 +70,8 @@ class Outcome(msgspec.Struct, frozen=True):
     ready_s: float = 0.0
     """How long it took until the sources were let go; 0 where they were not."""
     restarts: list[Restart] = []
+    overload: Overload | None = None
+    """What it made the run give up; None without an ``[overload]`` table."""
     finished_before: bool = False
     """There was nothing to go on with: the run had come to its end before."""
 
@@ -198,32 +205,43 @@ def _run(
             run_id=run_id,
             resumes=progress is not None and progress.path is not None,
             checkpoints=progress is not None,
-            beat_s=min(_BEAT_S, config.supervision.silent_s / _BEATS),
+            beat_s=_beat_s(config),
+            address=(config.run.address or "").rpartition(":")[0] if graph.hosts else "",
         )
         setproctitle.setproctitle(f"pipeline: {run_id}")
-        run = _Run(graph, folder, plan, prints_to, remote, config.supervision, progress)
-        with _Signals(run.interrupt):
-            return run.run()
+        hosts = _hosts(config, graph)
+        limits, ladder = config.supervision, None
+        if config.overload is not None:
+            ladder = Ladder(config.overload.latency_ms, time.monotonic())
+        run = _Run(graph, folder, plan, prints_to, remote, limits, progress, hosts, ladder)
+        try:
+            with run.interrupts:
+                return run.run()
+        finally:
+            if hosts is not None:
+                hosts.close()
 
 
-class _Signals:
-    """Routes Ctrl-C and SIGTERM to one handler while the run lasts."""
+def _hosts(config: PipelineConfig, graph: Graph) -> Hosts | None:
+    """Return the other hosts of a run, which may join from now on; None where there are none."""
+    if not graph.hosts:
+        return None
+    return Hosts(
+        f"tcp://{config.run.address}",
+        graph.hosts,
+        fingerprint(graph),
+        version("event-pipeline"),
+        lambda context: host_guard(context, keys_folder()),
+        config.supervision.silent_s,
+    )
 
-    def __init__(self, handler: Callable[[], None]) -> None:
-        self._handler = handler
-        self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> None:
-        def handle(_number: int, _frame: FrameType | None) -> None:
-            self._handler()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(ValueError):  # not the main thread: signals stay where they are
-                self._before[number] = signal.signal(number, handle)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+def _beat_s(config: PipelineConfig) -> float:
+    """Return how often workers speak: soon enough to find them dead, or behind."""
+    beat_s = min(_BEAT_S, config.supervision.silent_s / _BEATS)
+    if config.overload is not None:
+        beat_s = min(beat_s, max(_SHORTEST_BEAT_S, config.overload.latency_ms / 2000))
+    return beat_s
 
 
 class _Crash:
@@ -248,6 +266,21 @@ class _Crash:
         )
 
 
+def _carried(graph: Graph) -> dict[str, tuple[str, str]]:
+    """Return what each queue carries: its kind, and of predictions what their scores are."""
+    ports = {
+        (node.name, source): port
+        for node in graph.nodes
+        for source, port in zip(node.inputs, node.stage.inputs, strict=True)
+    }
+    carried = {}
+    for edge in graph.edges:
+        port = ports[edge.receiver, edge.source]
+        scores = port.scores if isinstance(port, PredictionsPort) else ""
+        carried[edge.name] = port.kind, scores
+    return carried
+
+
 def _told_more(error: PipelineError, more: str) -> PipelineError:
     error.args = (f"{error}; {more}",)
     return error
@@ -263,21 +296,22 @@ class _Run:
         remote: Remote,
         limits: SupervisionConfig,
         progress: Progress | None,
+        hosts: Hosts | None,
+        ladder: Ladder | None,
     ) -> None:
+        self._hosts, self._ladder = hosts, ladder
         self._graph, self._folder, self._plan = graph, folder, plan
         self._prints_to, self._remote = prints_to, remote
         self._limits, self._progress = limits, progress
         self._board = Board(folder)
+        self._over = False
+        self._carried = _carried(graph)
         self._generation: Generation | None = None
         self._begun_s = time.monotonic()
-        self._interrupts = 0
+        self.interrupts = Interrupts()
         self._crashes: list[_Crash] = []
         self._in_vain, self._in_vain_from = 0, -1
         """Restarts from one and the same checkpoint, and which that is."""
-
-    def interrupt(self) -> None:
-        """Ask for the run to end; a second time, without draining."""
-        self._interrupts += 1
 
     def run(self) -> Outcome:
         """Start generation after generation, until one has come to its end."""
@@ -289,8 +323,16 @@ class _Run:
                     processes = self._load(processes)
                 number = len(self._crashes)
                 generation = Generation(
-                    self._graph, self._folder, number, self._limits, self._progress
+                    self._graph,
+                    self._folder,
+                    number,
+                    self._limits,
+                    self._progress,
+                    self._hosts,
+                    self._ladder,
                 )
+                if self._ladder is not None:
+                    self._ladder.begin_anew(time.monotonic())
                 for crash in self._crashes:
                     crash.follow(generation)
                 self._generation = generation
@@ -310,14 +352,17 @@ class _Run:
                 return Outcome(
                     reports=generation.reports(),
                     started=generation.started,
-                    interrupted=self._interrupts > 0,
+                    interrupted=self.interrupts.count > 0,
                     drained=drained,
                     ready_s=ready_s,
                     restarts=[crash.restart(self._begun_s) for crash in self._crashes],
+                    overload=None if self._ladder is None else self._ladder.result(),
                 )
         finally:
             if processes is not None:
                 processes.close()
+            self._over = True
+            self._board.show_last(self._status())
             self._board.close()
 
     def _hold_on(self, error: PipelineError, generation: Generation) -> None:
@@ -341,9 +386,9 @@ class _Run:
         print(f"{error}; going on from checkpoint {progress.number}", file=sys.stderr, flush=True)
         pause_s = limits.backoff_s * 2 ** (self._in_vain - 2) if self._in_vain > 1 else 0.0
         until_s = time.monotonic() + min(pause_s, limits.backoff_max_s)
-        while time.monotonic() < until_s and not self._interrupts:
+        while time.monotonic() < until_s and not self.interrupts.count:
             time.sleep(_POLL_S)
-        if self._interrupts:
+        if self.interrupts.count:
             raise _told_more(error, f"stopped before the run went on; {resume}")
 
     def _load(self, old: Processes | None) -> Processes:
@@ -363,9 +408,30 @@ class _Run:
         if self._progress is not None:
             self._progress.go_on(self._progress.path, self._progress.number)
             path = self._progress.path
+        if self._hosts is not None and not self._launch_on_hosts(self._hosts, generation, path):
+            return True
         return generation.serve(
-            processes, path, self._next_order, lambda: self._interrupts, self._show
+            processes, path, self._next_order, lambda: self.interrupts.count, self._show
         )
+
+    def _launch_on_hosts(self, hosts: Hosts, generation: Generation, path: Path | None) -> bool:
+        """Wait until all hosts are there, and start their workers; False if interrupted."""
+        told: list[str] = []
+        while missing := hosts.missing:
+            if missing != told:
+                told = missing
+                on = "; ".join(f"pipeline run FILE --only {one}" for one in missing)
+                print(f"waiting for {', '.join(missing)}: there, {on}", file=sys.stderr, flush=True)
+            if self.interrupts.count:
+                return False
+            time.sleep(_POLL_S)
+            self._show()
+            with suppress(PipelineError):  # whoever begins anew has nothing to lose yet
+                hosts.read()
+                hosts.look()
+        saved = None if path is None else path.read_bytes()
+        hosts.launch(generation.number, msgspec.msgpack.encode(self._plan), saved)
+        return True
 
     def _show(self) -> None:
         self._board.show(self._status)
@@ -377,9 +443,11 @@ class _Run:
         sent = {count.name: count for each in stages.values() for count in each.sent}
         dealt = {count.name: count for each in stages.values() for count in each.received}
         state = "starting" if not self._crashes else "restarting"
-        if generation is not None and generation.started:
+        if self._over:
+            state = "over"
+        elif generation is not None and generation.started:
             state = "paused" if self._board.paused else "running"
-        if self._interrupts:
+        if self.interrupts.count and not self._over:
             state = "stopping"
         return RunStatus(
             run_id=self._plan.run_id,
@@ -397,6 +465,7 @@ class _Run:
                     if edge.name in sent and edge.name in dealt
                     else 0,
                     edge.capacity,
+                    *self._carried[edge.name],
                 )
                 for edge in self._graph.edges
             ],
@@ -409,6 +478,6 @@ class _Run:
     def _next_order(self) -> ToWorker | None:
         order = self._remote.next_order() or self._board.next_order()
         if isinstance(order, Stop):
-            self.interrupt()
+            self.interrupts.add()
             return None
         return order

@@ -12,13 +12,16 @@ from typing import NamedTuple
 import msgspec
 import zmq
 
+from pipeline.backlog import Backlog, Loss, Policy
 from pipeline.checkpoints import StageSnapshot
 from pipeline.control import Failed, Kept, Plan
 from pipeline.graph import Edge, Graph, Node
 from pipeline.guard import Guard
 from pipeline.inlet import Inlet
 from pipeline.loop import Keep, drive_source, drive_transform, first_snapshot
+from pipeline.overload import policy_at
 from pipeline.playback import Playback
+from pipeline.ports import FramesPort
 from pipeline.pulse import Pulse
 from pipeline.queues import NOTHING, Passed, Receiver, Sender
 from pipeline.report import QueueCount, StageReport, failure_of
@@ -26,7 +29,11 @@ from pipeline.stage import Source
 from pipeline.status import StageStatus
 from pipeline.tap import Tap, tap_endpoint
 
-__all__ = ["Assignment", "Bell", "StageThread", "control_endpoint"]
+__all__ = ["HOME", "Assignment", "Bell", "StageThread", "control_endpoint"]
+
+
+HOME = "home"
+"""The name by which hosts know the key of the one that supervises."""
 
 
 class Assignment(NamedTuple):
@@ -85,6 +92,7 @@ class StageThread(threading.Thread):
         guard: Guard,
         bell: Bell,
         saved: StageSnapshot | None,
+        arrived: Sequence[QueueCount] = (),
     ) -> None:
         super().__init__(name=node.name, daemon=True)
         graph = task.graph
@@ -102,11 +110,19 @@ class StageThread(threading.Thread):
         self._all_endpoints: Mapping[str, str] = {}
         self._context, self._folder = context, task.folder
         self._guard = guard
-        self._saved = saved
+        self._saved, self._arrived = saved, arrived
+        self._graph, self.level = graph, 0
+        """The step of overload's ladder, set by another thread."""
         self._last: StageSnapshot | None = None
         self._keep: Keep | None = self._take if task.plan.checkpoints else None
         self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
         self._outgoing = [edge for edge in graph.edges if edge.sender == node.name]
+        # Whose keys the receivers have, where hosts know each other by keys of their own.
+        self._peers = {
+            edge.receiver: graph.host_of(edge.receiver) or HOME
+            for edge in self._outgoing
+            if graph.host_of(edge.receiver) != node.host
+        }
         self._origins = [graph.origins(edge.sender) for edge in self._incoming]
         self._live = graph.live
         self._bind_to = {edge.name: _bind_to(task, edge) for edge in self._incoming}
@@ -179,13 +195,13 @@ class StageThread(threading.Thread):
             tap = Tap(self._context, tap_endpoint(self._folder, self.node.name))
         try:
             for edge in self._incoming:
-                passed = _passed(edge, [] if saved is None else saved.received)
+                passed = _passed(edge, self._arrived)
                 receivers.append(
                     Receiver(
                         self._context,
                         self._bind_to[edge.name],
                         edge.name,
-                        edge.capacity,
+                        edge.credit,
                         passed,
                         self._guard,
                     )
@@ -200,7 +216,7 @@ class StageThread(threading.Thread):
                 return
             begun_s = time.process_time()
             for edge in self._outgoing:
-                passed = _passed(edge, [] if saved is None else saved.sent)
+                passed = _passed(edge, self._arrived)
                 endpoint = self._all_endpoints[edge.name]
                 senders.append(
                     Sender(
@@ -209,7 +225,9 @@ class StageThread(threading.Thread):
                         edge.name,
                         passed,
                         self._guard,
+                        self._peers.get(edge.receiver),
                         output=edge.output,
+                        backlog=self._backlog(edge),
                     )
                 )
             if isinstance(stage, Source):
@@ -218,7 +236,7 @@ class StageThread(threading.Thread):
                 )
             else:
                 pending = None if saved is None else saved.pending
-                inlet = Inlet(receivers, self._origins, pending, self._live)
+                inlet = Inlet(receivers, self._origins, pending, self._live, senders)
                 report = drive_transform(
                     stage, inlet, receivers, senders, saved, self._keep, self.pulse, tap
                 )
@@ -233,12 +251,29 @@ class StageThread(threading.Thread):
             if tap is not None:
                 tap.close()
 
+    def _backlog(self, edge: Edge) -> Backlog | None:
+        """Return what waits before a queue that may shed."""
+        if not edge.sheds:
+            return None
+        port = self._graph.port(edge.source)
+        counts = isinstance(port, FramesPort) and port.frame == "counts"
+        room = max(1, edge.capacity - edge.credit)
+        own = Policy(edge.policy)
+        if not edge.ladder:
+            return Backlog(lambda: own, room, counts)
+        return Backlog(lambda: policy_at(self.level, own, port), room, counts)
+
 
 def _passed(edge: Edge, counts: Sequence[QueueCount]) -> Passed:
-    """Return what went through a queue before the checkpoint that a run goes on from."""
+    """Return what went through a queue before the checkpoint that a run goes on from.
+
+    Both ends count on from what had come: the sender's part was kept while some of what it had put
+    in waited, and might still be lost.
+    """
     for count in counts:
         if count.name == edge.name:
-            return Passed(count.messages, count.units)
+            lost = Loss(count.lost_messages, **count.lost)
+            return Passed(count.messages - lost.messages, count.arrived, lost)
     return NOTHING
 
 
@@ -246,5 +281,5 @@ def _bind_to(task: Assignment, edge: Edge) -> str:
     number = f"{task.generation}-{task.graph.edges.index(edge)}"
     scheme = task.graph.edge_scheme(edge)
     if scheme == "tcp":
-        return "tcp://127.0.0.1:*"
+        return f"tcp://{task.plan.address or '127.0.0.1'}:*"
     return f"inproc://{number}" if scheme == "inproc" else f"ipc://{task.folder}/{number}"

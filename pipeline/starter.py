@@ -27,6 +27,7 @@ import msgspec
 import setproctitle
 
 from pipeline.beside import Beside
+from pipeline.clock import set_offset_ns
 from pipeline.config import parse_config
 from pipeline.control import Plan
 from pipeline.graph import Graph, build_graph
@@ -42,10 +43,12 @@ def main(arguments: Sequence[str]) -> None:
     folder, reports, orders = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     plan = msgspec.msgpack.decode((folder / "plan").read_bytes(), type=Plan)
     setproctitle.setproctitle(f"pipeline: {plan.run_id} starter")
+    set_offset_ns(plan.offset_ns)
     try:
         tables, path = plan.tables, Path(plan.path)
         graph = build_graph(parse_config(tables, path, plan.overrides), plan.resumes)
-        beside = Beside(graph.nodes, plan.run_id)
+        here = [node for node in graph.nodes if node.host == plan.host]
+        beside = Beside(here, plan.run_id)
     except Exception as error:
         line = os.read(orders, 4096).split()
         if line:
@@ -102,7 +105,8 @@ class _Starter:
 
     def _fork(self, generation: int, checkpoint: Path | None) -> bool:
         """Fork all groups; return whether this is one of the forks, which has done its work."""
-        for group in self._graph.groups:
+        here = [g for g, nodes in self._graph.groups.items() if nodes[0].host == self._plan.host]
+        for group in here:
             pid = os.fork()
             if not pid:
                 _leave_the_starter(self._orders, self._reports)

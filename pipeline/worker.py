@@ -30,6 +30,7 @@ from pipeline.control import (
     Forget,
     FromWorker,
     Go,
+    Level,
     Pause,
     Ready,
     Remote,
@@ -39,7 +40,8 @@ from pipeline.control import (
     Stop,
     ToWorker,
 )
-from pipeline.guard import run_guard
+from pipeline.guard import host_guard, run_guard
+from pipeline.keys import keys_folder
 from pipeline.playback import Playback
 from pipeline.report import StageReport, failure_of
 from pipeline.stage_thread import Assignment, Bell, StageThread
@@ -57,7 +59,10 @@ class _Worker:
         saved = None if task.checkpoint is None else read_checkpoint(task.checkpoint)
         # The stages' context ends on an abort; what is said to the supervisor goes on.
         self._stage_context = zmq.Context()
-        guard = run_guard(self._stage_context, task.folder)
+        if task.graph.hosts:
+            guard = host_guard(self._stage_context, keys_folder())
+        else:
+            guard = run_guard(self._stage_context, task.folder)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, task.group.encode())
@@ -65,11 +70,14 @@ class _Worker:
         self._bell = Bell()
         self._beat_s = task.plan.beat_s
         self._threads = []
+        arrived = [] if saved is None else [c for part in saved.stages for c in part.received]
         for node in nodes:
             if saved is not None:
                 node.stage.resumes = True
             state = None if saved is None else saved.of(node.name)
-            thread = StageThread(node, task, self._stage_context, guard, self._bell, state)
+            thread = StageThread(
+                node, task, self._stage_context, guard, self._bell, state, arrived
+            )
             self._threads.append(thread)
         self._compiles = _Compiles()
 
@@ -80,6 +88,8 @@ class _Worker:
         endpoints = {k: v for thread in self._threads for k, v in thread.endpoints.items()}
         self._tell(Ready(endpoints))
         self._until(lambda: all(thread.over.is_set() for thread in self._threads))
+        # How it stood at the end is what whoever watches the run goes on seeing.
+        self._tell(Alive([thread.status() for thread in self._threads]))
         self._tell(Done(self._reports()))
         self._until(lambda: False)
 
@@ -121,6 +131,9 @@ class _Worker:
         elif isinstance(order, Checkpoint):
             for thread in self._threads:
                 thread.playback.checkpoint(order.number, order.oldest)
+        elif isinstance(order, Level):
+            for thread in self._threads:
+                thread.level = order.level
         elif isinstance(order, Pause | Step | Resume | Speed | Forget | Stop):
             for thread in self._threads:
                 _tell(thread.playback, order)

@@ -9,6 +9,8 @@ from typer import Option
 from pipeline.cli.options import File, Json, Set
 
 if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.graph import Graph
     from pipeline.runner import Outcome
 
 __all__ = ["conclude", "run"]
@@ -21,6 +23,14 @@ def run(
     resume: Annotated[
         bool, Option("--resume", help="Go on from the last checkpoint of a run cut short.")
     ] = False,
+    only: Annotated[
+        str | None,
+        Option(
+            metavar="HOST",
+            help="Run the stages of this host alone, for a run on another one that names it; a"
+            " stage on it may be named instead.",
+        ),
+    ] = None,
     fresh: Annotated[
         bool, Option("--fresh", help="Start over, where a run cut short has left checkpoints.")
     ] = False,
@@ -42,6 +52,9 @@ def run(
         raise ConfigError("--resume and --fresh exclude each other; leave one of them out")
     config = read_config(file, set_ or [])
     graph = build_graph(config, resumes=resume)
+    if only is not None:
+        _serve(config, graph, only, json)
+        return
     starts = ", ".join(node.name for node in graph.nodes)
     print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
@@ -50,6 +63,25 @@ def run(
     if outcome.finished_before:
         print(f"{graph.name}: had come to its end before", file=sys.stderr)
     conclude(outcome, json)
+
+
+def _serve(config: "PipelineConfig", graph: "Graph", only: str, json: bool) -> None:
+    """Run the stages of one host until the run is over; Ctrl-C ends it."""
+    from pipeline.agent import serve_host
+    from pipeline.errors import ConfigError
+    from pipeline.interrupts import Interrupts
+    from pipeline.registry import nearest
+
+    host = next((node.host for node in graph.nodes if node.name == only), only)
+    if host not in graph.hosts:
+        raise ConfigError(
+            f"--only {only}: no stage is on a host of that name{nearest(only, graph.hosts)}"
+        )
+    with Interrupts() as interrupts:
+        prints_to = sys.stderr if json else None
+        serve_host(config, graph, host, False, lambda: interrupts.count > 0, prints_to)
+    if interrupts.count:
+        sys.exit(130)
 
 
 def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> None:
@@ -91,7 +123,14 @@ def _show(outcome: "Outcome", json: bool) -> None:
         return
     from rich.console import Console
 
-    from pipeline.ledger import ledger_table, remark_lines, silence_lines, timing_lines
+    from pipeline.ledger import (
+        ledger_table,
+        overload_line,
+        queue_table,
+        remark_lines,
+        silence_lines,
+        timing_lines,
+    )
 
     failed = any(report.failure is not None for report in outcome.reports)
     played = any(report.account is not None and report.account.taken for report in outcome.reports)
@@ -103,6 +142,9 @@ def _show(outcome: "Outcome", json: bool) -> None:
     if not outcome.drained:
         table.title = "ledger of what was done until the end was cut off; it need not balance"
     console.print(table)
+    queues = queue_table(outcome.reports)
+    if queues is not None:
+        console.print(queues)
     for restart in outcome.restarts:
         console.print(
             f"put back to checkpoint {restart.checkpoint} after {restart.at_s:.1f} s, down for"
@@ -112,5 +154,7 @@ def _show(outcome: "Outcome", json: bool) -> None:
             soft_wrap=True,
         )
     reports = outcome.reports
-    for line in silence_lines(reports) + timing_lines(reports) + remark_lines(reports):
+    shed = "" if outcome.overload is None else overload_line(outcome.overload)
+    lines = silence_lines(reports) + timing_lines(reports) + remark_lines(reports)
+    for line in [*([shed] if shed else []), *lines]:
         console.print(line, highlight=False, soft_wrap=True)
