@@ -41,6 +41,8 @@ __all__ = [
     "Voxel",
     "event_words",
     "place_tables",
+    "whole_table",
+    "within_sensor",
 ]
 
 NEVER_US = -(2**63)
@@ -167,8 +169,18 @@ def place_tables(
         sensor: (height, width) of the sensor.
         size: (height, width) of a frame.
     """
-    columns = np.full(1 << 16, _NO_PLACE, dtype=np.uint32)
-    rows = columns.copy()
-    columns[: sensor[1]] = np.arange(sensor[1]) * size[1] // sensor[1]
-    rows[: sensor[0]] = np.arange(sensor[0]) * size[0] // sensor[0] * size[1]
-    return columns, rows
+    columns = np.arange(sensor[1]) * size[1] // sensor[1]
+    rows = np.arange(sensor[0]) * size[0] // sensor[0] * size[1]
+    return whole_table(columns), whole_table(rows)
+
+
+def whole_table(places: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return a table of places with the coordinates outside the sensor, which follow them."""
+    table = np.full(1 << 16, _NO_PLACE, dtype=np.uint32)
+    table[: len(places)] = places
+    return table
+
+
+def within_sensor(table: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return the places that `whole_table` was given."""
+    return table[: int(np.count_nonzero(table != _NO_PLACE))]

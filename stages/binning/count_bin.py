@@ -22,7 +22,16 @@ from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, Transform
 from stages.binning.canvas import CUT, NEVER_US, OUTSIDE, OVERFLOW, TALLY, event_words
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen, widths
+from stages.binning.strip import (
+    Strip,
+    cut_off,
+    new_strip,
+    packed,
+    smallest,
+    unpacked,
+    widen,
+    widths,
+)
 from stages.pool import Pool
 
 __all__ = ["CountBin", "CountBinConfig", "CountBinState"]
@@ -111,6 +120,14 @@ class CountBin(Transform[CountBinConfig, CountBinState]):
             sent=0,
             ended=False,
         )
+
+    def snapshot(self, state: CountBinState) -> CountBinState:
+        """Return the state with what its strip holds, and not all that it has room for."""
+        return state._replace(strip=packed(state.strip, 0))
+
+    def restore(self, saved: CountBinState) -> CountBinState:
+        """Return the state with a strip to draw on."""
+        return saved._replace(strip=unpacked(self._pool, saved.strip, room=1))
 
     def reset(self, state: CountBinState) -> CountBinState:
         """Forget what a time surface or a decay remembers.

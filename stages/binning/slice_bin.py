@@ -25,7 +25,16 @@ from pipeline.ports import EventsPort, FramesPort
 from pipeline.stage import Account, PortError, Transform
 from stages.binning.canvas import CUT, NEVER_US, OUTSIDE, OVERFLOW, TALLY, event_words
 from stages.binning.frame import FrameOptions, cut_counts, frames_port, make_canvas
-from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen, widths
+from stages.binning.strip import (
+    Strip,
+    cut_off,
+    new_strip,
+    packed,
+    smallest,
+    unpacked,
+    widen,
+    widths,
+)
 from stages.pool import Pool
 
 __all__ = ["SliceBin", "SliceBinConfig", "SliceBinState"]
@@ -114,6 +123,14 @@ class SliceBin(Transform[SliceBinConfig, SliceBinState]):
             sent=0,
             ended=False,
         )
+
+    def snapshot(self, state: SliceBinState) -> SliceBinState:
+        """Return the state with what its strip holds, and not all that it has room for."""
+        return state._replace(strip=packed(state.strip, 0))
+
+    def restore(self, saved: SliceBinState) -> SliceBinState:
+        """Return the state with a strip to draw on."""
+        return saved._replace(strip=unpacked(self._pool, saved.strip, room=1))
 
     def process(
         self, state: SliceBinState, message: Message

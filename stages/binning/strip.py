@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.binning.canvas import Canvas, Counts, Slots
+from stages.binning.canvas import Canvas, Counts, Slots, whole_table, within_sensor
 from stages.pool import Pool
 
-__all__ = ["Strip", "cut_off", "new_strip", "smallest", "widen", "widths"]
+__all__ = ["Strip", "cut_off", "new_strip", "packed", "smallest", "unpacked", "widen", "widths"]
 
 _STRIP_BYTES = 2 << 20
 _STRIP_WINDOWS = 256
@@ -55,6 +55,25 @@ def cut_off(pool: Pool, strip: Strip, used: int, opened: int, room: int) -> Stri
     fresh = new_strip(pool, canvas, room)
     _copy(Strip(slots, canvas), fresh, used, opened)
     return fresh
+
+
+def packed(strip: Strip, opened: int) -> Strip:
+    """Return what a checkpoint keeps of a strip: the first ``opened`` slots, and the sensor."""
+    slots, canvas = strip
+    tables = {"columns": within_sensor(canvas.columns), "rows": within_sensor(canvas.rows)}
+    return Strip(
+        Slots(*(each[:opened] for each in slots)),
+        canvas._replace(frames=canvas.frames[:opened], **tables),
+    )
+
+
+def unpacked(pool: Pool, kept: Strip, room: int) -> Strip:
+    """Return the strip that `packed` was given, on memory of its own."""
+    canvas, opened = kept.canvas, len(kept.canvas.frames)
+    tables = {"columns": whole_table(canvas.columns), "rows": whole_table(canvas.rows)}
+    strip = new_strip(pool, canvas._replace(**tables), max(room, opened))
+    _copy(kept, strip, 0, opened)
+    return strip
 
 
 def widen(strip: Strip, opened: int) -> Strip:

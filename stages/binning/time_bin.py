@@ -42,7 +42,16 @@ from stages.binning.canvas import (
     event_words,
 )
 from stages.binning.frame import FrameOptions, cut_counts, forget, frames_port, make_canvas
-from stages.binning.strip import Strip, cut_off, new_strip, smallest, widen, widths
+from stages.binning.strip import (
+    Strip,
+    cut_off,
+    new_strip,
+    packed,
+    smallest,
+    unpacked,
+    widen,
+    widths,
+)
 from stages.pool import Pool
 
 __all__ = ["TimeBin", "TimeBinConfig", "TimeBinState"]
@@ -139,6 +148,14 @@ class TimeBin(Transform[TimeBinConfig, TimeBinState]):
             watermark_us=NEVER_US,
         )
         return state if options.origin_us is None else self._begin(state, options.origin_us)
+
+    def snapshot(self, state: TimeBinState) -> TimeBinState:
+        """Return the state with what its strip holds, and not all that it has room for."""
+        return state._replace(strip=packed(state.strip, int(state.clock[OPENED])))
+
+    def restore(self, saved: TimeBinState) -> TimeBinState:
+        """Return the state with a strip to draw on."""
+        return saved._replace(strip=unpacked(self._pool, saved.strip, self._room))
 
     def reset(self, state: TimeBinState) -> TimeBinState:
         """Forget what a time surface or a decay remembers, the open window's events included."""
