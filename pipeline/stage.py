@@ -106,15 +106,15 @@ class Stage(ABC, Generic[C]):
     watched: bool = False
     """Whether somebody looks at its gauges; what they alone need is counted only then. The runner
     sets it; results never depend on it."""
-    """Whether the run goes on from a checkpoint; then the files that it writes are there already.
     resumes: bool = False
+    """Whether the run goes on from a checkpoint; then the files that it writes are there already.
     The runner sets it before `port` is asked."""
 
-    def __init__(self, name: str, config: C, inputs: Sequence[Port] = ()) -> None:
     sheds: bool = False
     """Whether overload may take something from what comes in, see `pipeline.messages.Shed`; set
     likewise."""
 
+    def __init__(self, name: str, config: C, inputs: Sequence[Port] = ()) -> None:
         """Keep the options and the ports; load nothing."""
         self.name = name
         self.config = config
@@ -170,12 +170,12 @@ class Stage(ABC, Generic[C]):
         """
         return {}
 
-        """
     def remarks(self, account: Account) -> list[str]:
         """Return what a person may want to know at the end, a line each.
 
         Args:
             account: Of the whole run.
+        """
         return []
 
     def close(self) -> None:
