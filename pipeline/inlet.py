@@ -29,6 +29,7 @@ from pipeline.messages import (
     Header,
     Message,
     Predictions,
+    Retime,
     Start,
     decode,
     encode,
@@ -117,6 +118,12 @@ class Inlet:
     def _next(self, group: "Sequence[_Input]") -> Iterator[Message]:
         """Deliver what is next of inputs that each have a message at hand."""
         heads = [each.rows[0] for each in group]
+        retimed = [k for k, head in enumerate(heads) if isinstance(head.header, Retime)]
+        if retimed:
+            # It is about the wall clock, and must not hold back the data behind it.
+            yield heads[retimed[0]]
+            group[retimed[0]].take()
+            return
         data = [k for k, head in enumerate(heads) if not head.is_control]
         if data:
             first = min(data, key=lambda k: (_time(heads[k].header), k))
