@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 
 from pipeline.coarsen import join
+from pipeline.events import concatenate_events
 from pipeline.messages import (
     Data,
     Events,
@@ -36,8 +37,9 @@ class Policy(NamedTuple):
 
     when_full: WhenFull = "block"
     """``block``: the sender waits; ``drop_oldest`` and ``drop_newest``: a message is given up;
-    ``thin``: of the events of a message that finds n waiting one in 2ⁿ stays, the oldest message is
-    given up when that is not enough."""
+    ``thin``: of the events of a message that finds n waiting one in 2ⁿ stays, and when there is no
+    room two messages become one with every other of their events, so that no stretch of time is
+    left without any. Other data are dropped, the oldest first."""
     every: int = 1
     """Of all events one in so many stays, also while nothing waits."""
     merge: int = 1
@@ -146,7 +148,8 @@ class Backlog:
         self._append(self._thinned(message, every))
         self._data += 1
         while self._data > room and policy.when_full != "block":
-            self._drop_oldest()
+            if policy.when_full != "thin" or not self._thin_two():
+                self._drop_oldest()
         return True
 
     def first(self) -> Waiting | None:
@@ -185,6 +188,37 @@ class Backlog:
             loss=self._loss + behind.loss, shed=self._shed + behind.shed
         )
         self._loss, self._shed = told
+
+    def _thin_two(self) -> bool:
+        """Make one of the two oldest messages of events that stand together; False: none do."""
+        for place in range(len(self._waiting) - 1):
+            first, second = self._waiting[place], self._waiting[place + 1]
+            a, b = first.message.header, second.message.header
+            if not isinstance(a, Events) or not isinstance(b, Events):
+                continue
+            if (a.stream, a.epoch) != (b.stream, b.epoch):
+                continue
+            both = concatenate_events([first.message.array, second.message.array])
+            kept = both[::2].copy()
+            header = msgspec.structs.replace(
+                a,
+                shape=kept.shape,
+                t_last_us=b.t_last_us,
+                watermark_us=max(a.watermark_us, b.watermark_us),
+                shed=None,
+            )
+            loss = Loss(1, thinned=len(both) - len(kept))
+            self.lost += loss
+            shed = first.shed + second.shed + Shed(events=loss.thinned)
+            for told in (a.shed, b.shed):
+                shed = shed if told is None else shed + told
+            self._waiting[place] = Waiting(
+                Message(header, kept), first.loss + second.loss + loss, shed
+            )
+            del self._waiting[place + 1]
+            self._data -= 1
+            return True
+        return False
 
     def _thinned(self, message: Message, every: int) -> Message:
         """Keep each ``every``-th event, counted from the first of all."""

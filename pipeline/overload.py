@@ -1,16 +1,17 @@
 """Overload: the ladder of what is given up, and when a step of it is taken or left.
 
 The ``[overload]`` table sets a limit to how far any stage may be behind events, which come live or
-at a pace. While one is further behind, the run goes up the ladder a step at a time, and each step
-stays in force with those above it:
+at a pace. While one is further behind, the run goes up the ladder, by as many steps as it is times
+the limit behind, and each step stays in force with those above it:
 
     1 to 3   of the events that leave the sources one in 2, 4, 8 stays
     4 and 5  windows of counts that wait are merged, up to 2, 4 into one
-    6        messages of events that leave sources, and of windows, are dropped, the oldest first
+    6        windows are dropped, the oldest first; of events that wait the fewer stay the more wait
 
-When the worst stage has been below half of the limit for a while it goes down again, step by step.
-A step that was left too early is taken again, and then kept twice as long: where the load stays the
-run comes to rest on a step, and where it does not it comes back.
+When the worst stage has been below half of the limit for a while, and nothing had to be merged or
+dropped meanwhile, it goes down again, step by step. A step that was left too early is taken again,
+and then kept twice as long: where the load stays the run comes to rest on a step, and where it does
+not it comes back.
 """
 
 import msgspec
@@ -25,7 +26,7 @@ IN_FLIGHT = 2
 """Messages that a receiver may have at once where its queue may shed: one that it works on and one
 that it finds when it has done so. All others wait where they can still be shed."""
 _FIRST_MERGE, _DROP = 4, 6
-_HOLD_S = 1.0
+_HOLD_S = 0.5
 _LONGEST_HOLD_S = 60.0
 
 
@@ -34,8 +35,8 @@ class Overload(msgspec.Struct, frozen=True):
 
     highest: int = 0
     """The highest step that was taken."""
-    steps: int = 0
-    """How often a step up was taken."""
+    risen: int = 0
+    """How often it went up."""
     shed_s: float = 0.0
     """Time on any step."""
     recovered: bool = True
@@ -57,11 +58,13 @@ def policy_at(level: int, own: Policy, port: Port | None) -> Policy:
     """
     if not level:
         return own
-    when_full, room = own.when_full, own.room
-    if level >= _DROP and when_full == "block":
-        when_full, room = "drop_oldest", 1
+    drop, when_full, room = level >= _DROP and own.when_full == "block", own.when_full, own.room
     if isinstance(port, EventsPort):
+        # Never whole messages: windows without events would follow, which nobody saw.
+        when_full = "thin" if drop else when_full
         return Policy(when_full, own.every * 2 ** min(level, _FIRST_MERGE - 1), 1, room)
+    if drop:
+        when_full, room = "drop_oldest", 1
     merge = 2 ** min(level - _FIRST_MERGE + 1, 2) if level >= _FIRST_MERGE else 1
     return Policy(when_full, own.every, merge, room)
 
@@ -69,7 +72,7 @@ def policy_at(level: int, own: Policy, port: Port | None) -> Policy:
 def step_name(level: int) -> str:
     """Return what a step does, in words."""
     if level >= _DROP:
-        return "windows and events are dropped"
+        return "windows are dropped"
     if level >= _FIRST_MERGE:
         return f"windows that wait are merged, up to {2 ** (level - _FIRST_MERGE + 1)} into one"
     return f"one event in {2**level} stays" if level else "nothing is shed"
@@ -91,35 +94,48 @@ class Ladder:
         self._hold_s = _HOLD_S
         self._left: int | None = None
         """The step that was left last."""
-        self._highest = self._steps = 0
+        self._highest = self._risen = 0
         self._shed_s = 0.0
         self._worst_s: dict[str, float] = {}
+        self._given_up: dict[str, int] = {}
+        self._gave_up = False
+        """Since the last look."""
 
     def begin_anew(self, now_s: float) -> None:
         """All workers are new: they begin with nothing shed."""
         self._count(now_s)
         self.level, self._changed_s, self._calm_since_s = 0, now_s, None
-        self._worst_s = {}
+        self._worst_s, self._given_up = {}, {}
 
-    def hear(self, stage: str, lag_s: float) -> None:
-        """Take note of how far a stage was behind at worst since it last said so."""
+    def hear(self, stage: str, lag_s: float, given_up: int) -> None:
+        """Take note of what a stage says.
+
+        Args:
+            stage: its name.
+            lag_s: how far it was behind at worst since it last said so.
+            given_up: windows and events merged or dropped in front of its queues, in all.
+        """
         self._worst_s[stage] = lag_s
+        if given_up != self._given_up.get(stage, 0):
+            self._given_up[stage] = given_up
+            self._gave_up = self.level >= _FIRST_MERGE
 
     def step(self, now_s: float) -> bool:
         """Take or leave a step if it is time to; return whether one was."""
         self._count(now_s)
         worst_s, before = max(self._worst_s.values(), default=0.0), self.level
-        if worst_s > self._limit_s / 2:
+        gave_up, self._gave_up = self._gave_up, False
+        if worst_s > self._limit_s / 2 or gave_up:
             self._calm_since_s = None
         elif self._calm_since_s is None:
             self._calm_since_s = now_s
         # A step needs the time of the limit to show what it does.
         settled = now_s - self._changed_s >= self._limit_s
         if worst_s > self._limit_s and settled and self.level < HIGHEST:
-            self.level += 1
-            self._steps += 1
+            self.level = min(self.level + int(worst_s / self._limit_s), HIGHEST)
+            self._risen += 1
             self._highest = max(self._highest, self.level)
-            if self.level == self._left:
+            if self._left is not None and self.level >= self._left:
                 self._hold_s, self._left = min(2 * self._hold_s, _LONGEST_HOLD_S), None
         elif (
             self.level
@@ -136,7 +152,7 @@ class Ladder:
 
     def result(self) -> Overload:
         """Return what it came to."""
-        return Overload(self._highest, self._steps, round(self._shed_s, 3), not self.level)
+        return Overload(self._highest, self._risen, round(self._shed_s, 3), not self.level)
 
     def _count(self, now_s: float) -> None:
         if self.level:
