@@ -393,12 +393,12 @@ def _array(header: Data, buffer: bytes | memoryview) -> NDArray[Any]:
         spans = len(header.windows.spans_us)
         if spans != rows:
             raise WireError(f"{spans} spans announced for {rows} windows")
+    if isinstance(header, Frames | Outputs) and len(header.windows.merged) not in (0, rows):
+        raise WireError(f"{len(header.windows.merged)} mergers announced for {rows} windows")
     size = dtype.itemsize * math.prod(header.shape)
     # Numpy bounds the other extents even where one of them is 0.
     if dtype.itemsize * math.prod(extent or 1 for extent in header.shape) > MAX_BUFFER_BYTES:
         raise WireError(f"shape {header.shape} is larger than a message may be")
-    if isinstance(header, Frames | Outputs) and len(header.windows.merged) not in (0, rows):
-        raise WireError(f"{len(header.windows.merged)} mergers announced for {rows} windows")
     if size != len(buffer):
         raise WireError(
             f"shape {header.shape} of {header.dtype} needs {size} bytes,"

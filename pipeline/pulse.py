@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 
+from pipeline.clock import now_ns
 from pipeline.latency import LatencyHistogram
 from pipeline.queues import Receiver, Sender
-from pipeline.report import QueueCount
 from pipeline.status import StageStatus
 
 __all__ = ["Pulse"]
@@ -17,17 +17,18 @@ class Pulse:
     Attributes:
         event_us: event time of the latest data.
         latency: of a sink.
-        refused: units that it did not use, by reason.
         gauges: what the stage shows.
+        refused: units that it did not use, by reason.
     """
 
     def __init__(self) -> None:
         self.event_us: int | None = None
         self.latency: LatencyHistogram | None = None
-        self.refused: dict[str, int] = {}
         self.gauges: dict[str, float] = {}
+        self.refused: dict[str, int] = {}
         self.worked_ns = 0
         self._since_ns = 0
+        self._due_ns = self._worst_ns = 0
         self._receivers: Sequence[Receiver] = ()
         self._senders: Sequence[Sender] = ()
 
@@ -44,6 +45,22 @@ class Pulse:
         self.worked_ns += now_ns - self._since_ns
         self._since_ns = 0
 
+    def take(self, due_ns: int) -> None:
+        """A message of data has come that was due, or came in, by the run's clock."""
+        self._due_ns = due_ns
+        self._worst_ns = max(self._worst_ns, now_ns() - due_ns)
+
+    def deal(self) -> None:
+        """All that follows from the message has been sent."""
+        self._due_ns = 0
+
+    def _lag_s(self) -> float:
+        """Return how far behind its messages were, at worst, since this was asked."""
+        worst_ns, self._worst_ns, due_ns = self._worst_ns, 0, self._due_ns
+        if due_ns:
+            worst_ns = max(worst_ns, now_ns() - due_ns)
+        return worst_ns / 1e9
+
     def busy_s(self) -> float:
         """Return for how long it has been busy with one thing, 0 if it is not."""
         since_ns = self._since_ns
@@ -55,10 +72,9 @@ class Pulse:
             name=name,
             busy_s=round(self.busy_s(), 6),
             worked_s=self.worked_ns / 1e9,
-            received=[QueueCount(r.name, r.messages, r.units) for r in self._receivers],
-            sent=[
-                QueueCount(s.name, s.messages, s.units, s.blocked_ns / 1e9) for s in self._senders
-            ],
+            lag_s=self._lag_s(),
+            received=[receiver.count() for receiver in self._receivers],
+            sent=[sender.count() for sender in self._senders],
             event_us=self.event_us,
             latency=None if self.latency is None else self.latency.summary(),
             gauges=self.gauges,

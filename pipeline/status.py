@@ -21,6 +21,9 @@ class StageStatus(msgspec.Struct, frozen=True):
     """For how long it has been busy with one message or turn, 0 if it waits."""
     worked_s: float
     """Time spent in its own steps so far."""
+    lag_s: float = 0.0
+    """How far its messages were behind, at worst, since this was last told: since they were due, or
+    came in."""
     received: list[QueueCount] = []
     sent: list[QueueCount] = []
     event_us: int | None = None
@@ -29,11 +32,11 @@ class StageStatus(msgspec.Struct, frozen=True):
     """Of a sink, so far."""
     gauges: dict[str, float] = {}
     """What the stage itself shows, such as a firing rate for each layer; see `Stage.gauges`."""
+    refused: dict[str, int] = {}
+    """Units that it did not use, by reason, as of half a second ago at most."""
     over: bool = False
 
 
-    refused: dict[str, int] = {}
-    """Units that it did not use, by reason, as of half a second ago at most."""
 class EdgeStatus(msgspec.Struct, frozen=True):
     """A queue: messages on their way or being worked on, of so many that may be."""
 
@@ -42,13 +45,15 @@ class EdgeStatus(msgspec.Struct, frozen=True):
     receiver: str
     fill: int
     capacity: int
+    kind: str = ""
+    """What it carries: ``events``, ``frames``, ``outputs`` or ``predictions``."""
+    use: str = ""
+    """What stage the receiver is, such as ``jsonl``."""
+    scores: str = ""
+    """What the class scores of predictions are, see `pipeline.ports.PredictionsPort`."""
 
 
 class RunStatus(msgspec.Struct, frozen=True):
-    kind: str = ""
-    """What it carries: ``events``, ``frames``, ``outputs`` or ``predictions``."""
-    scores: str = ""
-    """What the class scores of predictions are, see `pipeline.ports.PredictionsPort`."""
     """A whole run."""
 
     run_id: str
