@@ -25,7 +25,17 @@ from msgspec import structs
 
 from pipeline.inlet import Inlet
 from pipeline.loop import drive_source, drive_transform
-from pipeline.messages import Barrier, Message, Predictions, Reset, Start, control, decode
+from pipeline.messages import (
+    Barrier,
+    Clock,
+    Message,
+    Predictions,
+    Reset,
+    Retime,
+    Start,
+    control,
+    decode,
+)
 from pipeline.playback import Playback
 from pipeline.ports import PredictionsPort
 from pipeline.queues import Receiver, Sender
@@ -53,7 +63,12 @@ class Script:
         self.dealt += 1
 
 
-def merged(scripts: Sequence[Script], arrivals: Sequence[int]) -> list[Message]:
+def merging(
+    scripts: Sequence[Script],
+    arrivals: Sequence[int],
+    origins: Sequence[frozenset[str]] = (),
+    pending: Any = None,
+) -> Iterator[tuple[Message, Inlet]]:
     """Merge, the messages arriving in an order: each number chooses among those to come."""
     order = iter(arrivals)
 
@@ -70,9 +85,15 @@ def merged(scripts: Sequence[Script], arrivals: Sequence[int]) -> list[Message]:
             return [(speaking[next(order, 0) % len(speaking)].socket, zmq.POLLIN)]
 
     receivers: Any = scripts
+    inlet = Inlet(receivers, origins, pending)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zmq, "Poller", Poller)
-        return list(Inlet(receivers).messages())
+        for message in inlet.messages():
+            yield message, inlet
+
+
+def merged(scripts: Sequence[Script], arrivals: Sequence[int]) -> list[Message]:
+    return [message for message, _ in merging(scripts, arrivals)]
 
 
 times = st.lists(st.integers(0, 30), max_size=8).map(sorted)
@@ -393,3 +414,54 @@ def test_a_live_source_that_has_ended_is_let_go_and_is_over_in_later_checkpoints
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zmq, "Poller", Everything)
         assert kinds(inlet.messages()) == ["Predictions", "EndRecording", "EndStream"]
+
+
+@given(
+    st.lists(st.lists(times, max_size=2), min_size=2, max_size=3),
+    st.lists(st.integers(0, 5), max_size=60),
+    st.booleans(),
+    st.data(),
+)
+def test_a_checkpoint_is_of_one_point_of_all_inputs(
+    inputs: list[list[list[int]]], arrivals: list[int], related: bool, choose: st.DataObject
+) -> None:
+    """Wherever its barrier stands in each: what was delivered before it and behind it is all."""
+    barrier = control(Barrier(stream="cam", checkpoint=1))
+    origins = [frozenset({"cam" if related else str(k)}) for k in range(len(inputs))]
+    streams = [choose.draw(cut(str(k), recordings)) for k, recordings in enumerate(inputs)]
+    whole = [message for message, _ in merging([Script(s) for s in streams], arrivals, origins)]
+    places = [choose.draw(st.integers(0, len(messages))) for messages in streams]
+    places[0] = min(places[0], len(streams[0]) - 1)  # one at least is still playing
+    scripts = [
+        # What has ended lets no barrier leave.
+        Script([*messages[:place], *[barrier] * (place < len(messages)), *messages[place:]])
+        for messages, place in zip(streams, places, strict=True)
+    ]
+    before: list[Message] = []
+    kept: list[Any] = []
+    passed = 0
+    for message, inlet in merging(scripts, arrivals, origins):
+        if isinstance(message.header, Barrier):
+            passed += 1
+            inlet.cut(1, lambda counts, pending: kept.append((counts, pending)))
+        elif not passed:
+            before.append(message)
+    assert passed == 1
+    ((counts, pending),) = kept
+    rest = [Script(messages[place:]) for messages, place in zip(streams, places, strict=True)]
+    behind = [message for message, _ in merging(rest, arrivals, origins, pending)]
+    assert kinds(before + behind) == kinds(whole)
+    assert scores(before + behind) == scores(whole)
+    for count, place, messages in zip(counts, places, streams, strict=True):
+        assert count.messages == min(place + 1, len(messages))
+
+
+def test_a_new_clock_holds_back_none_of_the_data_behind_it() -> None:
+    """As where a paced run goes on from a checkpoint: every source tells its clock anew."""
+    retime = control(Retime(stream="cam", clock=Clock(0, 0, 1.0)))
+    left = [start(), retime, predictions([1], "left"), predictions([5], "left")]
+    right = [start(), predictions([2], "right"), retime, predictions([3], "right")]
+    ends = [end_recording(), end_stream()]
+    found = merged([Script([*left, *ends]), Script([*right, *ends])], [])
+    assert scores(found) == [("left", 1), ("right", 2), ("right", 3), ("left", 5)]
+    assert kinds(found).count("Retime") == 2
