@@ -169,7 +169,7 @@ def test_all_that_is_written_is_the_same_record(path: Path) -> None:
     ]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cut=st.integers(0, 18),
     more=st.integers(0, 6),
