@@ -62,8 +62,8 @@ class NirNetwork(Network[State]):
             goes into the membrane.
         reset: ``value``: to the graph's own; ``subtract`` the threshold; ``subtract_later``: in the
             next step, behind the decay.
-        inflow: ``rate``: integrated over the step; ``jump``: IF and the currents of CubaLIF and
-            CubaLI take it whole.
+        inflow: ``rate``: integrated over the step; ``jump``: I, IF and the currents of CubaLIF and
+            CubaLI take it whole; ``li_jump``: LI does.
         **options: See `Options`.
 
     Attributes:

@@ -102,10 +102,10 @@ def _chain(network: DvsGesture, dt_s: float) -> tuple[dict[str, Any], list[tuple
             "membrane out and reset it too; export it to onnx"
         )
     scale, shift = _input_norm(network)
-    channels, *size = network.input_shape
+    size = [*network.input_shape[1:]]
     nodes: dict[str, tuple[str, dict[str, Any]]] = {
         "input": ("Input", {"input_type": np.array(network.input_shape)}),
-        "norm": ("Conv2d", _conv(scale.reshape(-1, 1, 1, 1), shift, size, groups=channels)),
+        "norm": ("Conv2d", _conv(np.diag(scale)[..., None, None], shift, size)),
     }
     for name in ("conv1", "conv2", "conv3"):
         layer = getattr(network, name)
@@ -200,7 +200,6 @@ def _conv(
     size: list[int],
     stride: tuple[int, ...] = (1, 1),
     padding: tuple[int, ...] = (0, 0),
-    groups: int = 1,
 ) -> dict[str, Any]:
     return {
         "input_shape": tuple(size),
@@ -209,7 +208,7 @@ def _conv(
         "stride": stride,
         "padding": padding,
         "dilation": (1, 1),
-        "groups": groups,
+        "groups": 1,
     }
 
 

@@ -227,6 +227,8 @@ class _Neuron(Node):
         if self.kind in ("I", "IF"):
             return drive if self._jumps else self.scheme.dt_s * drive
         tau = "tau_mem" if self.kind.startswith("Cuba") else "tau"
+        if self.kind == "LI" and self.scheme.inflow == "li_jump":
+            return self._share(tau) * (self.array("v_leak") - v) + drive
         return self._share(tau) * (self.array("v_leak") - v + drive)
 
     def _spikes(self, v: Tensor, theta: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ __all__ = ["ORIGINS", "TIMED", "Decay", "Fires", "Inflow", "Origin", "Reset", "S
 Decay: TypeAlias = Literal["euler", "exponential"]
 Fires: TypeAlias = Literal["above", "at", "many"]
 Reset: TypeAlias = Literal["value", "subtract", "subtract_later"]
-Inflow: TypeAlias = Literal["rate", "jump"]
+Inflow: TypeAlias = Literal["rate", "jump", "li_jump"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Scheme:
             goes into the membrane.
         reset: ``value``: to the file's ``v_reset``; ``subtract`` the threshold, once a spike;
             ``subtract_later``: in the next step, behind the decay.
-        inflow: ``rate``: what comes in is integrated over the step, as NIR has it; ``jump``: IF and
-            the current of CubaLIF and CubaLI take it whole, however long the step is.
+        inflow: ``rate``: what comes in is integrated over the step, as NIR has it; ``jump``: I, IF
+            and the current of CubaLIF and CubaLI take it whole, however long the step is;
+            ``li_jump``: LI does.
 
     Raises:
         ModelError: A value is none of the choices, or no length of time.
@@ -80,7 +81,8 @@ ORIGINS = {
     "snntorch": Origin(Scheme(1e-4, reset="subtract_later")),
     # norse writes dt·tau where NIR has tau, with dt = 1 ms, and steps by 1 ms.
     "norse": Origin(Scheme(1e-6, inflow="jump")),
-    "sinabs": Origin(Scheme(1.0, "exponential", "many", "subtract")),
+    # Sinabs writes r = 1, and only its leaky integrator does not normalise what comes in.
+    "sinabs": Origin(Scheme(1.0, "exponential", "many", "subtract", "li_jump")),
     "spikingjelly": Origin(Scheme(1e-4, fires="at")),
 }
 """Who wrote a file -> how it is stepped; ``nir`` is the definition, with nothing added."""

@@ -1,8 +1,9 @@
 """One time step of a network as a file for other programs: ONNX, or a program of torch.export.
 
 Either takes a frame and the state that the step before left, and gives outputs and the new state,
-every memory by its name, ``NAME`` in and ``NAME_next`` out; the batch may be of any size. Frames
-are float32, tokens int64. A stream keeps the state outside, as with the networks themselves.
+every memory by its name, ``NAME`` in and ``NAME_next`` out, all zeros at first; the batch may be of
+any size. Frames are float32, tokens int64. A stream keeps the state outside, as with the networks
+themselves.
 """
 
 import hashlib
@@ -111,6 +112,12 @@ def _program(network: Network[Any]) -> tuple[torch.export.ExportedProgram, tuple
     """Return the program of a step, and the names of the memories."""
     batch = torch.export.Dim("batch")
     state = network.initial_state(2)  # a batch of one would be taken for what never changes
+    for name, memory in zip(state._fields, state, strict=True):
+        if memory.any():
+            raise ModelError(
+                f"{network.name}: {name} does not start at 0, and a file of one step does not say"
+                ' where it does; run it with engine = "torch"'
+            )
     dtype = torch.int64 if network.frame == "tokens" else network.dtype
     frame = torch.zeros(2, *network.input_shape, dtype=dtype, device=network.device)
     with torch.no_grad(), _quiet():

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.options import Json
-from pipeline.cli.weights import import_checkpoint, new
+from pipeline.cli.weights import export, import_checkpoint, new
 
 __all__ = ["list_networks", "models", "show"]
 
 models = typer.Typer(
-    help="List the networks, show a weights file, import a published one, make an untrained one.",
+    help="List the networks; show, import and export weights; make untrained ones.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -76,6 +76,7 @@ def show(
 
 models.command("import")(import_checkpoint)
 models.command("new")(new)
+models.command("export")(export)
 
 
 def _networks() -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""``pipeline models import`` and ``pipeline models new``: weights files that no training wrote.
+"""``pipeline models import``, ``new`` and ``export``: weights files that no training wrote.
 
 Networks and weights are `models`', stages are `stages`', which this package may only load by name.
 """
@@ -6,13 +6,13 @@ Networks and weights are `models`', stages are `stages`', which this package may
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from pipeline.cli.options import Replace, Set, Size, plain, refuse_existing, size_of
 
-__all__ = ["import_checkpoint", "new"]
+__all__ = ["export", "import_checkpoint", "new"]
 
 _Options: TypeAlias = Annotated[
     list[str] | None,
@@ -35,7 +35,9 @@ _Frame: TypeAlias = Annotated[
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint: .pth, .safetensors.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A checkpoint: .pth, .safetensors; or .nir.")
+    ],
     network: Annotated[str, typer.Option("--as", metavar="NETWORK", help="Its network.")],
     out: Annotated[Path | None, typer.Option(help="Weights file; FILE.safetensors.")] = None,
     option: _Options = None,
@@ -54,12 +56,21 @@ def import_checkpoint(
     what differs from the defaults, such as mode=spike; head=per_step for the classifier at each
     step, as the published checkpoints of mnist_dvs, cifar10_dvs and luna16cls were trained;
     on_first=true for those of es_imagenet, which expect the ON events in channel 0.
+
+    With --as nir the file is a graph of NIR; --option origin=NAME says who wrote it: snntorch,
+    norse, sinabs or spikingjelly, each of which steps its neurons in its own way.
     """
     target = out or Path(f"{os.path.splitext(file)[0]}.safetensors")
     refuse_existing(target, replace)
-    library, names = import_module("models.checkpoint"), _class_names(classes)
-    checkpoint = library.read_checkpoint(file)
-    built = library.from_checkpoint(network, checkpoint, str(file), _options(option, names))
+    names = _class_names(classes)
+    options = _options(option, names)
+    if network == "nir":
+        built, step_us = import_module("models.interchange.nir_in").read(file, options)
+        window_us = _window_us(file, step_us, window_us)
+    else:
+        library = import_module("models.checkpoint")
+        checkpoint = library.read_checkpoint(file)
+        built = library.from_checkpoint(network, checkpoint, str(file), options)
     facts = {"data": data, "accuracy": accuracy, "licence": licence}
     card = _card(built, names, size_of(size), window_us, frame, facts)
     import_module("models.weights").save(built, card, target, built.dtype)
@@ -134,6 +145,53 @@ def new(
         layers = "layer" if len(silent) == 1 else "layers"
         told = ", ".join(silent[:5]) + (", ..." if len(silent) > 5 else "")
         print(f"untrained: silent on random frames, {len(silent)} {layers}: {told}")
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A weights file, .safetensors.")],
+    to: Annotated[
+        Literal["nir", "onnx", "torch"], typer.Option(help="What other programs are to read.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file; FILE.nir, .onnx or .pt2.")] = None,
+    window_us: _WindowUs = None,
+    replace: Replace = False,
+) -> None:
+    """Write a network for other programs.
+
+    nir: the whole network, for neuromorphic simulators and chips, where NIR can say it exactly.
+    onnx: one time step, the state goes in and comes out; `snn` runs it with engine = "onnx".
+    torch: likewise, as a program of torch.export, which nothing here reads: reading one can run
+    any program.
+    """
+    target = out or file.with_suffix({"nir": ".nir", "onnx": ".onnx", "torch": ".pt2"}[to])
+    refuse_existing(target, replace)
+    library = import_module("models")
+    card, network = library.read_card(file), library.load(file)
+    if to == "nir":
+        writer = import_module("models.interchange.nir_out")
+        writer.write(network, target, _window_us(file, card.window_us, window_us))
+    else:
+        writer = import_module("models.interchange.step")
+        if to == "onnx":
+            writer.export_onnx(network, target, writer.digest(file))
+        else:
+            writer.export_torch(network, target)
+    print(f"written: {target}")
+
+
+def _window_us(file: Path, known: int | None, given: int | None) -> int | None:
+    """Return the length of a time step, of what a file says and what is given.
+
+    Raises:
+        ConfigError: The two differ.
+    """
+    from pipeline.errors import ConfigError
+
+    if known is not None and given not in (None, known):
+        raise ConfigError(
+            f"--window-us: {file} says that a step is {known} µs, got {given}; leave it out"
+        )
+    return given if known is None else known
 
 
 def _without_pipeline(

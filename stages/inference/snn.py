@@ -29,6 +29,7 @@ from pipeline.messages import Frames, Message, Outputs, Start, data
 from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import Account, PortError, StageConfig, Transform
 from stages.inference.fit import check_expected, check_kind, check_shape, check_words, resized
+from stages.inference.onnx_stepper import OnnxStepper, onnx_of
 from stages.inference.stepper import EventStepper, Stepper, TorchStepper, gpu_driver
 
 __all__ = ["Snn", "SnnConfig", "SnnState"]
@@ -43,10 +44,11 @@ class SnnConfig(StageConfig):
     """What the weights must be: ``network`` is its name, other keys are its options, such as
     ``classes``; nothing is asked for when left out. `pipeline models new --for` makes untrained
     weights of it."""
-    engine: Literal["auto", "event", "torch"] = "auto"
+    engine: Literal["auto", "event", "torch", "onnx"] = "auto"
     """``event``: kernels that work only where there are events or spikes, on the processor;
-    ``torch``: the network as it was trained. ``auto`` takes ``event`` where the network has it and
-    nothing asks for torch: a device, or a GPU."""
+    ``torch``: the network as it was trained; ``onnx``: the file that `pipeline models export --to
+    onnx` makes beside the weights, on the processor. ``auto`` takes ``event`` where the network has
+    it and nothing asks for torch: a device, or a GPU."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     """Where torch computes; ``auto`` takes a GPU when there is one."""
     threads: int = Field(1, ge=1)
@@ -89,6 +91,8 @@ class Snn(Transform[SnnConfig, SnnState]):
         check_words(frames, card, who, allow=self.config.mismatch == "allow")
         if self.config.engine == "event" or self.config.statistics:
             self._check_engine(card)
+        if self.config.engine == "onnx":
+            self._check_onnx()
         if self.config.mismatch == "refuse":
             check_kind(frames, card, who)
         readout = card.network not in models.SCORES_ALREADY
@@ -114,6 +118,8 @@ class Snn(Transform[SnnConfig, SnnState]):
         if self._event_driven():
             stepper = EventStepper(config.weights, config.threads)
             self._stepper, self._counter = stepper, stepper if config.statistics else None
+        elif config.engine == "onnx":
+            self._stepper = OnnxStepper(config.weights, config.threads)
         else:
             self._stepper = TorchStepper(config.weights, config.device, config.threads)
 
@@ -191,15 +197,16 @@ class Snn(Transform[SnnConfig, SnnState]):
         if config.engine == "auto" and not config.statistics:
             plain = config.device == "auto" and not gpu_driver()
             return plain and supports(self._card())
-        return config.engine != "torch"
+        return config.engine not in ("torch", "onnx")
 
     def _check_engine(self, card: models.ModelCard) -> None:
         """Refuse what the engine cannot do."""
         config, reason = self.config, why_not(card)
-        if config.statistics and config.engine == "torch":
+        if config.statistics and config.engine in ("torch", "onnx"):
             raise PortError(
                 "statistics",
-                'the event-driven engine counts them, and engine = "torch"; leave one of them out',
+                f'the event-driven engine counts them, and engine = "{config.engine}"; leave one of'
+                " them out",
             )
         if reason is not None and config.statistics:
             raise PortError("statistics", f"{reason}; leave statistics out")
@@ -211,6 +218,22 @@ class Snn(Transform[SnnConfig, SnnState]):
                 "device",
                 f'the event-driven engine runs on the processor, not on "{config.device}";'
                 f" leave device or {asked} out",
+            )
+
+    def _check_onnx(self) -> None:
+        """Refuse what ONNX Runtime cannot do, and a file that is not there."""
+        config = self.config
+        if config.device not in ("auto", "cpu"):
+            raise PortError(
+                "device",
+                f'engine = "onnx" runs on the processor, not on "{config.device}"; leave device or'
+                " engine out",
+            )
+        if not onnx_of(config.weights).exists():
+            raise PortError(
+                "engine",
+                f"{onnx_of(config.weights)} is not there; make it: pipeline models export"
+                f" {config.weights} --to onnx",
             )
 
     @property

@@ -1,0 +1,98 @@
+"""Networks of snnTorch, norse, Sinabs and SpikingJelly put out here what they put out there."""
+
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.interchange.nir_in import Imported, read
+from tests.golden_nir import GOLDEN, drawn_frames, recorded_frames
+from tests.support.shared import SHARED
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "snntorch_leaky": {},
+    "snntorch_leaky_zero": {"reset": "value"},
+    "snntorch_synaptic": {},
+    "snntorch_synaptic_zero": {"reset": "value"},
+    "snntorch_rleaky": {},
+    "snntorch_rsynaptic": {},
+    "norse_lifbox": {},
+    "norse_li": {},
+    "norse_lif": {},
+    "norse_iaf": {},
+    "sinabs_iaf": {},
+    "sinabs_lif": {},
+    "sinabs_leak": {},
+    "sinabs_leak_normed": {"inflow": "rate"},
+    "spikingjelly_lif": {},
+    "spikingjelly_if": {},
+    "spikingjelly_cuba": {},
+}
+"""Name of a network, its origin first -> what differs from that framework's defaults."""
+
+FRAME = {"input_channels": 2, "size": [34, 34]}
+
+
+@cache
+def archive() -> dict[str, bytes]:
+    with zipfile.ZipFile(GOLDEN) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def imported(name: str, folder: Path, **options: Any) -> Imported:
+    path = folder / f"{name}.nir"
+    path.write_bytes(archive()[path.name])
+    return read(path, {"origin": name.split("_")[0]} | FRAME | OPTIONS[name] | options)
+
+
+def differences(name: str, folder: Path, stretch: str, frames: np.ndarray[Any, Any]) -> float:
+    """Return the largest difference of any output of any step."""
+    wanted = np.load(io.BytesIO(archive()[f"{name}.npz"]))[stretch]
+    assert len(np.unique(wanted)) > 1  # neurons fire, and not all the time
+    network = imported(name, folder).network
+    with torch.no_grad():
+        found = network(torch.from_numpy(frames)[None])[0][0].numpy()
+    return float(np.abs(found - wanted).max())
+
+
+def test_all_networks_are_held_against_their_origin() -> None:
+    assert {Path(name).stem for name in archive()} == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_output_is_that_of_the_origin(name: str, tmp_path: Path) -> None:
+    assert differences(name, tmp_path, "drawn", drawn_frames()) <= 1e-6
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_output_on_a_recording_is_that_of_the_origin(name: str, tmp_path: Path) -> None:
+    frames = recorded_frames(SHARED / "nmnist" / "Train" / "3" / "00008.bin")
+    assert differences(name, tmp_path, "recorded", frames) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("snntorch_leaky", {"reset": "value"}),
+        ("snntorch_leaky", {"reset": "subtract"}),
+        ("sinabs_lif", {"decay": "euler"}),
+        ("sinabs_iaf", {"fires": "at"}),
+        ("norse_lif", {"inflow": "rate"}),
+        ("norse_lifbox", {"dt_s": 1e-3}),
+        ("sinabs_leak", {"inflow": "rate"}),
+    ],
+)
+def test_stepped_otherwise_the_outputs_differ(
+    name: str, option: dict[str, Any], tmp_path: Path
+) -> None:
+    frames = torch.from_numpy(drawn_frames())[None]
+    with torch.no_grad():
+        own = imported(name, tmp_path).network(frames)[0]
+        other = imported(name, tmp_path, **option).network(frames)[0]
+    assert not torch.allclose(own, other)
