@@ -20,6 +20,7 @@ GROUPS = {
     "path": "benchmarks.path",
     "latency": "benchmarks.latency",
     "startup": "benchmarks.startup",
+    "checkpoint": "benchmarks.checkpointing",
     "memory": "benchmarks.endurance",
     "growth": "benchmarks.growth",
     "cost": "benchmarks.cost",

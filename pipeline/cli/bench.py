@@ -14,8 +14,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="GROUP",
-            help="machine, read, filter, bin, transport, step, path, latency, startup, memory,"
-            " growth or cost; may be given several times.",
+            help="machine, read, filter, bin, transport, step, path, latency, startup, checkpoint,"
+            " memory, growth or cost; may be given several times.",
         ),
     ] = None,
     peers: Annotated[
