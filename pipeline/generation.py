@@ -257,6 +257,8 @@ class Generation:
 
         if self._ladder is not None and self._ladder.step(time.monotonic()):
             self._tell_all(Level(self._ladder.level))
+            if self._ladder.remark:
+                print(self._ladder.remark, file=sys.stderr, flush=True)
 
     def _stop(self) -> None:
         self._told_stop = True

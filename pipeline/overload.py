@@ -84,6 +84,11 @@ class Ladder:
     Args:
         latency_ms: how far behind a stage may be.
         now_s: the time.
+
+    Attributes:
+        level: the step that is in force, 0 for none.
+        remark: what a person should know of the last step, "" for nothing: where it began, each
+            time that it got worse, and where it was over.
     """
 
     def __init__(self, latency_ms: float, now_s: float) -> None:
@@ -98,6 +103,9 @@ class Ladder:
         self._shed_s = 0.0
         self._worst_s: dict[str, float] = {}
         self._given_up: dict[str, int] = {}
+        self.remark = ""
+        self._told = 0
+        """The highest level since it began."""
         self._gave_up = False
         """Since the last look."""
 
@@ -148,7 +156,19 @@ class Ladder:
         if self.level == before:
             return False
         self._changed_s = now_s
+        self.remark = self._remark(worst_s)
         return True
+
+    def _remark(self, worst_s: float) -> str:
+        told, self._told = self._told, max(self._told, self.level) if self.level else 0
+        if not self.level:
+            return "overload: over, nothing is shed any more"
+        if self.level <= told:
+            return ""
+        return (
+            f"overload: {worst_s * 1000:.0f} ms behind (overload.latency_ms ="
+            f" {self._limit_s * 1000:g}); {step_name(self.level)}"
+        )
 
     def result(self) -> Overload:
         """Return what it came to."""

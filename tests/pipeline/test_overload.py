@@ -55,6 +55,19 @@ def test_it_goes_down_step_by_step_when_all_is_well() -> None:
     assert 3 <= result.shed_s < 5
 
 
+def test_a_person_is_told_where_it_begins_gets_worse_and_is_over() -> None:
+    run, remarks = Run(), []
+    for seconds, lag_s in ((0.1, 0.11), (0.1, 0.25), (0.6, 0.01), (0.1, 0.11), (5, 0.01)):
+        for _ in range(round(seconds / BEAT_S)):
+            if run.go_on(BEAT_S, lag_s):
+                remarks.append(run.ladder.remark)
+    assert [remark for remark in remarks if remark] == [
+        "overload: 110 ms behind (overload.latency_ms = 100); one event in 2 stays",
+        "overload: 250 ms behind (overload.latency_ms = 100); one event in 8 stays",
+        "overload: over, nothing is shed any more",
+    ]
+
+
 def test_between_half_the_limit_and_the_limit_it_stays() -> None:
     run = Run()
     run.go_on(0.1, lag_s=0.25)
