@@ -110,8 +110,7 @@ class FaultTrials:
                 outcome = run.end(None)
             if run.problem:
                 raise StageError(f"{self._file}: fails undisturbed: {run.problem}")
-            took_s = {self.group_of[each["name"]]: each["wall_s"] for each in outcome["reports"]}
-            self._play_s = {RUNNER: max(took_s.values()), **took_s}
+            self._measure(outcome)
             self._whole_s = run.took_s
         differing = self._differing("again")
         if differing:
@@ -123,8 +122,8 @@ class FaultTrials:
     def try_out(self, fault: Fault, moment: float) -> Trial:
         """Run it, harm it at a share of its time, and look what came out.
 
-        A run may be faster than the undisturbed one was; where the moment comes too late, another
-        is tried, a little earlier.
+        A run may be faster than the undisturbed one was. Where the moment comes too late it is
+        measured anew, and another is tried, a little earlier.
         """
         trial = self._try_once(fault, moment)
         for _ in range(_MOST_TRIES - 1):
@@ -148,7 +147,10 @@ class FaultTrials:
             elif struck := run.strike_runner():
                 run = runs.enter_context(_Run(self._file, overrides, resume=True))
             outcome = run.end(10 * self._whole_s + _MOST_S)
+            struck = struck and not outcome.get("finished_before")
             restarts: list[dict[str, Any]] = outcome.get("restarts", [])
+            if outcome and not restarts and not struck:
+                self._measure(outcome)
             if restarts:
                 recovery_s = run.begun_s + restarts[0]["at_s"] + restarts[0]["down_s"] - at_s
             elif struck and outcome.get("ready_s"):
@@ -162,6 +164,11 @@ class FaultTrials:
                 shutil.rmtree(self._folder / name)
         count = len(restarts) + struck
         return Trial(moment, count > 0, count, recovery_s, problem)
+
+    def _measure(self, outcome: dict[str, Any]) -> None:
+        """Take from a run that was not disturbed how long each process plays."""
+        took_s = {self.group_of[each["name"]]: each["wall_s"] for each in outcome["reports"]}
+        self._play_s = {RUNNER: max(took_s.values()), **took_s}
 
     def _wait(self, run: "_Run", play_s: float, folder: Path) -> float:
         """Wait until a run has played for so long, and return when that was."""
