@@ -30,6 +30,7 @@ _TITLES = {
     "path": "From a file to frames and predictions",
     "latency": "Latency under real-time replay",
     "startup": "Start",
+    "checkpoint": "Checkpoints",
     "memory": "Memory over many windows",
     "growth": "Memory over long recordings",
     "cost": "How the cost grows",
