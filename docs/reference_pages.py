@@ -85,7 +85,7 @@ def _code(text: str) -> str:
 
 def _stages_page() -> str:
     """Render the built-in stages; what other packages add is shown by ``pipeline stages``."""
-    from pipeline.config import RunConfig, StageTable
+    from pipeline.config import RESERVED, StageTable
     from pipeline.registry import BUILT_IN, load_stage
     from pipeline.stage import delivery_of
 
@@ -93,8 +93,11 @@ def _stages_page() -> str:
         "Every stage that comes with the package. `pipeline stages NAME` shows the same, also of"
         " other packages that are installed. A default of `-` means: may be left out. Paths are"
         " relative to the TOML file's folder, with `--set` to the working directory.",
-        "## The `[run]` table",
-        _options_table(RunConfig),
+        *(
+            part
+            for name, table in RESERVED.items()
+            for part in (f"## The `[{name}]` table", _text(table), _options_table(table))
+        ),
         "## Keys of every `[[stage]]` table",
         "`name` is the stage's own name in the graph, `use` says which stage it is: a name from"
         ' this page, or `"module:Class"`. `from` names the stage or stages that feed it; without it'
