@@ -131,7 +131,7 @@ class Attached:
         for name, everything in wanted.items():
             if name not in self._taps:
                 tap = self._context.socket(zmq.SUB)
-                tap.rcvhwm = 2
+                tap.rcvhwm = 32
                 tap.subscribe(b"" if everything else GAUGES)
                 tap.connect(tap_endpoint(self._folder, name))
                 self._poller.register(tap, zmq.POLLIN)

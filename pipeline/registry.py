@@ -53,6 +53,7 @@ BUILT_IN: dict[str, str] = {
     "fault_raise": "stages.faults.fail:FaultRaise",
     "fault_full_disk": "stages.faults.full_disk:FaultFullDisk",
     "console": "stages.sinks.console:Console",
+    "dashboard": "stages.sinks.dashboard:Dashboard",
     "jsonl": "stages.sinks.jsonl:JsonLines",
     "csv": "stages.sinks.csv:Csv",
     "hdf5": "stages.sinks.hdf5:Hdf5",

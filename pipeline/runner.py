@@ -266,18 +266,19 @@ class _Crash:
         )
 
 
-def _carried(graph: Graph) -> dict[str, tuple[str, str]]:
-    """Return what each queue carries: its kind, and of predictions what their scores are."""
+def _carried(graph: Graph) -> dict[str, tuple[str, str, str]]:
+    """Return of each queue the kind it carries, who takes it, and what scores of predictions are."""
     ports = {
         (node.name, source): port
         for node in graph.nodes
         for source, port in zip(node.inputs, node.stage.inputs, strict=True)
     }
+    uses = {node.name: node.use for node in graph.nodes}
     carried = {}
     for edge in graph.edges:
         port = ports[edge.receiver, edge.source]
         scores = port.scores if isinstance(port, PredictionsPort) else ""
-        carried[edge.name] = port.kind, scores
+        carried[edge.name] = port.kind, uses[edge.receiver], scores
     return carried
 
 

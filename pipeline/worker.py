@@ -116,10 +116,11 @@ class _Worker:
             if self._compiles.is_news():
                 self._tell(Compiles())
             if time.monotonic() >= beat_s:
-                beat_s = time.monotonic() + self._beat_s
+                # All workers of a machine speak at once, so that what they say of a queue fits.
+                beat_s = (time.monotonic() // self._beat_s + 1) * self._beat_s
                 self._tell(Alive([thread.status() for thread in self._threads]))
             # Not for longer than a beat, and Numba rings no bell either.
-            poller.poll(round(self._beat_s * 1000))
+            poller.poll(max(1, round((beat_s - time.monotonic()) * 1000)))
             self._bell.hush()
             while self._socket.poll(0):
                 self._obey(msgspec.msgpack.decode(self._socket.recv(), type=ToWorker))

@@ -19,6 +19,7 @@ from pipeline.cli.record import record
 from pipeline.cli.run import run
 from pipeline.cli.simulate import simulate
 from pipeline.cli.stages import stages
+from pipeline.cli.top import top
 from pipeline.cli.train import train
 from pipeline.kernel_cache import provide_kernel_cache
 
@@ -38,7 +39,20 @@ def _help(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
-for command in (run, check, stages, cameras, info, convert, record, simulate, train, bench, fault):
+for command in (
+    run,
+    top,
+    check,
+    stages,
+    cameras,
+    info,
+    convert,
+    record,
+    simulate,
+    train,
+    bench,
+    fault,
+):
     app.command(help=_help(command.__doc__ or ""))(command)
 for name, group in {"models": models, "keys": keys}.items():
     for entry in group.registered_commands:

@@ -1,6 +1,7 @@
 """``pipeline run``."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,9 @@ def run(
     resume: Annotated[
         bool, Option("--resume", help="Go on from the last checkpoint of a run cut short.")
     ] = False,
+    dashboard: Annotated[
+        bool, Option("--dashboard", help="Show the run in the terminal; see `pipeline top`.")
+    ] = False,
     only: Annotated[
         str | None,
         Option(
@@ -39,6 +43,9 @@ def run(
 
     With a [checkpoint] table in the file the run goes on by itself when a stage fails, dies or
     hangs; and --resume goes on with one that was ended. Its output is then what it would have been.
+
+    With --dashboard, or a `dashboard` stage in the file, the terminal shows the run meanwhile; what
+    it prints comes at the end.
 
     Predictions go where the file's sinks send them, the ledger of the run to standard error (with
     --json to standard output). Exit codes: 0 done, 1 failed, 2 wrong request, 130 stopped.
@@ -59,10 +66,20 @@ def run(
     print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
-    outcome = run_pipeline(config, graph, prints_to, resume=resume, fresh=fresh)
+    with _shown(dashboard or any(node.use == "dashboard" for node in graph.nodes)):
+        outcome = run_pipeline(config, graph, prints_to, resume=resume, fresh=fresh)
     if outcome.finished_before:
         print(f"{graph.name}: had come to its end before", file=sys.stderr)
     conclude(outcome, json)
+
+
+def _shown(wanted: bool) -> AbstractContextManager[None]:
+    """Return what shows the run that goes on within it, if that is wanted."""
+    if not wanted:
+        return nullcontext()
+    from pipeline.dashboard.beside import dashboard
+
+    return dashboard()
 
 
 def _serve(config: "PipelineConfig", graph: "Graph", only: str, json: bool) -> None:
