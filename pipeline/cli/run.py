@@ -70,7 +70,7 @@ def run(
         outcome = run_pipeline(config, graph, prints_to, resume=resume, fresh=fresh)
     if outcome.finished_before:
         print(f"{graph.name}: had come to its end before", file=sys.stderr)
-    conclude(outcome, json)
+    conclude(outcome, json, resumable=config.checkpoint is not None)
 
 
 def _shown(wanted: bool) -> AbstractContextManager[None]:
@@ -101,13 +101,16 @@ def _serve(config: "PipelineConfig", graph: "Graph", only: str, json: bool) -> N
         sys.exit(130)
 
 
-def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> None:
+def conclude(
+    outcome: "Outcome", json: bool, stopping_is_done: bool = False, resumable: bool = False
+) -> None:
     """Show the ledger of a run, and end the program as the run ended.
 
     Args:
         outcome: what became of the run.
         json: whether to print it as JSON.
         stopping_is_done: whether Ctrl-C is the proper end of what was run.
+        resumable: whether it has left checkpoints, where it was stopped.
 
     Raises:
         StageFailure: a source failed.
@@ -129,6 +132,8 @@ def conclude(outcome: "Outcome", json: bool, stopping_is_done: bool = False) -> 
             print("stopped before everything sent was worked on", file=sys.stderr)
         else:
             print("stopped; everything sent until then was worked on", file=sys.stderr)
+        if resumable and outcome.started:
+            print("go on from the last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
 
 
