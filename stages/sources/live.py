@@ -272,26 +272,31 @@ class LiveSource(Source[C, LiveState]):
                 place=place if violation is None else state.place,
             )
             messages = [recording.events(good)] if len(good) else []
-            yield Played(messages, state, born_ns=born_ns)
-            if recording.late_us and not self._told_late:
+            was, remark = recording, ""
+            if violation is not None and violation.reset:
+                events = events[violation.number :]
+                back_s = (was.last_us - int(events["t"][0])) / 1e6
+                remark = (
+                    f"{source}: its clock was set back by {back_s:.3f} s; a new recording begins"
+                )
+                # In the same turn, so that no checkpoint finds the first event of the new recording
+                # still to be judged by the old one.
+                recording, state = self._begin(was.session, state)
+                messages += [was.end(), recording.start()]
+            yield Played(messages, state, remark=remark, born_ns=born_ns)
+            if was.late_us and not self._told_late:
                 self._told_late = True
-                late = (
-                    f"{source}: its events came up to {recording.late_us / 1000:.1f} ms after time"
+                remark = (
+                    f"{source}: its events came up to {was.late_us / 1000:.1f} ms after time"
                     " had been passed on without them; they keep their times, but windows that"
                     " are closed count them late; set margin_us ="
-                    f" {self.config.margin_us + _rounded_up(recording.late_us)} if it happens often"
+                    f" {self.config.margin_us + _rounded_up(was.late_us)} if it happens often"
                 )
-                yield Played([], state, remark=late)
+                yield Played([], state, remark=remark)
             if violation is None:
                 return recording, state
             if not violation.reset:
                 raise DeviceError(f"{source}: {violation}")
-            events = events[violation.number :]
-            back_s = (recording.last_us - int(events["t"][0])) / 1e6
-            remark = f"{source}: its clock was set back by {back_s:.3f} s; a new recording begins"
-            ended = recording
-            recording, state = self._begin(recording.session, state)
-            yield Played([ended.end(), recording.start()], state, remark=remark)
 
 
 def _rounded_up(late_us: int) -> int:

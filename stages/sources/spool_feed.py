@@ -185,7 +185,7 @@ class SpoolFeed(Feed):
         path = self._folder.segment(self._segment)
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if not self._offset:
-            if os.pread(self._file, len(MAGIC), 0) not in (MAGIC, b""):
+            if not MAGIC.startswith(os.pread(self._file, len(MAGIC), 0)):
                 raise DeviceError(
                     f"{path}: is no segment of a spool, or of another version; remove it, or name"
                     " another folder"

@@ -123,7 +123,7 @@ class _Spooling:
         self._session: Session | None = None
         self._named = 0
         """What the session is known by: the number of its first segment."""
-        self._begun = self._ended = False
+        self._begun = self._ended = self._closes = False
         self._idle_ns = self._counted_ns = 0
         self._again_s = 0.0
         self._taken = self._dropped = 0
@@ -153,6 +153,7 @@ class _Spooling:
             self._tally.beat_ns = time.monotonic_ns()
             if not self._step():
                 over.wait(_POLL_S)
+        self._closes = True
         self._capture.close()
         while self._step():
             pass
@@ -174,7 +175,7 @@ class _Spooling:
         self._count(in_a_hurry=taken is not None)
         if taken is not None:
             self._put(taken)
-        elif status.over:
+        elif status.over and not self._closes:
             self._end(self._capture.failure)
         elif session is not None:
             self._idle(status)
