@@ -20,7 +20,7 @@ from pipeline.board import Board
 from pipeline.checkpoints import CheckpointFolder, check_same
 from pipeline.config import PipelineConfig, SupervisionConfig
 from pipeline.control import Pause, Plan, Resume, Step, Stop, ToWorker
-from pipeline.errors import CheckpointError, PipelineError
+from pipeline.errors import CheckpointError, ConfigError, PipelineError
 from pipeline.fingerprint import fingerprint
 from pipeline.generation import Generation, StageFailure
 from pipeline.graph import Graph
@@ -135,11 +135,13 @@ def run_pipeline(
         StageFailure: a stage failed, and the run could not go on.
         StageError: the process of a stage died or hung, and the run could not go on.
         CheckpointError: checkpoints cannot be used as asked.
+        ConfigError: there is no folder with checkpoints to go on from.
     """
     if config.checkpoint is None:
         if resume:
-            raise CheckpointError(
-                f"{config.path}: --resume needs a [checkpoint] table, with directory ="
+            raise ConfigError(
+                f"{config.path}: checkpoint.directory: is required with --resume; without it no"
+                " run leaves checkpoints to go on from"
             )
         return _run(config, graph, prints_to, remote or Remote(), None)
     stages = [node.name for node in graph.nodes]
@@ -155,10 +157,12 @@ def run_pipeline(
             path, checkpoint, refused = found
             check_same(checkpoint.tables, tables, path)
             for error in refused:
-                print(f"{error}; going on from {path.name}", file=sys.stderr)
+                print(error, file=sys.stderr)
             if checkpoint.finished:
                 reports = [each.report for each in checkpoint.stages if each.report is not None]
                 return Outcome(reports, True, False, True, finished_before=True)
+            made = _ago(time.time() - checkpoint.made_at_s)
+            print(f"going on from {path.name}, made {made}", file=sys.stderr, flush=True)
             progress.go_on(path, checkpoint.number)
         else:
             _begin_anew(folder, fresh)
