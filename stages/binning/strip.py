@@ -60,18 +60,21 @@ def cut_off(pool: Pool, strip: Strip, used: int, opened: int, room: int) -> Stri
 def packed(strip: Strip, opened: int) -> Strip:
     """Return what a checkpoint keeps of a strip: the first ``opened`` slots, and the sensor."""
     slots, canvas = strip
-    tables = {"columns": within_sensor(canvas.columns), "rows": within_sensor(canvas.rows)}
-    return Strip(
-        Slots(*(each[:opened] for each in slots)),
-        canvas._replace(frames=canvas.frames[:opened], **tables),
+    canvas = canvas._replace(
+        frames=canvas.frames[:opened],
+        columns=within_sensor(canvas.columns),
+        rows=within_sensor(canvas.rows),
     )
+    return Strip(Slots(*(each[:opened] for each in slots)), canvas)
 
 
 def unpacked(pool: Pool, kept: Strip, room: int) -> Strip:
     """Return the strip that `packed` was given, on memory of its own."""
     canvas, opened = kept.canvas, len(kept.canvas.frames)
-    tables = {"columns": whole_table(canvas.columns), "rows": whole_table(canvas.rows)}
-    strip = new_strip(pool, canvas._replace(**tables), max(room, opened))
+    canvas = canvas._replace(
+        columns=whole_table(canvas.columns), rows=whole_table(canvas.rows)
+    )
+    strip = new_strip(pool, canvas, max(room, opened))
     _copy(kept, strip, 0, opened)
     return strip
 
