@@ -71,9 +71,7 @@ def packed(strip: Strip, opened: int) -> Strip:
 def unpacked(pool: Pool, kept: Strip, room: int) -> Strip:
     """Return the strip that `packed` was given, on memory of its own."""
     canvas, opened = kept.canvas, len(kept.canvas.frames)
-    canvas = canvas._replace(
-        columns=whole_table(canvas.columns), rows=whole_table(canvas.rows)
-    )
+    canvas = canvas._replace(columns=whole_table(canvas.columns), rows=whole_table(canvas.rows))
     strip = new_strip(pool, canvas, max(room, opened))
     _copy(kept, strip, 0, opened)
     return strip
