@@ -96,7 +96,8 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         ("[runn]", "pipeline.toml: runn: unknown table; did you mean 'run'?"),
         (
             "[other]",
-            "pipeline.toml: other: unknown table; known are checkpoint, run, stage, supervision",
+            "pipeline.toml: other: unknown table; known are checkpoint, overload, run, stage,"
+            " supervision",
         ),
         ("run = 5", "pipeline.toml: run: must be a table, got 5"),
         (
@@ -219,7 +220,8 @@ def test_each_mistake_has_a_line_of_its_own() -> None:
         "pipeline.toml: stage.bins.size: must have 2 values, got [1, 2, 3]",
         "pipeline.toml: stage.bins.window_us: must be > 0, got 0",
         "pipeline.toml: stage.bins.boxes: unknown key; known are bins, frame, from, group,"
-        " max_gap_us, memory, name, origin_us, queue, size, step_us, tau_us, use, window_us",
+        " host, max_gap_us, memory, name, origin_us, policy, queue, size, step_us, tau_us, use,"
+        " window_us",
     ]
 
 
@@ -330,7 +332,10 @@ def test_a_key_within_a_table_can_be_set() -> None:
         ("=5", "must be STAGE.KEY=VALUE or run.KEY=VALUE"),
         ("camera..x=5", "must be STAGE.KEY=VALUE or run.KEY=VALUE"),
         ("camra.events=5", "no stage 'camra'; did you mean 'camera'?"),
-        ("zzz.events=5", "no stage 'zzz'; known are camera, checkpoint, run, supervision, tally"),
+        (
+            "zzz.events=5",
+            "no stage 'zzz'; known are camera, checkpoint, overload, run, supervision, tally",
+        ),
         ("camera.events.most=5", "'events' is not a table"),
     ],
 )

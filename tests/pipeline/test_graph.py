@@ -142,8 +142,8 @@ def test_a_group_may_be_called_like_a_stage_in_it() -> None:
         ),
         (
             (CAMERA, TALLY, {"name": "b", "use": "tally", "from": "camera", "evnts": 5}),
-            "stage.b.evnts: unknown key; known are from, group,"
-            " name, needs, opened, opens_slowly, path, queue, use",
+            "stage.b.evnts: unknown key; known are from, group, host,"
+            " name, needs, opened, opens_slowly, path, policy, queue, use",
         ),
     ],
 )

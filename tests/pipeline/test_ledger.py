@@ -12,10 +12,13 @@ from pipeline.latency import Latency
 from pipeline.ledger import (
     check_ledger,
     ledger_table,
+    overload_line,
+    queue_table,
     remark_lines,
     silence_lines,
     timing_lines,
 )
+from pipeline.overload import Overload
 from pipeline.report import Pace, QueueCount, StageReport
 from pipeline.stage import Account
 
@@ -169,3 +172,43 @@ def test_what_a_stage_remarks_is_told_with_its_name() -> None:
         "bins: 3 of 4 windows are empty",
         "bins: the last one is cut",
     ]
+
+
+def shedding(received: dict[str, int]) -> list[StageReport]:
+    """A queue of 30 units that lost 20, as its sender says; the receiver was told otherwise."""
+    reports = balanced()
+    sent = QueueCount("camera→bins", 9, 30, lost_messages=5, lost={"dropped": 14, "thinned": 6})
+    got = QueueCount("camera→bins", 9, 30, lost_messages=5, lost=received)
+    alter(reports, 0, sent=[sent])
+    alter(reports, 1, received=[got])
+    return reports
+
+
+def test_what_a_queue_lost_must_be_known_at_both_ends() -> None:
+    check_ledger(shedding({"dropped": 14, "thinned": 6}))
+    assert problems(shedding({"dropped": 20})) == [
+        "queue camera→bins: its sender gave up {'dropped': 14, 'thinned': 6}, its receiver was"
+        " told of {'dropped': 20}"
+    ]
+    assert problems(shedding({})) == [
+        "stage 'bins' accounts for 10 events, 30 arrived in its queues",
+        "queue camera→bins: its sender gave up {'dropped': 14, 'thinned': 6}, its receiver was"
+        " told of nothing",
+    ]
+
+
+def test_queues_that_lost_something_have_a_table_of_their_own() -> None:
+    assert queue_table(balanced()) is None
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(queue_table(shedding({"dropped": 14, "thinned": 6})))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "queue in out dropped thinned merged on its way" in lines
+    assert "camera→bins 30 10 14 6 0 0" in lines
+
+
+def test_overload_is_summed_up_in_a_line() -> None:
+    assert overload_line(Overload()) == ""
+    assert overload_line(Overload(5, 3, 12.34, recovered=False)) == (
+        "overload: shed for 12.3 s, at most as step 5 of 6: windows that wait are merged, up to 4"
+        " into one; not recovered before the end"
+    )

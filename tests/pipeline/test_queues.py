@@ -15,9 +15,10 @@ import zmq
 from doubles import end_stream, events, units
 
 from pipeline import queues
+from pipeline.backlog import Backlog, Loss, Policy, WhenFull
 from pipeline.errors import WireError
-from pipeline.messages import EndStream, Message
-from pipeline.queues import HELLO, Receiver, Sender, send_to_all
+from pipeline.messages import EndStream, Message, Shed
+from pipeline.queues import HELLO, Passed, Receiver, Sender, send_to_all, wait_for
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -304,3 +305,80 @@ def test_the_end_of_the_context_ends_all_waiting(pool: ThreadPoolExecutor) -> No
     full.close()
     pool.submit(context.term).result(SOON_S)
     assert [each.result(SOON_S) for each in waiting] == ["terminated"] * 3
+
+
+def shed(context: Context, receiver: Receiver, room: int, when_full: WhenFull) -> Sender:
+    waiting = Backlog(lambda: Policy(when_full), room)
+    return Sender(context, receiver.endpoint, "q", backlog=waiting)
+
+
+def let_in(receiver: Receiver) -> None:
+    """Grant the first credit, without which nothing would be shed."""
+    assert receiver.receive(timeout_ms=0) is None
+
+
+def test_a_queue_that_sheds_never_holds_its_sender_up_and_both_ends_know_what_was_lost(
+    context: Context,
+) -> None:
+    receiver = Receiver(context, "inproc://q", "q", 2)
+    sender = shed(context, receiver, 3, "drop_oldest")
+    let_in(receiver)
+    for message in stream(20):
+        sender.offer(message)
+    assert sender.blocked_ns == 0
+    with ThreadPoolExecutor(1) as pool:
+        draining = pool.submit(sender.drain)
+        found = receive_all_but_close(receiver)
+        draining.result(SOON_S)
+    starts = [m.array["t"][0] for m in found if not m.is_control]
+    assert starts == [0, 1_000, 17_000, 18_000, 19_000]
+    (behind,) = [m for m in found if m.header.shed is not None]
+    assert (behind.array["t"][0], behind.header.shed) == (17_000, Shed(events=45))
+    assert sender.count() == receiver.count()
+    assert sender.count().lost == {"dropped": 45}
+    assert (sender.count().messages, sender.count().units) == (21, 60)
+    sender.close()
+    receiver.close()
+
+
+def receive_all_but_close(receiver: Receiver) -> list[Message]:
+    found: list[Message] = []
+    while not found or not isinstance(found[-1].header, EndStream):
+        message = receiver.receive()
+        assert message is not None
+        found.append(message)
+        receiver.deal()
+    return found
+
+
+def test_both_ends_count_on_from_what_was_lost_before_a_checkpoint(context: Context) -> None:
+    passed = Passed(5, 15, Loss(15, 45))
+    receiver = Receiver(context, "inproc://q", "q", 2, passed)
+    waiting = Backlog(lambda: Policy("drop_oldest"), 3)
+    sender = Sender(context, "inproc://q", "q", passed, backlog=waiting)
+    assert sender.count() == receiver.count()
+    assert (sender.count().messages, sender.count().units) == (20, 60)
+    assert sender.count().arrived == 15
+    sender.close()
+    receiver.close()
+
+
+def test_what_waits_goes_on_while_its_stage_waits_for_something_else(context: Context) -> None:
+    receiver = Receiver(context, "inproc://q", "q", 1)
+    sender = shed(context, receiver, 2, "drop_oldest")
+    let_in(receiver)
+    for k in range(2):
+        sender.offer(events(1, t_us=k))
+    assert sender.backlog
+    other = Receiver(context, "inproc://other", "other", 1)
+    late = Sender(context, "inproc://other", "other")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait_for, [other.socket], [sender])
+        # Nobody offers anything any more, and yet the second message comes when there is credit.
+        assert receiver.receive() is not None
+        receiver.deal()
+        assert receiver.receive() is not None
+        late.close()
+        waiting.result(SOON_S)
+    for end in (sender, receiver, other):
+        end.close()
