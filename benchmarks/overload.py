@@ -40,7 +40,6 @@ _WINDOW_US = 10_000
 _TICK_US = 1_000
 _RATE_HZ = 200_000
 _FACTOR = 10
-_CALM_S = 8.0
 _SAMPLE_S = 0.5
 _WAIT_S = 60.0
 _WEIGHTS = Path(__file__).parents[1] / "models" / "weights" / "dvs_gesture.safetensors"
@@ -97,13 +96,14 @@ class Overloaded(NamedTuple):
     overload: dict[str, Any]
 
 
-def offered(folder: Path, slow_at: str, load_s: float) -> Overloaded:
+def offered(folder: Path, slow_at: str, load_s: float, calm_s: float) -> Overloaded:
     """Send a stage ten times what it can work on, for so long.
 
     Args:
         folder: for the pipeline and what it writes.
         slow_at: ``events`` or ``windows``.
         load_s: how long the stage is slow.
+        calm_s: how long it is fast again behind that.
     """
     each_us = 1e6 / _RATE_HZ if slow_at == "events" else _WINDOW_US
     slow = _SLOW.format(sleep_us=_FACTOR * each_us, until_us=round(load_s * 1e6))
@@ -123,7 +123,7 @@ def offered(folder: Path, slow_at: str, load_s: float) -> Overloaded:
     with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, text=True) as run:
         try:
             _wait_for(port, run)
-            sent, memory_mb = _send(port, load_s, run.pid)
+            sent, memory_mb = _send(port, load_s + calm_s, run.pid)
             run.send_signal(2)
             printed, _ = run.communicate(timeout=_WAIT_S)
         finally:
@@ -142,11 +142,11 @@ def _wait_for(port: int, run: "subprocess.Popen[str]") -> None:
         time.sleep(0.05)
 
 
-def _send(port: int, load_s: float, pid: int) -> tuple[int, list[tuple[float, float]]]:
+def _send(port: int, seconds: float, pid: int) -> tuple[int, list[tuple[float, float]]]:
     """Send events in steps of a millisecond; return how many, and memory in MB, with its time."""
     rng = np.random.default_rng(0)
     count = _RATE_HZ * _TICK_US // 1_000_000
-    ticks = round((load_s + _CALM_S) * 1e6 / _TICK_US)
+    ticks = round(seconds * 1e6 / _TICK_US)
     memory_mb: list[tuple[float, float]] = []
     with socket.socket(type=socket.SOCK_DGRAM) as out:
         begun_s = time.monotonic()
@@ -238,7 +238,8 @@ def rows(options: Options) -> Rows:
     """Yield figures of a stage that is slow at windows, and of one that is slow at events."""
     for slow_at in ("windows", "events"):
         with tempfile.TemporaryDirectory() as folder:
-            found = offered(Path(folder), slow_at, 3.0 if options.quick else 60.0)
+            load_s, calm_s = (1.0, 1.0) if options.quick else (60.0, 15.0)
+            found = offered(Path(folder), slow_at, load_s, calm_s)
         if not found.overload["recovered"]:
             yield f"slow at {slow_at}: still shed something at the end"
         yield from figures(slow_at, [found])

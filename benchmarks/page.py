@@ -29,6 +29,7 @@ _TITLES = {
     "step": "A time step of a network",
     "path": "From a file to frames and predictions",
     "latency": "Latency under real-time replay",
+    "overload": "Ten times the load",
     "startup": "Start",
     "checkpoint": "Checkpoints",
     "memory": "Memory over many windows",

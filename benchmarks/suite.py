@@ -19,6 +19,7 @@ GROUPS = {
     "step": "benchmarks.stepping",
     "path": "benchmarks.path",
     "latency": "benchmarks.latency",
+    "overload": "benchmarks.overload",
     "startup": "benchmarks.startup",
     "checkpoint": "benchmarks.checkpointing",
     "memory": "benchmarks.endurance",
