@@ -112,7 +112,7 @@ class Guard:
         os.write(self._wake, b"!")
 
     def connect(
-        self, socket: "zmq.Socket[bytes]", queue: str, peer: str | None
+        self, socket: "zmq.Socket[bytes]", queue: str, peer: str | None, watched: int = _REFUSED
     ) -> "zmq.Socket[bytes]":
         """Make a socket speak to ``peer`` and nobody else.
 
@@ -120,9 +120,10 @@ class Guard:
             socket: not connected yet.
             queue: its queue's name.
             peer: who has bound it; None where all share one key.
+            watched: what its monitor tells of.
 
         Returns:
-            A socket that says when the peer has refused our key (`refused`).
+            Its monitor; it tells at least when the peer has refused our key (`refusal`).
 
         Raises:
             PipelineError: the peer has no key here.
@@ -138,7 +139,7 @@ class Guard:
         socket.setsockopt(zmq.CURVE_SERVERKEY, server)
         socket.setsockopt(zmq.CURVE_PUBLICKEY, self._own.public)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self._own.secret)
-        return _monitor(self._context, socket, _REFUSED)
+        return _monitor(self._context, socket, watched)
 
     def refusal(self, queue: str, endpoint: str) -> WireError:
         """Return the error of a sender whose key was refused."""

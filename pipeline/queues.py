@@ -20,7 +20,8 @@ A run that goes on from a checkpoint counts on from there.
 A receiver listens to whoever says hello first, and to nobody else: a second sender, or one of
 another version, is refused, said once, and does no harm. What the first one sends is checked, and
 if it is not what it should be, that is an error of the run. Over tcp a guard sees to it that only
-who holds a key gets that far (`pipeline.guard`).
+who holds a key gets that far (`pipeline.guard`); from another host what a broken connection has
+lost is sent again (`pipeline.link`).
 """
 
 import os
@@ -36,6 +37,7 @@ import zmq
 from pipeline.backlog import NO_LOSS, Backlog, Loss
 from pipeline.errors import WireError
 from pipeline.guard import Guard, refuse_open_tcp
+from pipeline.link import LINK_EVENTS, Link, beat
 from pipeline.messages import MAX_BUFFER_BYTES, Data, Message, decode, encode
 from pipeline.report import QueueCount
 
@@ -114,6 +116,7 @@ class Sender:
         self._bytes = 0
         self._endpoint, self._guard = endpoint, guard
         self._refusals: zmq.Socket[bytes] | None = None
+        self._link: Link | None = None
         if guard is None:
             refuse_open_tcp(endpoint, name)
         self._socket = _socket(context, zmq.DEALER)
@@ -121,7 +124,11 @@ class Sender:
         self._socket.setsockopt(zmq.IDENTITY, os.urandom(16).replace(b"\0", b"0", 1))
         if guard is not None and endpoint.startswith("tcp:"):
             try:
-                self._refusals = guard.connect(self._socket, name, peer)
+                if peer is None:
+                    self._refusals = guard.connect(self._socket, name, peer)
+                else:
+                    self._link = Link(guard.connect(self._socket, name, peer, LINK_EVENTS))
+                beat(self._socket)
             except BaseException:
                 self._socket.close(0)
                 raise
@@ -223,6 +230,8 @@ class Sender:
         """Close the socket; what is in flight is given up, so `drain` first."""
         self._socket.close(0)
         self._forget_refusals()
+        if self._link is not None:
+            self._link.monitor.close(0)
 
     def _full(self, size: int) -> bool:
         """Whether a message of ``size`` bytes must wait; a large one goes when it is alone."""
@@ -234,14 +243,17 @@ class Sender:
         number = _NUMBER.pack(self.messages)
         if loss != NO_LOSS:
             number += _LOSS.pack(*loss)
-        self._socket.send_multipart([number, *parts], copy=False)
+        frames: list[bytes | memoryview] = [number, *parts]
+        self._socket.send_multipart(frames, copy=False)
+        if self._link is not None:
+            self._link.kept.append(frames)
         self.messages += 1
         size = len(parts[0]) + parts[1].nbytes
         self._sizes.append(size)
         self._bytes += size
 
     def _wait_for_credit(self, others: "Sequence[Sender]") -> None:
-        if self._refusals is None:
+        if self._refusals is None and self._link is None:
             wait_for([self._socket], [other for other in others if other is not self])
         self._take_credit(block=True)
 
@@ -262,8 +274,28 @@ class Sender:
                 raise self._guard.refusal(self.name, self._endpoint)
             self._forget_refusals()
 
+    def _mend(self, link: Link, block: bool) -> None:
+        """Send again what was lost with a connection; wait for a word of the receiver."""
+        while True:
+            if link.made_anew():
+                self._socket.send(HELLO)
+                for frames in link.kept:
+                    self._socket.send_multipart(frames, copy=False)
+            if link.refused:
+                assert self._guard is not None
+                raise self._guard.refusal(self.name, self._endpoint)
+            if not block:
+                return
+            poller = zmq.Poller()
+            poller.register(self._socket, zmq.POLLIN)
+            poller.register(link.monitor, zmq.POLLIN)
+            if self._socket in dict(poller.poll()):
+                return
+
     def _take_credit(self, block: bool) -> None:
-        if block and self._refusals is not None:
+        if self._link is not None:
+            self._mend(self._link, block)
+        elif block and self._refusals is not None:
             self._wait_until_let_in()
         flags = 0 if block else zmq.NOBLOCK
         while True:
@@ -277,12 +309,16 @@ class Sender:
             if len(frame) != _CREDIT.size:
                 raise WireError(f"queue {self.name}: the receiver does not speak {HELLO.decode()}")
             dealt, capacity = _CREDIT.unpack(frame)
+            if self._link is not None and dealt < self._dealt:
+                continue  # of the connection before
             if not self._dealt <= dealt <= self.messages:
                 raise WireError(
                     f"queue {self.name}: {dealt} messages acknowledged, {self.messages} were sent"
                 )
             for _ in range(dealt - self._dealt):
                 self._bytes -= self._sizes.popleft()
+                if self._link is not None:
+                    self._link.kept.popleft()
             self._dealt, self._capacity = dealt, capacity
 
 
@@ -325,8 +361,11 @@ class Receiver:
         capacity: int,
         passed: Passed = NOTHING,
         guard: Guard | None = None,
+        linked: bool = False,
     ) -> None:
         """Bind to ``endpoint``; a tcp port may be ``*``. ``passed`` and ``guard``: see `Sender`.
+
+        ``linked``: its sender is on another host, and sends again what a broken connection lost.
 
         Raises:
             WireError: the endpoint cannot be bound, or would be open to other hosts without keys.
@@ -336,6 +375,7 @@ class Receiver:
         self.name = name
         self.messages, self.units, self.lost = passed
         self._capacity = capacity
+        self._linked = linked
         self._open = 0
         self._sender: bytes | None = None
         self._answered, self._told = set[bytes](), set[str]()
@@ -346,6 +386,7 @@ class Receiver:
         try:
             if guard is not None and endpoint.startswith("tcp:"):
                 guard.bind(self.socket, name)
+                beat(self.socket)
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:
             self.socket.close(0)
@@ -377,6 +418,8 @@ class Receiver:
                     f"queue {self.name}: no message begins with frames of {sizes} bytes"
                 )
             (number,) = _NUMBER.unpack_from(small[0])
+            if number != self.messages and self._linked:
+                continue  # here already, or before what will be sent again
             if number != self.messages:
                 raise WireError(
                     f"queue {self.name}: message {number} arrived, {self.messages} was next"

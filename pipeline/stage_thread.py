@@ -204,6 +204,7 @@ class StageThread(threading.Thread):
                         edge.credit,
                         passed,
                         self._guard,
+                        self.node.host != self._graph.host_of(edge.sender),
                     )
                 )
                 self.endpoints[edge.name] = receivers[-1].endpoint
