@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from command_line import CommandLine
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -20,7 +21,7 @@ PIPELINE = f"""
 [run]
 name = "trial"
 [supervision]
-silent_s = 0.5
+silent_s = 2.0
 [[stage]]
 name = "camera"
 use = "replay"
@@ -92,14 +93,6 @@ class Trial:
         process = self.start(*arguments)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
-
-    def again(self, *arguments: str) -> tuple[int, str, str]:
-        """Call it once more, beside the one that was started."""
-        first = self.process
-        try:
-            return self.finish(*arguments)
-        finally:
-            self.process = first
 
     def wait_until(self, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 30
@@ -180,31 +173,61 @@ CAUSES = [
 
 
 def test_the_runner_is_killed_and_its_run_goes_on(
-    trial: Trial, undisturbed: tuple[bytes, bytes]
+    trial: Trial, undisturbed: tuple[bytes, bytes], command_line: CommandLine
 ) -> None:
+    file = trial.folder / "p.toml"
     process = trial.start()
     trial.wait_until(lambda: trial.has_lines(50))
     process.send_signal(signal.SIGSTOP)  # its workers play on, and are killed with it
-    code, _, err = trial.again()
-    assert code == 1
-    assert f"{trial.folder}/kept: another run keeps its checkpoints here; end it, or" in err
+    refused = command_line("run", file)
+    assert refused.code == 1
+    assert f"{trial.folder}/kept: another run keeps its checkpoints here; end it, or" in refused.err
     process.kill()
     process.communicate()
-    code, _, err = trial.again()
-    assert code == 1
-    assert " of a run that was not finished, made " in err
-    assert "; go on with it by --resume, or start over by --fresh" in err
-    code, _, err = trial.again("--resume", "--set", "decision.every=2")
-    assert code == 1
-    assert "is of another run: stage.decision.every was 1, and is 2; set it back" in err
+    refused = command_line("run", file)
+    assert refused.code == 1
+    assert " of a run that was not finished, made " in refused.err
+    assert "; go on with it by --resume, or start over by --fresh" in refused.err
+    refused = command_line("run", file, "--resume", "--set", "decision.every=2")
+    assert refused.code == 1
+    assert "is of another run: stage.decision.every was 1, and is 2; set it" in refused.err
     code, _, err = trial.finish("--resume")
     assert code == 0, err
+    assert "going on from checkpoint-000000" in err
     assert trial.files() == undisturbed
-    code, out, err = trial.finish("--resume")
-    assert code == 0
-    assert "trial: had come to its end before" in err
-    assert msgspec.json.decode(out)["reports"][0]["name"] == "camera"
+    again = command_line("run", file, "--resume", "--json")
+    assert again.code == 0
+    assert "trial: had come to its end before" in again.err
+    assert msgspec.json.decode(again.out)["reports"][0]["name"] == "camera"
     assert trial.files() == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--resume", "--fresh"], "--resume and --fresh exclude each other; leave one of them out"),
+        (
+            ["--resume"],
+            "p.toml: checkpoint.directory: is required with --resume; without it no run",
+        ),
+    ],
+)
+def test_requests_that_cannot_be_met_are_refused(
+    command_line: CommandLine, tmp_path: Path, arguments: list[str], error: str
+) -> None:
+    (tmp_path / "p.toml").write_text(PIPELINE)
+    refused = command_line("run", tmp_path / "p.toml", *arguments)
+    assert refused.code == 2
+    assert error in refused.err
+
+
+def test_a_folder_without_checkpoints_has_nothing_to_go_on_with(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "p.toml").write_text(PIPELINE + CHECKPOINT)
+    refused = command_line("run", tmp_path / "p.toml", "--resume")
+    assert refused.code == 1
+    assert f"{tmp_path}/kept: holds no checkpoint; run without --resume" in refused.err
 
 
 def test_what_was_stopped_goes_on_as_if_it_had_not_been(
@@ -221,5 +244,5 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(
     newest.write_bytes(newest.read_bytes()[:-1])
     code, _, err = trial.finish("--resume")
     assert code == 0, err
-    assert f"{newest}: is damaged or was cut short: its hash does not match; going on from" in err
+    assert f"{newest}: is damaged or was cut short: its hash does not match\n" in err
     assert trial.files() == undisturbed
