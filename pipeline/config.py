@@ -110,11 +110,13 @@ class SupervisionConfig(BaseModel):
     stuck_s: float = Field(120.0, gt=0, allow_inf_nan=False)
     """A stage that has been busy with one message for so long, in s, is taken for dead."""
     restarts: int = Field(5, ge=0)
-    """How often to start again from a checkpoint that no further one has followed; after that the
-    run fails. Without a ``[checkpoint]`` table it fails at once."""
+    """How often to start again, counted until the run has worked for ``well_after_s``; after that
+    it fails. Without a ``[checkpoint]`` table it fails at once."""
+    well_after_s: float = Field(30.0, gt=0, allow_inf_nan=False)
+    """After how long without a failure, in s, a run is taken to be well again."""
     backoff_s: float = Field(0.1, ge=0, allow_inf_nan=False)
-    """Time before the second start from one checkpoint, in s, doubled for each further one; the
-    first comes at once."""
+    """Time before the second restart, in s, doubled for each further one; the first comes at
+    once."""
     backoff_max_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     """The longest time before a start, in s."""
 

@@ -315,8 +315,8 @@ class _Run:
         self._begun_s = time.monotonic()
         self.interrupts = Interrupts()
         self._crashes: list[_Crash] = []
-        self._in_vain, self._in_vain_from = 0, -1
-        """Restarts from one and the same checkpoint, and which that is."""
+        self._in_vain = 0
+        """Restarts since the run last worked for a while."""
 
     def run(self) -> Outcome:
         """Start generation after generation, until one has come to its end."""
@@ -378,14 +378,14 @@ class _Run:
         if progress is None or progress.path is None or hopeless:
             raise error
         resume = "go on with --resume"
-        if self._in_vain_from != progress.number:
-            self._in_vain, self._in_vain_from = 0, progress.number
-        self._in_vain += 1
+        # A stage that always fails at the same event may get past a checkpoint every time.
+        worked_s = time.monotonic() - generation.let_go_s if generation.started else 0.0
+        self._in_vain = 1 if worked_s >= limits.well_after_s else self._in_vain + 1
         if self._in_vain > limits.restarts:
             raise _told_more(
                 error,
-                f"given up after {limits.restarts} restarts from checkpoint {progress.number};"
-                f" mend it, then {resume}",
+                f"given up after {limits.restarts} restarts, the last from checkpoint"
+                f" {progress.number}; mend it, then {resume}",
             )
         self._crashes[-1].checkpoint = progress.number
         print(f"{error}; going on from checkpoint {progress.number}", file=sys.stderr, flush=True)
