@@ -309,3 +309,47 @@ def test_one_of_several_networks_is_named(command_line: CommandLine, job: Path) 
     )
     assert command_line(*asked, "--stage", "network2").code == 0
     assert Path("weights/second.safetensors").exists()
+
+
+def test_weights_travel_through_nir(command_line: CommandLine, tmp_path: Path) -> None:
+    path, again = tmp_path / "w.safetensors", tmp_path / "again.safetensors"
+    assert command_line("models", "new", "nir", "--out", path, "--window-us", "5000").code == 0
+    code, out, _ = command_line("models", "export", path, "--to", "nir")
+    assert (code, out) == (0, f"written: {tmp_path / 'w.nir'}\n")
+    told = ("--option", "steps=60", "--data", "drawn")
+    code, out, _ = command_line(
+        "models", "import", tmp_path / "w.nir", "--as", "nir", "--out", again, *told
+    )
+    assert (code, out) == (0, f"written: {again}\n")
+    card = models.read_card(again)
+    assert (card.window_us, card.steps, card.data) == (5000, 60, "drawn")
+    x = torch.poisson(torch.full((1, 10, 2, 34, 34), 0.5))
+    one, other = models.load(path), models.load(again)
+    assert torch.equal(one(x)[0], other(x)[0])
+    code, _, err = command_line(
+        "models", "import", tmp_path / "w.nir", "--as", "nir", "--window-us", "1000", "--replace"
+    )
+    assert (code, err) == (
+        2,
+        f"error: --window-us: {tmp_path / 'w.nir'} says that a step is 5000 µs, got 1000;"
+        " leave it out\n",
+    )
+
+
+def test_an_export_says_why_it_is_none(command_line: CommandLine, tmp_path: Path) -> None:
+    path = random_weights(tmp_path / "w.safetensors", network="mnist_dvs", mode="spike")
+    code, out, err = command_line("models", "export", path, "--to", "nir")
+    assert (code, out) == (2, "")
+    reason = "NIR cannot say what it does: it pools by the maximum; export it to onnx"
+    assert err == f"error: mnist_dvs: {reason}\n"
+    assert not path.with_suffix(".nir").exists()
+
+
+def test_one_step_is_exported(command_line: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    assert command_line("models", "new", "nir", "--out", path).code == 0
+    for to, name in (("onnx", "w.onnx"), ("torch", "w.pt2")):
+        code, out, err = command_line("models", "export", path, "--to", to)
+        assert (code, out, err) == (0, f"written: {tmp_path / name}\n", "")
+        code, _, err = command_line("models", "export", path, "--to", to)
+        assert (code, err.startswith(f"error: {tmp_path / name}: exists already")) == (2, True)

@@ -58,21 +58,17 @@ def read(path: str | Path, options: Mapping[str, Any]) -> Imported:
         ModelError: The package `nir` is not installed; the file is no NIR, or has what cannot be
             run; its time step is not known.
     """
-    found = _read(Path(path))
-    given = dict(options)
-    origin, scheme = _scheme(path, found, given)
-    given |= asdict(scheme)
-    given["graph"] = {"nodes": found.nodes, "edges": [list(edge) for edge in found.edges]}
-    _tell_frame(path, found.nodes, given)
+    found, given = _read(Path(path)), dict(options)
     try:
+        origin, scheme = _scheme(found, given)
+        given |= asdict(scheme)
+        given["graph"] = {"nodes": found.nodes, "edges": [list(edge) for edge in found.edges]}
+        _tell_frame(found.nodes, given)
         with torch.device("meta"):
             given = {**Probe(**given).found, **given}
-        tensors = _tensors(found.arrays)
-        network = from_checkpoint("nir", tensors, str(path), given)
-    except ModelError as error:
-        text = str(error)
-        raise ModelError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-    except TypeError as error:
+        network = from_checkpoint("nir", _tensors(found.arrays), "its arrays", given)
+        network.initial_state(1)  # delays must fit the steps
+    except (ModelError, TypeError) as error:
         raise ModelError(f"{path}: {error}") from None
     real = ORIGINS[origin].real_time or found.dt_s is not None
     return Imported(network, _whole_us(scheme.dt_s) if real else None)
@@ -200,11 +196,11 @@ def _time_step(path: Path, graph: Any) -> float | None:
         return None
     value = np.asarray(told)
     if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < float(value.item()) < np.inf:
-        raise ModelError(f"{path}: metadata dt must be a number of seconds above 0, got {told!r}")
+        raise ModelError(f"{path}: metadata dt must be a number of seconds above 0, got {value}")
     return float(value.item())
 
 
-def _scheme(path: str | Path, found: _Read, given: dict[str, Any]) -> tuple[str, Scheme]:
+def _scheme(found: _Read, given: dict[str, Any]) -> tuple[str, Scheme]:
     """Take who wrote the file, and what is told otherwise, out of the options."""
     timed = sorted({node["type"] for node in found.nodes.values()} & TIMED)
     named = given.pop("origin", None)
@@ -213,14 +209,13 @@ def _scheme(path: str | Path, found: _Read, given: dict[str, Any]) -> tuple[str,
     fields: dict[str, Any] = {name: given.pop(name) for name in asdict(Scheme()) if name in given}
     if timed and found.dt_s is None and named in (None, "nir") and "dt_s" not in fields:
         raise ModelError(
-            f"{path}: does not say its time step, which {', '.join(timed)} need; say who wrote it, "
+            f"does not say its time step, which {', '.join(timed)} need; say who wrote it, "
             f"--option origin=NAME ({', '.join(name for name in ORIGINS if name != 'nir')}), or "
             "the step, --option dt_s=SECONDS"
         )
     if found.dt_s is not None and fields.get("dt_s", found.dt_s) != found.dt_s:
         raise ModelError(
-            f"{path}: its time step is {found.dt_s:g} s, but dt_s = {fields['dt_s']:g}; "
-            "leave dt_s out"
+            f"its time step is {found.dt_s:g} s, but dt_s = {fields['dt_s']:g}; leave dt_s out"
         )
     origin = named or "nir"
     if found.dt_s is not None:
@@ -228,7 +223,7 @@ def _scheme(path: str | Path, found: _Read, given: dict[str, Any]) -> tuple[str,
     return origin, replace(ORIGINS[origin].scheme, **fields)
 
 
-def _tell_frame(path: str | Path, nodes: Mapping[str, Any], given: dict[str, Any]) -> None:
+def _tell_frame(nodes: Mapping[str, Any], given: dict[str, Any]) -> None:
     """Add the shape of a frame to the options, where the graph's input has that of one.
 
     Raises:
@@ -240,7 +235,7 @@ def _tell_frame(path: str | Path, nodes: Mapping[str, Any], given: dict[str, Any
     if shape is None or len(shape) != 3:
         what = "no shape" if shape is None else f"shape {tuple(shape)}"
         raise ModelError(
-            f"{path}: its input has {what}, which is no frame; say --option input_channels=2 "
+            f"its input has {what}, which is no frame; say --option input_channels=2 "
             "--option 'size=[HEIGHT, WIDTH]'"
         )
     given.setdefault("input_channels", shape[0])

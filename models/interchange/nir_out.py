@@ -10,6 +10,7 @@ and ``r = tau / dt`` makes up for the share of the input that a leaky neuron tak
 approximated; only the order of sums differs. What cannot be said is refused, with the reason.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from models.interchange.nodes import ARRAYS, NUMBERS
 from models.layers import Conv2dLif, FcLif, Normalise
 from models.network import Network
 
-__all__ = ["to_nir", "write"]
+__all__ = ["UNSAYABLE", "to_nir", "write"]
 
-_UNSAYABLE = {
+UNSAYABLE = {
     "mnist_dvs": "it pools by the maximum",
     "luna16cls": "it pools by the maximum",
     "cifar10_dvs": "it pools by the maximum",
@@ -86,7 +87,7 @@ def to_nir(network: Network[Any], window_us: int | None) -> Any:
     elif isinstance(network, DvsGesture):
         nodes, edges = _chain(network, dt_s)
     else:
-        reason = _UNSAYABLE.get(network.name, "NIR has no node for one of its layers")
+        reason = UNSAYABLE.get(network.name, "NIR has no node for one of its layers")
         raise ModelError(
             f"{network.name}: NIR cannot say what it does: {reason}; export it to onnx"
         )
@@ -124,7 +125,7 @@ def _chain(network: DvsGesture, dt_s: float) -> tuple[dict[str, Any], list[tuple
     kept = np.float64 if network.dtype == torch.float64 else np.float32
     for _, fields in nodes.values():
         fields |= {k: v.astype(kept) for k, v in fields.items() if _is_floating(v)}
-    return nodes, [*zip(nodes, [*nodes][1:], strict=False)]
+    return nodes, [*pairwise(nodes)]
 
 
 def _is_floating(value: Any) -> bool:
