@@ -1,8 +1,8 @@
 """The bounded ring between a device and the pipeline: it never makes the device wait.
 
 One thread puts events in, another takes them out. When the ring is full the oldest events make room
-for the new ones and are counted, so that what leaves it is always the latest that there is. It is
-the only place of a live source where events are lost.
+for the new ones and are counted, so that what leaves it is always the latest that there is. While
+all processes live it is the only place of a live source where events are lost.
 """
 
 import threading
