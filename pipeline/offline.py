@@ -6,12 +6,12 @@ live run; training, evaluation and tests use it.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 from pipeline.messages import EndStream, Message, control
 from pipeline.stage import Account, Source, Transform
 
-__all__ = ["play", "run_chain"]
+__all__ = ["Chain", "play", "run_chain"]
 
 
 def play(source: Source[Any, Any]) -> Iterator[Message]:
@@ -37,21 +37,52 @@ def run_chain(
         stages: in their order.
         accounts: when all is through, gets each stage's account of the last recording.
     """
-    with ExitStack() as opened:
-        for stage in stages:
-            stage.open()
-            opened.callback(stage.close)
+    with Chain(stages) as chain:
+        yield from chain.send(messages)
+        if accounts is not None:
+            accounts.update(chain.accounts())
+
+
+class Chain:
+    """Stages that stand in a row, opened once for as many recordings as one likes.
+
+    A context manager: the stages are open within it.
+
+    Args:
+        stages: in their order.
+    """
+
+    def __init__(self, stages: Sequence[Transform[Any, Any]]) -> None:
+        self._stages = stages
+        self._states: list[Any] = [None] * len(stages)
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the stages."""
+        with ExitStack() as opened:
+            for stage in self._stages:
+                stage.open()
+                opened.callback(stage.close)
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the stages, the last first."""
+        self._opened.close()
+
+    def send(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Send messages through, one by one as they are asked for; yield what the last puts out."""
         flow: Iterator[Message] = iter(messages)
-        for stage in stages:
-            flow = _through(stage, flow, accounts)
-        yield from flow
+        for number in range(len(self._stages)):
+            flow = self._through(number, flow)
+        return flow
 
+    def accounts(self) -> dict[str, Account]:
+        """Return each stage's account of the latest recording, by its name."""
+        states = zip(self._stages, self._states, strict=True)
+        return {stage.name: stage.account(state) for stage, state in states if state is not None}
 
-def _through(
-    stage: Transform[Any, Any], messages: Iterator[Message], accounts: dict[str, Account] | None
-) -> Iterator[Message]:
-    state: Any = None
-    for message in messages:
-        state = yield from stage.step(state, message)
-    if accounts is not None and state is not None:
-        accounts[stage.name] = stage.account(state)
+    def _through(self, number: int, messages: Iterator[Message]) -> Iterator[Message]:
+        for message in messages:
+            stage, state = self._stages[number], self._states[number]
+            self._states[number] = yield from stage.step(state, message)

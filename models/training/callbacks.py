@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.errors import ModelError
+from models.training.confusion import accuracy, confusion_matrix
 from models.training.course import Epoch
 from models.training.data import Examples
 from models.training.learner import Learner
-from models.training.metrics import accuracy, confusion_matrix, cross_entropy, firing_rates, predict
+from models.training.metrics import cross_entropy, firing_rates, predict
 from models.training.run_folder import RunFolder
 
 __all__ = ["Recorder", "Saver", "Shower"]

@@ -1,4 +1,4 @@
-"""How well a network does: confusion matrix, recall, firing rates."""
+"""How well a network does: its answers to examples, their loss, its firing rates."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +12,15 @@ from torch import Tensor, nn
 from models.layers import LifLayer
 from models.network import Network
 from models.tau_lif import TauLifLayer
+from models.training.confusion import confusion_matrix
 from models.training.data import Examples
 
 __all__ = [
     "FiringRates",
-    "accuracy",
-    "confusion_matrix",
     "cross_entropy",
     "evaluate",
     "firing_rates",
     "predict",
-    "recall",
 ]
 
 
@@ -55,35 +53,10 @@ def evaluate(network: Network[Any], examples: Examples, batch: int = 32) -> NDAr
     return confusion_matrix(predict(network, examples, batch), examples.labels)
 
 
-def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count answers: (classes, classes), int64, row = true class, column = predicted.
-
-    Args:
-        logits: (n, classes).
-        labels: (n,), int64.
-    """
-    confusion = np.zeros((logits.shape[1],) * 2, np.int64)
-    np.add.at(confusion, (labels, logits.argmax(1)), 1)
-    return confusion
-
-
 def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """Return the mean cross-entropy, nats an example, of logits (n, classes)."""
     loss = nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
     return float(loss)
-
-
-def accuracy(confusion: NDArray[np.int64]) -> float:
-    """Return the share of examples on the diagonal, 0 to 1."""
-    return float(np.trace(confusion) / confusion.sum())
-
-
-def recall(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return for each class the share found, (classes,), float64; NaN where there was none."""
-    found: NDArray[np.float64] = np.full(len(confusion), np.nan)
-    total = confusion.sum(1)
-    np.divide(np.diag(confusion), total, out=found, where=total > 0)
-    return found
 
 
 class FiringRates:

@@ -23,9 +23,10 @@ from models.card import ModelCard, read_card
 from models.network import Network
 from models.training.augment import Augmentation
 from models.training.checks import check
+from models.training.confusion import accuracy, recall
 from models.training.course import Course, Epoch
 from models.training.data import Examples
-from models.training.metrics import accuracy, evaluate, firing_rates, recall
+from models.training.metrics import evaluate, firing_rates
 from models.training.recipe import Recipe
 from models.training.request import check_request, start_from
 from models.training.run_folder import RunFolder, fingerprint

@@ -10,7 +10,7 @@ from worker_stages import Noise, NoiseConfig, Relay, RelayConfig
 from pipeline.errors import DeviceError
 from pipeline.loop import drive_source
 from pipeline.messages import Message
-from pipeline.offline import play, run_chain
+from pipeline.offline import Chain, play, run_chain
 from pipeline.playback import Playback
 from pipeline.stage import Played
 
@@ -101,3 +101,15 @@ def test_a_source_is_closed_after_a_failure() -> None:
     with pytest.raises(DeviceError, match="unplugged"):
         found.extend(play(Camera([])))
     assert diary == ["closed"]
+
+
+def test_a_chain_takes_recording_after_recording_and_is_opened_once() -> None:
+    diary: list[str] = []
+    kept = Opened("kept", diary)
+    with Chain([kept]) as chain:
+        assert chain.accounts() == {}
+        for count in (3, 5):
+            list(chain.send([start(), events(count), end_recording()]))
+            assert chain.accounts()["kept"].taken == count  # of the latest alone
+        assert diary == ["open kept"]
+    assert diary == ["open kept", "close kept"]

@@ -7,8 +7,9 @@ import torch
 from models.layers import FcLif
 from models.network import Network, Options
 from models.tau_lif import TauLifLayer
+from models.training.confusion import accuracy, recall
 from models.training.data import LabelledFrames
-from models.training.metrics import accuracy, cross_entropy, evaluate, firing_rates, recall
+from models.training.metrics import cross_entropy, evaluate, firing_rates
 
 
 class Brightest(Network[tuple[torch.Tensor, ...]]):
