@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.overload [--quick] [--json FILE]
 
-Random events are sent over UDP at a steady rate, to a pipeline with ``[overload] latency_ms = 100``
+Random events are sent over UDP at a steady rate, to a pipeline with ``[overload] latency_ms = 200``
 whose slowest stage can work on a tenth of them: it sleeps, so that its capacity is known and the
 machine has nothing else to do. It is slow at windows, as a network that is too large is, or at
 events, as a filter is. Load lasts for a minute, with some time in which the stage is fast again
@@ -36,7 +36,7 @@ from benchmarks.measure import Options, Row, Rows, command, compare
 __all__ = ["Overloaded", "figures", "offered", "rows"]
 
 _SIDE_PX = 128
-_WINDOW_US = 10_000
+_WINDOW_US = 5_000
 _TICK_US = 1_000
 _RATE_HZ = 200_000
 _FACTOR = 10
@@ -54,12 +54,13 @@ _PIPELINE = """
 [run]
 name = "overload"
 [overload]
-latency_ms = 100
+latency_ms = 200
 [[stage]]
 name = "camera"
 use = "udp"
 port = {port}
 size = [{side}, {side}]
+batch_events = 1024
 {before}
 [[stage]]
 name = "bins"

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from pipeline.coarsen import join
+from pipeline.coarsen import join, split
 from pipeline.events import concatenate_events
 from pipeline.messages import (
     Data,
@@ -105,9 +105,20 @@ class Backlog:
         policy: asked for each message, since the level of overload may have changed.
         room: messages of data that may wait.
         counts: whether frames are counts, which can be merged.
+        steered: whether it is overload's ladder that makes it give something up.
+
+    Attributes:
+        lost: all that was given up.
+        pressed: what was given up because something waited, in units.
     """
 
-    def __init__(self, policy: Callable[[], Policy], room: int, counts: bool = False) -> None:
+    def __init__(
+        self,
+        policy: Callable[[], Policy],
+        room: int,
+        counts: bool = False,
+        steered: bool = False,
+    ) -> None:
         self._policy, self._room, self._counts = policy, room, counts
         self._waiting = deque[Waiting]()
         self._data = 0
@@ -116,11 +127,21 @@ class Backlog:
         self._loss, self._shed = NO_LOSS, Shed()
         """What is to be told with the next message."""
         self.lost = NO_LOSS
-        """All that was given up."""
+        self.steered, self.pressed = steered, 0
 
     def __len__(self) -> int:
         """Return how many messages wait."""
         return len(self._waiting)
+
+    def parts(self, message: Message) -> list[Message]:
+        """Return what is to be added one after the other for a message.
+
+        Where windows are merged and dropped, a run of many goes as a message each: to be given up,
+        or not, as one it would be too much.
+        """
+        policy = self._policy()
+        cut = self._counts and policy.merge > 1 and policy.when_full != "block"
+        return split(message) if cut else [message]
 
     def add(self, message: Message) -> bool:
         """Take in a message; return whether there was room for it or could be made.
@@ -133,6 +154,7 @@ class Backlog:
                 return False
             self._append(message)
             return True
+        header = message.header
         if policy.merge > 1 and self._merge(message, policy.merge):
             return True
         room = self._room if policy.room is None else policy.room
@@ -140,12 +162,15 @@ class Backlog:
         if full and policy.when_full == "block":
             return False
         if full and policy.when_full == "drop_newest":
-            self._lose(Waiting(message), Loss(1, message.header.units))
+            self._lose(Waiting(message), Loss(1, header.units))
             return True
         every = policy.every
         if policy.when_full == "thin":
             every *= 2 ** min(self._data, _MOST_HALVINGS)
-        self._append(self._thinned(message, every))
+        kept = self._thinned(message, every)
+        if every > policy.every:
+            self.pressed += header.units - len(kept.array)
+        self._append(kept)
         self._data += 1
         while self._data > room and policy.when_full != "block":
             if policy.when_full != "thin" or not self._thin_two():
@@ -168,11 +193,18 @@ class Backlog:
 
     def _lose(self, waiting: Waiting, loss: Loss) -> None:
         """Let a message go; what it would have told is told with the one that comes next."""
+        self.pressed += loss.units
+        self._loss += waiting.loss
+        self._shed += waiting.shed
+        self._give_up(loss, waiting.message)
+
+    def _give_up(self, loss: Loss, message: Message) -> None:
+        """Take note of a loss of which the next message tells, and of what ``message`` told."""
         self.lost += loss
-        self._loss += waiting.loss + loss
-        self._shed += waiting.shed + _shed(waiting.message, loss)
-        if waiting.message.header.shed is not None:
-            self._shed += waiting.message.header.shed
+        self._loss += loss
+        self._shed += _shed(message, loss)
+        if message.header.shed is not None:
+            self._shed += message.header.shed
 
     def _drop_oldest(self) -> None:
         place = next(k for k, w in enumerate(self._waiting) if isinstance(w.message.header, Data))
@@ -209,6 +241,7 @@ class Backlog:
             )
             loss = Loss(1, thinned=len(both) - len(kept))
             self.lost += loss
+            self.pressed += loss.units
             shed = first.shed + second.shed + Shed(events=loss.thinned)
             for told in (a.shed, b.shed):
                 shed = shed if told is None else shed + told
@@ -258,6 +291,7 @@ class Backlog:
         assert isinstance(header, Data)
         loss = Loss(1, merged=before.units + header.units - len(joined.array))
         self.lost += loss
+        self.pressed += loss.units
         shed = last.shed + Shed(merged=loss.merged)
         for told in (before.shed, header.shed):
             shed = shed if told is None else shed + told
@@ -272,4 +306,4 @@ def _shed(message: Message, loss: Loss) -> Shed:
         return Shed(events=lost)
     if isinstance(message.header, Predictions):
         return Shed(predictions=lost)
-    return Shed(windows=lost)
+    return Shed(windows=lost, merged=loss.merged)

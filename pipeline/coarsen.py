@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.messages import Data, Frames, Message, Windows, data
+from pipeline.messages import Frames, Message, Windows, data
 
-__all__ = ["join"]
+__all__ = ["join", "split"]
 
 _MOST_ROWS = 64
 
@@ -34,47 +34,80 @@ def join(first: Message, second: Message, most: int) -> Message | None:
     if not isinstance(a, Frames) or not isinstance(b, Frames):
         return None
     after = a.windows.number(len(a.windows) - 1) + 1
-    together = len(a.windows) + len(b.windows)
     if (a.stream, a.epoch, after) != (b.stream, b.epoch, b.windows.first) or (
-        together > _MOST_ROWS or a.shape[1:] != b.shape[1:]
+        len(a.windows) + len(b.windows) > _MOST_ROWS or a.shape[1:] != b.shape[1:]
     ):
         return None
-    sizes = [*_sizes(a.windows), *_sizes(b.windows)]
+    return _merged([first, second], most)
+
+
+def split(message: Message) -> list[Message]:
+    """Return a message for each window, of which each can be given up alone."""
+    header = message.header
+    if not isinstance(header, Frames) or len(header.windows) < 2:
+        return [message]
+    windows, found = header.windows, []
+    for k in range(len(windows)):
+        begin_us, end_us = windows.span_us(k)
+        size = windows.merged[k] if windows.merged else 1
+        one = msgspec.structs.replace(
+            windows,
+            first=windows.number(k) - size + 1,
+            start_us=begin_us,
+            last_event_us=windows.last_event_us[k : k + 1],
+            partial=windows.partial and k == len(windows) - 1,
+            spans_us=None if windows.spans_us is None else windows.spans_us[k : k + 1],
+            merged=windows.merged[k : k + 1],
+        )
+        row = message.array[k : k + 1]
+        told = msgspec.structs.replace(
+            header,
+            shape=row.shape,
+            t_first_us=begin_us,
+            t_last_us=end_us,
+            windows=one,
+            shed=None if k else header.shed,
+        )
+        found.append(Message(told, row))
+    return found
+
+
+def _merged(parts: list[Message], most: int) -> Message | None:
+    """Merge the windows of messages that follow each other; None where none can be."""
+    headers = [part.header for part in parts if isinstance(part.header, Frames)]
+    runs = [header.windows for header in headers]
+    sizes = [size for run in runs for size in _sizes(run)]
     groups = _groups(sizes, most)
-    if len(groups) == together:
+    if len(groups) == len(sizes):
         return None
-    spans = [w.span_us(k) for w in (a.windows, b.windows) for k in range(len(w))]
-    last = [*a.windows.last_event_us, *b.windows.last_event_us]
+    spans = [run.span_us(k) for run in runs for k in range(len(run))]
+    last = [t for run in runs for t in run.last_event_us]
     windows = Windows(
-        first=a.windows.first,
+        first=runs[0].first,
         start_us=spans[0][0],
         length_us=0,
         step_us=0,
         last_event_us=tuple(
             max((t for t in last[i:j] if t is not None), default=None) for i, j in groups
         ),
-        partial=b.windows.partial,
+        partial=runs[-1].partial,
         spans_us=tuple((spans[i][0], spans[j - 1][1]) for i, j in groups),
         merged=tuple(sum(sizes[i:j]) for i, j in groups),
     )
-    frames = np.concatenate([first.array, second.array])
+    frames = np.concatenate([part.array for part in parts])
     sums = np.add.reduceat(frames, [i for i, _ in groups], axis=0, dtype=np.int64)
     joined = data(
         Frames,
         _smallest(sums),
-        stream=a.stream,
-        epoch=a.epoch,
-        t_first_us=a.t_first_us,
-        t_last_us=b.t_last_us,
+        stream=headers[0].stream,
+        epoch=headers[0].epoch,
+        t_first_us=headers[0].t_first_us,
+        t_last_us=headers[-1].t_last_us,
         windows=windows,
     )
     # As old as its oldest.
-    return Message(_stamped(joined.header, a), joined.array, first.output)
-
-
-def _stamped(header: Any, like: Data) -> Data:
-    stamped: Data = msgspec.structs.replace(header, seq=like.seq, born_ns=like.born_ns)
-    return stamped
+    stamps = {"seq": headers[0].seq, "born_ns": headers[0].born_ns}
+    return Message(msgspec.structs.replace(joined.header, **stamps), joined.array)
 
 
 def _sizes(windows: Windows) -> tuple[int, ...]:

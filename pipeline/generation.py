@@ -325,21 +325,12 @@ class Generation:
         for stage in message.stages:
             self.stages[stage.name] = stage
             if self._ladder is not None:
-                self._ladder.hear(stage.name, stage.lag_s, self._given_up(stage))
+                self._ladder.hear(stage.name, stage.lag_s, stage.pressed)
             if min(stage.busy_s, time.monotonic() - self._awake_s) > limit:
                 raise StageError(
                     f"stage '{stage.name}': has been busy with one message for {stage.busy_s:.1f} s"
                     f" (supervision.stuck_s = {limit:g}); it hangs, or needs a higher limit"
                 )
-
-    def _given_up(self, stage: StageStatus) -> int:
-        """Return what the ladder made a stage merge or drop so far."""
-        ladder = {edge.name for edge in self._graph.edges if edge.ladder}
-        return sum(
-            count.lost.get("dropped", 0) + count.lost.get("merged", 0)
-            for count in stage.sent
-            if count.name in ladder
-        )
 
     def _named(self, group: str) -> str:
         return "stage " + " + ".join(f"'{node.name}'" for node in self._graph.groups[group])

@@ -30,6 +30,7 @@ from pipeline.messages import (
     Message,
     Predictions,
     Retime,
+    Shed,
     Start,
     decode,
     encode,
@@ -111,7 +112,7 @@ class Inlet:
                 yield from self._next(group)
             if not ready:
                 yield from self._fill(going)
-        yield self._inputs[0].rows[0]
+        yield _together([each.rows[0] for each in self._inputs])
         for each in self._inputs:
             each.take()
 
@@ -133,14 +134,15 @@ class Inlet:
         # An input whose recording or stream is over waits for what the others have to say.
         kinds = [type(head.header) for head in heads]
         kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
-        said = set[str]()
+        said: dict[str, list[_Input]] = {}
         for each, head in zip(group, heads, strict=True):
             if type(head.header) is kind:
                 # Each stream starts and ends by itself; everything else is said once for all.
                 what = head.header.stream if kind in (Start, EndRecording) else ""
-                if what not in said:
-                    yield head
-                said.add(what)
+                said.setdefault(what, []).append(each)
+        for sayers in said.values():
+            yield _together([each.rows[0] for each in sayers])
+            for each in sayers:
                 each.take()
 
     def _fill(self, groups: "Sequence[Sequence[_Input]]") -> Iterator[Message]:
@@ -175,6 +177,8 @@ class Inlet:
             source.barrier = header.checkpoint
             if first:
                 yield message
+            else:
+                source.shed = header.shed
             source.receiver.deal()
         else:
             if self._cut is not None:
@@ -195,6 +199,8 @@ class _Input:
         self.barrier = -1
         """The last that came in."""
         self.over = False
+        self.shed: Shed | None = None
+        """What a barrier told that was not delivered."""
         self._owed = 0
         """Messages read that are to be acknowledged when their rows are delivered."""
 
@@ -218,6 +224,8 @@ class _Input:
 
     def _append(self, message: Message) -> None:
         self.over = self.over or isinstance(message.header, EndStream)
+        if self.shed is not None:
+            message, self.shed = _telling(message, self.shed), None
         self.rows.extend(_rows(message))
 
 
@@ -252,6 +260,22 @@ class _Cut:
         if len(self._counts) == len(self._inputs) and not self._told:
             self._told = True
             self._kept([self._counts[k] for k in range(len(self._inputs))], self._pending)
+
+
+def _telling(message: Message, shed: Shed) -> Message:
+    """Return a message that also tells what another would have told of overload."""
+    header = message.header
+    shed = shed if header.shed is None else header.shed + shed
+    return Message(msgspec.structs.replace(header, shed=shed), message.array)
+
+
+def _together(said: Sequence[Message]) -> Message:
+    """Return what several inputs say as one."""
+    message = said[0]
+    for other in said[1:]:
+        if other.header.shed is not None:
+            message = _telling(message, other.header.shed)
+    return message
 
 
 def _encoded(message: Message) -> tuple[bytes, bytes]:

@@ -43,6 +43,9 @@ Keep = Callable[[int | None, StageSnapshot], None]
 """Takes what belongs to a checkpoint, by its number; None: to any, since the stream was over."""
 
 
+_FLUSH_MS = 20
+
+
 class _Outlet:
     """Stamps messages and sends each into every queue of its output, control into all queues."""
 
@@ -71,11 +74,20 @@ class _Outlet:
         if self._tap is not None and not message.output:
             self._tap.offer(message)
 
-    def flush(self) -> None:
-        """Send what waits before queues that may shed, as far as they take it."""
-        for sender in self._senders:
-            if sender.backlog:
+    def flush(self, seconds: float, is_over: Callable[[], bool]) -> None:
+        """Send what waits before queues that may shed, for so long or until it is sent."""
+        until_s = None
+        while behind := [sender for sender in self._senders if sender.backlog]:
+            if until_s is None:
+                until_s = time.monotonic() + seconds
+            poller = zmq.Poller()
+            for sender in behind:
                 sender.flush()
+                poller.register(sender.socket, zmq.POLLIN)
+            left_s = until_s - time.monotonic()
+            if left_s <= 0 or is_over() or not any(sender.backlog for sender in behind):
+                return
+            poller.poll(min(round(left_s * 1000), _FLUSH_MS))
 
     def finish(self) -> None:
         for sender in self._senders:
@@ -286,7 +298,6 @@ def drive_source(
 
     with suppress(zmq.ContextTerminated):
         while not playback.stopped:
-            outlet.flush()
             if keep is not None and (number := playback.asked()) is not None:
                 outlet.emit(control(Barrier(stream=stage.name, checkpoint=number)), 0)
                 keep(number, snapshot())
@@ -310,6 +321,7 @@ def drive_source(
                 break
             if played.remark:
                 print(f"{stage.name}: {played.remark}", file=sys.stderr, flush=True)
+            outlet.flush(pacer.ahead_s(played.due_us, played.wait_s), lambda: playback.stopped)
             go_on, retimed = pacer.wait(played.due_us, played.wait_s)
             if not go_on:
                 break

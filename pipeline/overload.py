@@ -27,7 +27,7 @@ IN_FLIGHT = 2
 that it finds when it has done so. All others wait where they can still be shed."""
 _FIRST_MERGE, _DROP = 4, 6
 _HOLD_S = 0.5
-_LONGEST_HOLD_S = 60.0
+_LONGEST_HOLD_S = 10.0
 
 
 class Overload(msgspec.Struct, frozen=True):
@@ -102,38 +102,38 @@ class Ladder:
         self._highest = self._risen = 0
         self._shed_s = 0.0
         self._worst_s: dict[str, float] = {}
-        self._given_up: dict[str, int] = {}
+        self._pressed: dict[str, int] = {}
         self.remark = ""
         self._told = 0
         """The highest level since it began."""
-        self._gave_up = False
+        self._under_pressure = False
         """Since the last look."""
 
     def begin_anew(self, now_s: float) -> None:
         """All workers are new: they begin with nothing shed."""
         self._count(now_s)
         self.level, self._changed_s, self._calm_since_s = 0, now_s, None
-        self._worst_s, self._given_up = {}, {}
+        self._worst_s, self._pressed = {}, {}
 
-    def hear(self, stage: str, lag_s: float, given_up: int) -> None:
+    def hear(self, stage: str, lag_s: float, pressed: int) -> None:
         """Take note of what a stage says.
 
         Args:
             stage: its name.
             lag_s: how far it was behind at worst since it last said so.
-            given_up: windows and events merged or dropped in front of its queues, in all.
+            pressed: what it gave up because something waited before its queues, in all.
         """
         self._worst_s[stage] = lag_s
-        if given_up != self._given_up.get(stage, 0):
-            self._given_up[stage] = given_up
-            self._gave_up = self.level >= _FIRST_MERGE
+        if pressed != self._pressed.get(stage, 0):
+            self._pressed[stage] = pressed
+            self._under_pressure = True
 
     def step(self, now_s: float) -> bool:
         """Take or leave a step if it is time to; return whether one was."""
         self._count(now_s)
         worst_s, before = max(self._worst_s.values(), default=0.0), self.level
-        gave_up, self._gave_up = self._gave_up, False
-        if worst_s > self._limit_s / 2 or gave_up:
+        pressure, self._under_pressure = self._under_pressure, False
+        if worst_s > self._limit_s / 2 or pressure:
             self._calm_since_s = None
         elif self._calm_since_s is None:
             self._calm_since_s = now_s
@@ -150,6 +150,8 @@ class Ladder:
             and self._calm_since_s is not None
             and now_s - max(self._calm_since_s, self._changed_s) >= self._hold_s
         ):
+            if self._left is not None:  # that was not too early
+                self._hold_s = max(self._hold_s / 2, _HOLD_S)
             self._left, self.level = self.level, self.level - 1
         elif not self.level and now_s - self._changed_s > _LONGEST_HOLD_S:
             self._hold_s, self._left = _HOLD_S, None

@@ -178,6 +178,12 @@ class Pacer:
         self._last_us, self._last_ns = due_us, now
         return True, False
 
+    def ahead_s(self, due_us: int | None, wait_s: float) -> float:
+        """Return for how long `wait` will wait, but for a pause."""
+        if self._clock is None or due_us is None:
+            return wait_s
+        return max(0.0, (self._clock.due_ns(due_us) - now_ns()) / 1e9)
+
     def _change_speed(self) -> bool:
         """Take another speed, if one was asked for; return whether the clock runs anew."""
         if (speed := self._playback.speed()) is None:

@@ -73,6 +73,11 @@ class Pulse:
             busy_s=round(self.busy_s(), 6),
             worked_s=self.worked_ns / 1e9,
             lag_s=self._lag_s(),
+            pressed=sum(
+                sender.backlog.pressed
+                for sender in self._senders
+                if sender.backlog is not None and sender.backlog.steered
+            ),
             received=[receiver.count() for receiver in self._receivers],
             sent=[sender.count() for sender in self._senders],
             event_us=self.event_us,

@@ -195,16 +195,17 @@ class Sender:
         assert self.backlog is not None
         if not self._capacity:
             self._take_credit(block=True)
-        self.flush()
-        if not self.backlog.add(message):
-            started = time.monotonic_ns()
-            while not self.backlog.add(message):
-                self._wait_for_credit(others)
-                self.flush()
-            self.blocked_ns += time.monotonic_ns() - started
         if isinstance(message.header, Data):
             self.units += message.header.units
         self.flush()
+        for part in self.backlog.parts(message):
+            if not self.backlog.add(part):
+                started = time.monotonic_ns()
+                while not self.backlog.add(part):
+                    self._wait_for_credit(others)
+                    self.flush()
+                self.blocked_ns += time.monotonic_ns() - started
+            self.flush()
 
     def flush(self) -> None:
         """Send what waits, as far as there is credit."""

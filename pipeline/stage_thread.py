@@ -115,6 +115,7 @@ class StageThread(threading.Thread):
         """The step of overload's ladder, set by another thread."""
         self._last: StageSnapshot | None = None
         self._keep: Keep | None = self._take if task.plan.checkpoints else None
+        self._answering: list[Receiver] = []
         self._incoming = [edge for edge in graph.edges if edge.receiver == node.name]
         self._outgoing = [edge for edge in graph.edges if edge.sender == node.name]
         # Whose keys the receivers have, where hosts know each other by keys of their own.
@@ -153,6 +154,21 @@ class StageThread(threading.Thread):
         finally:
             self.over.set()
             self._bell.ring()
+        self._answer_again()
+
+    def _answer_again(self) -> None:
+        """Hear senders on other hosts that do not know yet that all they sent has come."""
+        poller = zmq.Poller()
+        for receiver in self._answering:
+            poller.register(receiver.socket, zmq.POLLIN)
+        with suppress(zmq.ContextTerminated):
+            while self._answering:
+                ready = dict(poller.poll())
+                for receiver in self._answering:
+                    if receiver.socket in ready:
+                        receiver.answer_again()
+        for receiver in self._answering:
+            receiver.close()
 
     def _take(self, number: int | None, snapshot: StageSnapshot) -> None:
         if number is None:
@@ -244,9 +260,11 @@ class StageThread(threading.Thread):
             self.report = msgspec.structs.replace(
                 report, open_s=self._open_s, processor_s=time.process_time() - begun_s
             )
+            self._answering = [receiver for receiver in receivers if receiver.linked]
         finally:
             for receiver in receivers:
-                receiver.close()
+                if receiver not in self._answering:
+                    receiver.close()
             for sender in senders:
                 sender.close()
             if tap is not None:
@@ -262,7 +280,9 @@ class StageThread(threading.Thread):
         own = Policy(edge.policy)
         if not edge.ladder:
             return Backlog(lambda: own, room, counts)
-        return Backlog(lambda: policy_at(self.level, own, port), room, counts)
+        return Backlog(
+            lambda: policy_at(self.level, own, port), room, counts, steered=edge.policy == "block"
+        )
 
 
 def _passed(edge: Edge, counts: Sequence[QueueCount]) -> Passed:

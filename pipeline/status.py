@@ -24,6 +24,8 @@ class StageStatus(msgspec.Struct, frozen=True):
     lag_s: float = 0.0
     """How far its messages were behind, at worst, since this was last told: since they were due, or
     came in."""
+    pressed: int = 0
+    """Units that overload's ladder took because something waited before its queues."""
     received: list[QueueCount] = []
     sent: list[QueueCount] = []
     event_us: int | None = None

@@ -113,7 +113,10 @@ def _first(windows: Windows, count: int) -> Windows:
         return windows
     spans_us = None if windows.spans_us is None else windows.spans_us[:count]
     last_event_us = windows.last_event_us[:count]
-    return replace(windows, last_event_us=last_event_us, partial=False, spans_us=spans_us)
+    merged = windows.merged[:count]
+    return replace(
+        windows, last_event_us=last_event_us, partial=False, spans_us=spans_us, merged=merged
+    )
 
 
 def _behind(windows: Windows, count: int) -> Windows:
@@ -122,7 +125,7 @@ def _behind(windows: Windows, count: int) -> Windows:
     if windows.spans_us is not None:
         spans_us = ((end_us, end_us),) * count
     return Windows(
-        first=windows.first + len(windows),
+        first=windows.number(len(windows) - 1) + 1,
         start_us=windows.start_us + len(windows) * windows.step_us if spans_us is None else end_us,
         length_us=windows.length_us,
         step_us=windows.step_us,

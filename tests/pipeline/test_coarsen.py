@@ -5,7 +5,7 @@ from count_frames import frames
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.coarsen import join
+from pipeline.coarsen import join, split
 from pipeline.messages import Frames, Message
 
 
@@ -44,6 +44,18 @@ def test_no_window_grows_beyond_the_most() -> None:
         [1, 3, 5],
     )
     assert join(frames(0, [1]), frames(1, [1]), 1) is None
+
+
+def test_a_message_is_cut_into_windows() -> None:
+    merged = join(frames(3, [1, 2]), frames(5, [3]), 2)
+    assert merged is not None
+    assert [told(one) for one in split(merged)] == [
+        ([3], [(30, 50)], [4]),
+        ([3], [(50, 60)], [5]),
+    ]
+    grid = split(frames(3, [1, 2]))
+    assert [told(one) for one in grid] == [([1], [(30, 40)], [3]), ([2], [(40, 50)], [4])]
+    assert split(grid[0]) == [grid[0]]
 
 
 def test_windows_with_a_gap_between_them_or_of_two_recordings_stay_apart() -> None:

@@ -371,14 +371,13 @@ def test_what_waits_goes_on_while_its_stage_waits_for_something_else(context: Co
         sender.offer(events(1, t_us=k))
     assert sender.backlog
     other = Receiver(context, "inproc://other", "other", 1)
-    late = Sender(context, "inproc://other", "other")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(wait_for, [other.socket], [sender])
         # Nobody offers anything any more, and yet the second message comes when there is credit.
         assert receiver.receive() is not None
         receiver.deal()
         assert receiver.receive() is not None
-        late.close()
+        word = Sender(context, "inproc://other", "other")  # its greeting ends the waiting
         waiting.result(SOON_S)
-    for end in (sender, receiver, other):
+    for end in (sender, receiver, other, word):
         end.close()
