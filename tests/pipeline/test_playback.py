@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from doubles import ListSender, ListSource, end_recording, events, kinds, start
 
-from pipeline import playback
+from pipeline import clock as run_clock
 from pipeline.loop import drive_source
 from pipeline.messages import Message, Retime
 from pipeline.playback import Pacer, Playback
@@ -76,7 +76,7 @@ class Frozen:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Frozen:
     clock = Frozen()
-    monkeypatch.setattr(playback, "time", clock)
+    monkeypatch.setattr(run_clock, "time", clock)
     return clock
 
 
