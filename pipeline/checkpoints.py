@@ -145,7 +145,9 @@ class CheckpointFolder:
 
     def files(self) -> list[Path]:
         """Return the checkpoints there are, the newest first."""
-        return sorted((p for p in self.path.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+        with suppress(OSError):  # the folder was removed
+            return sorted((p for p in self.path.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+        return []
 
     def newest(self) -> tuple[Path, Checkpoint, list[CheckpointError]] | None:
         """Return the newest whole checkpoint, and why newer ones are none; None if there is none.

@@ -72,6 +72,23 @@ class Progress:
         self._gathering = 0 if path is None else None
         self._begun_s = time.monotonic()
 
+    def look_again(self) -> None:
+        """Take the newest that is whole for the newest; what is wrong with newer ones is told.
+
+        Raises:
+            CheckpointError: none is whole.
+        """
+        found = self._folder.newest()
+        if found is None:
+            raise CheckpointError(
+                f"{self._folder.path}: its checkpoints were removed while the run went on;"
+                " start over with --fresh"
+            )
+        self.path, checkpoint, refused = found
+        self.number = checkpoint.number
+        for error in refused:
+            print(error, file=sys.stderr, flush=True)
+
     def due(self) -> int | None:
         """Return the checkpoint that is to begin now, None if none is."""
         now = time.monotonic()

@@ -377,6 +377,10 @@ class _Run:
         hopeless = error.exit_code != 1 or not (generation.started or len(self._crashes) > 1)
         if progress is None or progress.path is None or hopeless:
             raise error
+        try:
+            progress.look_again()
+        except CheckpointError as none_left:
+            raise _told_more(error, str(none_left)) from None
         resume = "go on with --resume"
         # A stage that always fails at the same event may get past a checkpoint every time.
         worked_s = time.monotonic() - generation.let_go_s if generation.started else 0.0
