@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
+from pipeline.cli.agent import agent
 from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
@@ -21,6 +22,7 @@ from pipeline.cli.simulate import simulate
 from pipeline.cli.stages import stages
 from pipeline.cli.top import top
 from pipeline.cli.train import train
+from pipeline.cli.view import view
 from pipeline.kernel_cache import provide_kernel_cache
 
 __all__ = ["app", "call"]
@@ -41,7 +43,9 @@ def _help(text: str) -> str:
 
 for command in (
     run,
+    agent,
     top,
+    view,
     check,
     stages,
     cameras,

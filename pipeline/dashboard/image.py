@@ -55,14 +55,12 @@ class EventImage:
     def pixels(self, columns: int, rows: int) -> list[list[list[int]]]:
         """Return levels of brightness, 0 to 8, by polarity, row and column, of a size."""
         bright = _pooled(_pooled(self._bright, 1, rows), 2, columns)
-        lit = bright[bright > _DARKEST]
-        # A hot pixel must not darken all others.
-        full = max(float(np.quantile(lit, 0.95)), 0.5) if lit.size else 1.0
-        # Down to nothing: a little noise in every pixel must not look like something.
-        levels: list[list[list[int]]] = (
-            np.rint(np.minimum(bright / full, 1) * _LEVELS).astype(int).tolist()
-        )
+        levels: list[list[list[int]]] = np.rint(_scaled(bright) * _LEVELS).astype(int).tolist()
         return levels
+
+    def shades(self) -> NDArray[np.uint8]:
+        """Return brightness, 0 to 255, by polarity, row and column, in the size that is kept."""
+        return np.rint(_scaled(self._bright) * 255).astype(np.uint8)
 
     def _add(self, events: NDArray[np.void]) -> None:
         events = events[:: 1 + len(events) // _MOST_EVENTS]
@@ -82,6 +80,16 @@ class EventImage:
             levels = np.stack([np.zeros_like(levels[0]), levels.mean(0)])
         most = float(levels.max())
         self._bright = np.asarray(levels / most if most else levels, np.float32)
+
+
+def _scaled(bright: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring brightness to 0 to 1."""
+    lit = bright[bright > _DARKEST]
+    # A hot pixel must not darken all others.
+    full = max(float(np.quantile(lit, 0.95)), 0.5) if lit.size else 1.0
+    # Down to nothing: a little noise in every pixel must not look like something.
+    scaled: NDArray[np.float32] = np.minimum(bright / full, 1)
+    return scaled
 
 
 def _pooled(bright: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float32]:
