@@ -25,7 +25,7 @@ from pipeline import loop
 from pipeline.errors import DeviceError, RecordingError
 from pipeline.inlet import Inlet
 from pipeline.loop import drive_source, drive_transform
-from pipeline.messages import Barrier, Clock, Message, Retime, Start, control
+from pipeline.messages import Barrier, Clock, Message, Retime, Shed, Start, control
 from pipeline.playback import Playback
 from pipeline.report import StageReport
 from pipeline.stage import Account, Played, Sink
@@ -449,3 +449,38 @@ def test_each_stream_has_a_state_of_its_own() -> None:
         assert before.written + after.written == written
         assert report.account is not None
         assert report.account.taken == 10
+
+
+def shedding(message: Message, shed: Shed) -> Message:
+    return Message(msgspec.structs.replace(message.header, shed=shed), message.array)
+
+
+def test_a_loss_is_told_once_by_the_next_data_that_leave() -> None:
+    sender: Any = ListSender()
+    messages = [
+        start(),
+        shedding(events(2), Shed(events=5)),
+        shedding(control(Barrier(stream="cam", checkpoint=1)), Shed(events=1)),
+        shedding(events(1, t_us=9), Shed(windows=2)),
+        events(2, t_us=20),
+        shedding(end_recording(), Shed(merged=3)),
+        end_stream(),
+    ]
+    drive_transform(Sorting(), Arriving(messages), [], [sender])
+    assert [(type(m.header).__name__, m.header.shed) for m in sender.arrived] == [
+        ("Start", None),
+        ("Events", Shed(events=5)),
+        ("Barrier", None),
+        # The message between them left by a side output, and tells of nothing.
+        ("Events", Shed(events=1, windows=2)),
+        ("EndRecording", Shed(merged=3)),
+        ("EndStream", None),
+    ]
+
+
+def test_a_sink_is_told_of_what_was_lost_before_its_data() -> None:
+    sink = ListSink()
+    barrier = shedding(control(Barrier(stream="cam", checkpoint=1)), Shed(windows=2))
+    run(sink, [start(), barrier, shedding(predictions([9]), Shed(events=3)), end_stream()])
+    (written,) = [m for m in sink.written if not m.is_control]
+    assert written.header.shed == Shed(events=3, windows=2)

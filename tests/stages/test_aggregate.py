@@ -422,3 +422,16 @@ def test_what_a_prediction_needs_is_told_where_none_was_made() -> None:
     (remark,) = stage.remarks(none)
     assert remark.startswith("a prediction needs 60 windows, 1.5 s, of one recording")
     assert stage.remarks(Account(60, 60, 1, "outputs", "predictions", {}, 1)) == []
+
+
+def test_windows_that_are_missing_or_merged_keep_their_numbers_and_times() -> None:
+    begin, first, end = outputs(values(4))
+    late = Windows(7, 70, 0, 0, (75, 95), spans_us=((70, 90), (90, 110)), merged=(2, 2))
+    times = {"t_first_us": 70, "t_last_us": 110}
+    last = data(Outputs, values(2), stream="cam", windows=late, **times)
+    stage = aggregate(over="tumbling", steps=3)
+    made = spans(through([stage], [begin, first, last, end]))
+    assert [(span.window, span.t_start_us, span.t_end_us, span.steps) for span in made] == [
+        (2, 0, 30, 3),
+        (10, 30, 110, 3),
+    ]

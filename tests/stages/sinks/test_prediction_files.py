@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from streams import through
 
 from pipeline.errors import StageError
-from pipeline.messages import EndRecording, Message, Predictions, Span, Start, control, data
+from pipeline.messages import EndRecording, Message, Predictions, Shed, Span, Start, control, data
 from pipeline.ports import PredictionsPort
 from pipeline.stage import PortError
 from stages.datasets.labels import Label, write_labels
@@ -327,3 +327,37 @@ def test_a_label_file_is_still_of_one_recording_behind_a_checkpoint(tmp_path: Pa
     saved = dies(lambda: sink(path, labels=labels), messages[:2], [2])[-1]
     with pytest.raises(StageError, match=r"other\.aedat4 is played behind some\.aedat4"):
         after_crash(lambda: sink(path, labels=labels), saved, messages)
+
+
+SHED = {"shed_events": 7, "merged_windows": 2}
+
+
+def test_what_overload_took_is_told_where_it_did(path: Path) -> None:
+    start, message, end = recording([2])
+    header = msgspec.structs.replace(message.header, shed=Shed(events=7, merged=2))
+    stage = sink(path)
+    stage.sheds = True
+    through([stage], [start, Message(header, message.array), end])
+    if path.suffix == ".jsonl":
+        first, second = map(json.loads, path.read_text().splitlines())
+        assert {key: first[key] for key in first if key.startswith(("shed", "merged"))} == SHED
+        assert not any(key.startswith(("shed", "merged")) for key in second)
+        return
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            rows = [{key: int(row[key]) for key in SHED} for row in csv.DictReader(file)]
+    elif path.suffix == ".h5":
+        with h5py.File(path) as file:
+            rows = [{key: int(row[key]) for key in SHED} for row in file["predictions"]]
+    else:
+        with sqlite3.connect(path) as base:
+            found = base.execute(f"SELECT {', '.join(SHED)} FROM predictions").fetchall()
+            rows = [
+                {key: value or 0 for key, value in zip(SHED, row, strict=True)} for row in found
+            ]
+    assert rows == [SHED, dict.fromkeys(SHED, 0)]
+
+
+def test_a_file_of_a_pipeline_that_cannot_shed_has_no_columns_for_it(tmp_path: Path) -> None:
+    through([sink(tmp_path / "out.csv")], recording([1]))
+    assert "shed" not in (tmp_path / "out.csv").read_text()
