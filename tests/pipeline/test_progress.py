@@ -1,5 +1,6 @@
 """Progress: a checkpoint is of one point of the streams, whatever the order of its parts."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -226,4 +227,35 @@ def test_where_a_later_one_cannot_be_written_it_is_said_once_and_tried_again(
     assert progress.number == 3
     assert capsys.readouterr().err == (
         f"{folder.path}/checkpoint-00000003: written, checkpoints are made again\n"
+    )
+
+
+def test_the_newest_that_is_whole_is_gone_on_from(
+    progress: Progress, folder: CheckpointFolder, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = progress.path
+    clock.now_s += 10
+    assert progress.due() == 1
+    for stage in STAGES:
+        progress.keep(part(1, stage))
+    newer = progress.path
+    progress.look_again()
+    assert (progress.path, progress.number) == (newer, 1)
+    assert newer is not None
+    newer.write_bytes(newer.read_bytes()[:-1])
+    progress.look_again()
+    assert (progress.path, progress.number) == (older, 0)
+    said = capsys.readouterr().err
+    assert said == f"{newer}: is damaged or was cut short: its hash does not match\n"
+
+
+def test_without_a_checkpoint_there_is_nothing_to_go_on_from(
+    progress: Progress, folder: CheckpointFolder
+) -> None:
+    shutil.rmtree(folder.path)
+    with pytest.raises(CheckpointError) as refused:
+        progress.look_again()
+    assert str(refused.value) == (
+        f"{folder.path}: its checkpoints were removed while the run went on; start over with"
+        " --fresh"
     )

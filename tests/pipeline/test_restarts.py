@@ -246,3 +246,30 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(
     assert code == 0, err
     assert f"{newest}: is damaged or was cut short: its hash does not match\n" in err
     assert trial.files() == undisturbed
+
+
+def test_a_crash_while_files_are_closed_leaves_none_without_its_end(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage is over when it is closed: nobody would open it again to write the end."""
+    (trial.folder / "p.toml").write_text(
+        CHECKPOINT
+        + """
+        [[stage]]
+        name = "camera"
+        use = "fault_stages:Ticks"
+        [[stage]]
+        name = "file"
+        use = "last_words:LastWords"
+        path = "out.txt"
+        died = "died"
+        """
+    )
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "tests" / "support"))
+    code, out, err = trial.finish()
+    assert code == 0, err
+    (restart,) = msgspec.json.decode(out)["restarts"]
+    assert "stage 'file': its process" in restart["cause"]
+    *counts, end = (trial.folder / "out.txt").read_text().split()
+    assert sum(map(int, counts)) == 2000
+    assert end == "end"
