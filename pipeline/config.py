@@ -1,9 +1,9 @@
 """The TOML file: read, overridden from the command line, and checked down to each key.
 
 A file holds the ``[[stage]]`` tables, in any order that names inputs before or after, and at most
-one each of ``[run]``, ``[checkpoint]``, ``[supervision]`` and ``[overload]``. A stage without
-``from`` takes its input from the table above it. What is wrong is reported with its place, as in
-``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
+one each of ``[run]``, ``[checkpoint]``, ``[supervision]``, ``[overload]`` and ``[metrics]``. A
+stage without ``from`` takes its input from the table above it. What is wrong is reported with its
+place, as in ``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
 """
 
 import copy
@@ -26,6 +26,7 @@ __all__ = [
     "RESERVED",
     "CheckpointConfig",
     "FilePath",
+    "MetricsConfig",
     "OnCommandLine",
     "OverloadConfig",
     "PipelineConfig",
@@ -131,6 +132,15 @@ class OverloadConfig(BaseModel):
     behind events are thinned, then windows merged, then dropped."""
 
 
+class MetricsConfig(BaseModel):
+    """The ``[metrics]`` table: with it a run serves its metrics for Prometheus."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    port: int = Field(ge=0, le=65_535)
+    """Where, on this machine alone: ``http://127.0.0.1:PORT/metrics``; 0 takes one that is free."""
+
+
 class StageTable(BaseModel):
     """The keys that every ``[[stage]]`` table may have; the others are the stage's own."""
 
@@ -172,6 +182,7 @@ class PipelineConfig(BaseModel):
     checkpoint: CheckpointConfig | None = None
     supervision: SupervisionConfig = SupervisionConfig()
     overload: OverloadConfig | None = None
+    metrics: MetricsConfig | None = None
     stages: tuple[StageTable, ...]
     tables: dict[str, Any]
     """The file as read, before overrides; workers build their stages from it."""
@@ -189,6 +200,7 @@ RESERVED: dict[str, type[BaseModel]] = {
     "checkpoint": CheckpointConfig,
     "supervision": SupervisionConfig,
     "overload": OverloadConfig,
+    "metrics": MetricsConfig,
 }
 """Tables that a file has at most once; no stage may be called so."""
 
@@ -248,7 +260,7 @@ def parse_config(
     made = {
         key: validate(RESERVED[key], table, f"{path}: {key}", path.parent)
         for key, table in single.items()
-        if table or key in tables or key not in ("checkpoint", "overload")
+        if table or key in tables or key not in ("checkpoint", "overload", "metrics")
     }
     return PipelineConfig(
         path=path,

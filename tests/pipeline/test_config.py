@@ -96,8 +96,8 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         ("[runn]", "pipeline.toml: runn: unknown table; did you mean 'run'?"),
         (
             "[other]",
-            "pipeline.toml: other: unknown table; known are checkpoint, overload, run, stage,"
-            " supervision",
+            "pipeline.toml: other: unknown table; known are checkpoint, metrics, overload, run,"
+            " stage, supervision",
         ),
         ("run = 5", "pipeline.toml: run: must be a table, got 5"),
         (
@@ -334,7 +334,8 @@ def test_a_key_within_a_table_can_be_set() -> None:
         ("camra.events=5", "no stage 'camra'; did you mean 'camera'?"),
         (
             "zzz.events=5",
-            "no stage 'zzz'; known are camera, checkpoint, overload, run, supervision, tally",
+            "no stage 'zzz'; known are camera, checkpoint, metrics, overload, run, supervision,"
+            " tally",
         ),
         ("camera.events.most=5", "'events' is not a table"),
     ],

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import zmq
 
 from pipeline.board import Board
-from pipeline.control import Remote
+from pipeline.control import Plan, Remote
 from pipeline.latency import Latency
 from pipeline.messages import Message
 from pipeline.report import QueueCount
@@ -74,6 +75,8 @@ class ShownRun:
 
     def __enter__(self) -> "ShownRun":
         self.folder: Path = self._directory.__enter__()
+        plan = Plan("shown.toml", {}, [], "shown-1234", False, False, 0.25)
+        (self.folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
         self._thread = threading.Thread(target=self._show)
         self._thread.start()
         self._bound.wait()
