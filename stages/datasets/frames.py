@@ -19,7 +19,7 @@ from pipeline.registry import load_stage
 from pipeline.stage import Account, PortError, Source, Transform
 from stages.datasets.data_set import Item
 
-__all__ = ["Binned", "Input", "Recorded", "events_of", "recorded", "replayed"]
+__all__ = ["Binned", "Input", "Recorded", "events_of", "recorded", "replayed", "source_of"]
 
 
 class Recorded(NamedTuple):
@@ -110,7 +110,7 @@ class Input:
         size: tuple[int, int] | None = None,
     ) -> None:
         try:
-            port: Port | None = _source(item).port()
+            port: Port | None = source_of(item).port()
         except PortError as error:
             raise ConfigError(f"data.set: {item.key}: {error.key}: {error}") from None
         assert port is not None
@@ -169,7 +169,7 @@ class Input:
 def _played(items: Sequence[Item]) -> Iterator[Recorded]:
     """Play one source and hand out its recordings to the items in them."""
     waiting = deque(items)
-    for number, (messages, refused) in enumerate(_recordings(_source(items[0]))):
+    for number, (messages, refused) in enumerate(_recordings(source_of(items[0]))):
         here = []
         while waiting and waiting[0].recording == number:
             here.append(waiting.popleft())
@@ -223,8 +223,12 @@ def _cut(messages: list[Message], items: Sequence[Item]) -> Iterator[list[Messag
         yield replayed(events[begin:end], (start.height, start.width), start.source)
 
 
-def _source(item: Item) -> Source[Any, Any]:
-    """Build the source of an item."""
+def source_of(item: Item) -> Source[Any, Any]:
+    """Build the source that plays an item.
+
+    Raises:
+        ConfigError: its options are wrong.
+    """
     options = dict(item.source)
     name = str(options.pop("use"))
     found = load_stage(name)

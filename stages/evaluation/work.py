@@ -1,0 +1,250 @@
+"""The work: recordings through the stages, several at a time, in processes that last.
+
+A recording is played as training plays it (`stages.datasets.frames.recorded`), and goes through the
+very stages of a run (`pipeline.offline.Chain`), which each process opens once.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+from contextlib import ExitStack
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from pipeline.errors import ConfigError, RecordingError, StageError
+from pipeline.messages import Data, Events, Message, Outputs, Predictions
+from pipeline.offline import Chain
+from pipeline.ports import Port
+from pipeline.stage import PortError, Transform
+from stages.aggregation.aggregate import Aggregate
+from stages.datasets.data_set import Item
+from stages.datasets.frames import Recorded, recorded, source_of
+from stages.evaluation.plan import Plan
+from stages.evaluation.results import Result
+
+__all__ = ["Evaluator", "Numbered", "evaluated", "port_of"]
+
+Numbered = tuple[int, Item]
+"""An item, and which of all it is."""
+
+_ITEMS_A_JOB = 16
+_JOBS_A_PROCESS = 4
+"""At least, so that all end at about the same time."""
+_JOBS_AHEAD = 2
+
+
+class Evaluator:
+    """Evaluates recordings one after another; a context manager.
+
+    Args:
+        plan: the stages.
+        labels: for each class of the data which of the model's it is.
+    """
+
+    def __init__(self, plan: Plan, labels: Sequence[int]) -> None:
+        self._plan, self._labels = plan, labels
+        self._opened = ExitStack()
+        self._rows: dict[Port | None, _Row] = {}
+
+    def __enter__(self) -> "Evaluator":
+        """Begin; stages are opened when the first recording that they fit comes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the stages."""
+        self._opened.close()
+
+    def results(self, numbered: Sequence[Numbered]) -> Iterator[Result]:
+        """Yield a result for each item, in their order.
+
+        Raises:
+            ConfigError: an item cannot be played, or the stages do not fit it.
+            RecordingError: a recording cannot be read.
+            StageError: a stage failed.
+        """
+        items = [self._plan.played(item) for _, item in numbered]
+        since = time.perf_counter()
+        for (number, item), one in zip(numbered, recorded(items), strict=True):
+            begun = time.perf_counter()
+            row = self._row(one.item)
+            since += time.perf_counter() - begun  # to open stages is no recording's work
+            found = row.result(number, one, self._labels[item.label])
+            yield structs.replace(found, seconds=time.perf_counter() - since)
+            since = time.perf_counter()
+
+    def _row(self, item: Item) -> "_Row":
+        port = port_of(item)
+        if port not in self._rows:
+            self._rows[port] = self._opened.enter_context(_Row(self._plan.build(port)))
+        return self._rows[port]
+
+
+class _Row:
+    """The open stages, and beside the decision one that is asked after each step."""
+
+    def __init__(self, stages: Sequence[Transform[Any, Any]]) -> None:
+        *front, decision = stages
+        self._front, self._decision = Chain(front), Chain([decision])
+        self._running = Chain([_after_each_step(decision)])
+        self._opened = ExitStack()
+
+    def __enter__(self) -> "_Row":
+        for chain in (self._front, self._decision, self._running):
+            self._opened.enter_context(chain)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def result(self, number: int, one: Recorded, label: int) -> Result:
+        """Send one recording through."""
+        arrived = list(self._front.send(one.messages))
+        made = _predictions(self._decision.send(arrived))
+        steps = _predictions(self._running.send(arrived))
+        scores = [row for message in made for row in message.array]
+        if not all(np.isfinite(row).all() for row in scores):
+            raise StageError(f"{one.item.key}: class scores must be finite; check the weights")
+        spans = [span for message in steps for span in _header(message).spans]
+        starts = [message.header for message in arrived if isinstance(message.header, Outputs)]
+        begin_us = starts[0].windows.span_us(0)[0] if starts else 0
+        events = [message for message in one.messages if isinstance(message.header, Data)]
+        headers = [message.header for message in events if isinstance(message.header, Data)]
+        accounts = {**self._front.accounts(), **self._decision.accounts()}
+        refused = Counter(one.refused)
+        for account in accounts.values():
+            for why, count in account.refused.items():
+                refused[f"{account.unit_in} {why}"] += count
+        return Result(
+            item=number,
+            key=one.item.key,
+            label=label,
+            scores=scores[-1].astype(float).tolist() if scores else None,
+            predictions=len(scores),
+            right=sum(int(row.argmax()) == label for row in scores),
+            decisions=[int(row.argmax()) for message in steps for row in message.array],
+            ends_us=[span.t_end_us - begin_us for span in spans],
+            events=sum(len(m.array) for m in events if isinstance(m.header, Events)),
+            span_us=headers[-1].t_last_us - headers[0].t_first_us if headers else 0,
+            seconds=0.0,
+            counts={name: account.counts for name, account in accounts.items() if account.counts},
+            refused={why: count for why, count in refused.items() if count},
+        )
+
+
+def port_of(item: Item) -> Port | None:
+    """Return what the source of an item gives.
+
+    Raises:
+        ConfigError: it cannot be played.
+    """
+    try:
+        return source_of(item).port()
+    except PortError as error:
+        raise ConfigError(f"--data: {item.key}: {error.key}: {error}") from None
+
+
+def evaluated(
+    plan: Plan, labels: Sequence[int], waiting: Sequence[Numbered], processes: int
+) -> Iterator[Result]:
+    """Yield a result for each item, in no order, from processes that work side by side.
+
+    Raises:
+        ConfigError: see `Evaluator.results`.
+        RecordingError: a recording cannot be read, or a process was killed.
+        StageError: a stage failed.
+    """
+    jobs = _jobs(waiting, processes)
+    if processes <= 1 or len(jobs) <= 1:
+        with Evaluator(plan, labels) as evaluator:
+            for job in jobs:
+                yield from evaluator.results(job)
+        return
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs)), initializer=_begin, initargs=(os.getpid(), plan, labels)
+    )
+    try:
+        yield from _from(pool, jobs, _JOBS_AHEAD * processes)
+    except BrokenExecutor:
+        raise RecordingError(
+            "a process that evaluates was killed, maybe for want of memory; the same command goes"
+            " on, with fewer --processes it takes less"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _from(
+    pool: ProcessPoolExecutor, jobs: Iterable[Sequence[Numbered]], most: int
+) -> Iterator[Result]:
+    """Yield the results of jobs as they are finished."""
+    left = iter(jobs)
+    waiting = {pool.submit(_one, job) for job in islice(left, most)}
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield from future.result()
+        waiting |= {pool.submit(_one, job) for job in islice(left, len(done))}
+
+
+_evaluator: Evaluator | None = None
+"""That of a worker process."""
+
+
+def _begin(parent: int, plan: Plan, labels: Sequence[int]) -> None:
+    """Prepare a worker process; it ends with its parent, however that ends."""
+    global _evaluator
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent says what has become of it
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _evaluator = Evaluator(plan, labels)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _one(job: Sequence[Numbered]) -> list[Result]:
+    assert _evaluator is not None
+    return list(_evaluator.results(job))
+
+
+def _jobs(waiting: Sequence[Numbered], processes: int) -> list[list[Numbered]]:
+    """Deal out items; those that share a source stay together, it is played once."""
+    size = max(1, min(_ITEMS_A_JOB, len(waiting) // (processes * _JOBS_A_PROCESS)))
+    jobs: list[list[Numbered]] = []
+    for _, sharing in groupby(waiting, key=lambda one: one[1].source):
+        if not jobs or len(jobs[-1]) >= size:
+            jobs.append([])
+        jobs[-1] += sharing
+    return jobs
+
+
+def _after_each_step(decision: Transform[Any, Any]) -> Transform[Any, Any]:
+    """Return a stage that decides as this one would, after each step, by all steps until then.
+
+    Of another stage than `aggregate` nothing is known: it is asked when it decides itself.
+    """
+    if not isinstance(decision, Aggregate):
+        return type(decision)(decision.name, decision.config, decision.inputs)
+    changed = {"over": "running", "every": 1, "steps": None}
+    config = decision.config.model_copy(update=changed)
+    running = Aggregate(decision.name, config, decision.inputs)
+    running.port()
+    return running
+
+
+def _predictions(messages: Iterable[Message]) -> list[Message]:
+    return [message for message in messages if isinstance(message.header, Predictions)]
+
+
+def _header(message: Message) -> Predictions:
+    assert isinstance(message.header, Predictions)
+    return message.header
