@@ -59,7 +59,8 @@ def running() -> list[LiveRun]:
         # A run that has only just begun has no plan yet.
         with suppress(OSError, msgspec.MsgspecError):
             plan = msgspec.msgpack.decode((folder / "plan").read_bytes(), type=Plan)
-            runs.append(LiveRun(folder, plan.run_id, plan.path, process_of(folder)))
+            if not plan.host:  # else it is supervised on another host, which knows how it stands
+                runs.append(LiveRun(folder, plan.run_id, plan.path, process_of(folder)))
     return runs
 
 

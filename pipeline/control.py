@@ -55,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True):
     host: str = ""
     """Whose groups are run here; "" is the host that supervises."""
     address: str = ""
-    """Of this host, at which the others reach its queues; "" where there are none."""
+    """Of this host, at which others reach its queues; "" where there are no other hosts."""
     offset_ns: int = 0
     """How far the run's clock is ahead of this host's."""
 

@@ -53,8 +53,9 @@ _COMPILES = "compiling kernels, once for this machine: about 10 s"
 class StageFailure(PipelineError):
     """A stage failed in its worker; carries the worker's exit code and traceback, if any."""
 
-    def __init__(self, stage: str, failure: Failure) -> None:
-        super().__init__(f"stage '{stage}': {failure.text}" if stage else failure.text)
+    def __init__(self, stage: str, failure: Failure, host: str = "") -> None:
+        where = f" on host '{host}'" if host else ""
+        super().__init__(f"stage '{stage}'{where}: {failure.text}" if stage else failure.text)
         self.exit_code = failure.exit_code
         self.details = failure.details
 
@@ -217,14 +218,14 @@ class Generation:
 
     def _hear(self, group: str, body: bytes, last_words: bool) -> None:
         self._heard_s[group] = time.monotonic()
-        message = msgspec.msgpack.decode(body, type=FromWorker)
+        message: FromWorker = msgspec.msgpack.decode(body, type=FromWorker)
         if isinstance(message, Done):
             # What a worker that was told to give up has counted until then is told too.
             self._done.setdefault(group, message)
         elif last_words:
             pass
         elif isinstance(message, Failed):
-            raise StageFailure(message.stage, message.failure)
+            raise StageFailure(message.stage, message.failure, self._host_of(group))
         elif isinstance(message, Compiles):
             self._say_that_it_compiles()
         elif isinstance(message, Alive):
@@ -282,9 +283,7 @@ class Generation:
                 "the process from which all stages are started was killed;"
                 " if nobody did that, memory may have run out"
             )
-        code, who = codes[lost], f"its process {processes.pids.get(lost, '')}".rstrip()
-        if self._hosts is not None and lost in self._hosts:
-            who += f" on host '{self._graph.groups[lost][0].host}'"
+        code, who = codes[lost], self._process_of(lost, processes)
         if code >= 0:
             raise StageError(f"{self._named(lost)}: {who} ended with exit code {code}")
         name = f"signal {-code}"
@@ -301,15 +300,19 @@ class Generation:
         if not self.started and limit < self._limits.stuck_s:
             # While it imports torch from a slow disk a worker cannot speak.
             limit, option = self._limits.stuck_s, "stuck_s"
-        for group, pid in processes.pids.items():
+        for group in self._graph.groups:
             silent_s = now - self._heard_s.setdefault(group, now)
-            if silent_s > limit and group not in self._done:
-                processes.kill([group])
-                raise StageError(
-                    f"{self._named(group)}: its process {pid} has not answered for {silent_s:.1f} s"
-                    f" (supervision.{option} = {limit:g}); was it stopped, or is the machine"
-                    " overloaded?"
-                )
+            there = self._hosts is not None and group in self._hosts
+            if silent_s <= limit or group in self._done or not (there or group in processes.pids):
+                continue
+            processes.kill([group])
+            if self._hosts is not None and there:
+                self._hosts.kill(group)
+            raise StageError(
+                f"{self._named(group)}: {self._process_of(group, processes)} has not answered for"
+                f" {silent_s:.1f} s (supervision.{option} = {limit:g}); was it stopped, or is the"
+                " machine overloaded?"
+            )
 
     def _look_at_the_clock(self) -> None:
         """Give all their time anew where we were stopped ourselves, and they with us perhaps."""
@@ -331,6 +334,16 @@ class Generation:
                     f"stage '{stage.name}': has been busy with one message for {stage.busy_s:.1f} s"
                     f" (supervision.stuck_s = {limit:g}); it hangs, or needs a higher limit"
                 )
+
+    def _host_of(self, group: str) -> str:
+        """Return on which other host a group runs, "" if it does here."""
+        nodes = self._graph.groups.get(group)
+        return nodes[0].host if nodes else ""
+
+    def _process_of(self, group: str, processes: Processes) -> str:
+        if host := self._host_of(group):
+            return f"its process on host '{host}'"
+        return f"its process {processes.pids.get(group, '')}".rstrip()
 
     def _named(self, group: str) -> str:
         return "stage " + " + ".join(f"'{node.name}'" for node in self._graph.groups[group])

@@ -150,13 +150,15 @@ class Graph:
         return "inproc" if group[edge.sender] == group[edge.receiver] else self.transport
 
 
-def build_graph(config: PipelineConfig, resumes: bool = False) -> Graph:
+def build_graph(config: PipelineConfig, resumes: bool = False, host: str = "") -> Graph:
     """Make every stage and check every edge.
 
     Args:
         config: the file.
         resumes: whether the run goes on from a checkpoint, so that it finds the files that it
             wrote.
+        host: on which this is; "" is the one that runs the pipeline. Files that are written on
+            others are not looked for here.
 
     Raises:
         ConfigError: an unknown stage or key, a missing or wrong input, a cycle, shapes or types
@@ -167,7 +169,7 @@ def build_graph(config: PipelineConfig, resumes: bool = False) -> Graph:
     inputs = _inputs(config, tables)
     _check_groups(config, tables)
     _check_hosts(config)
-    nodes = _nodes(config, tables, inputs, resumes)
+    nodes = _nodes(config, tables, inputs, resumes, host)
     fed = {source for sources in inputs.values() for source in sources}
     for name, node in nodes.items():
         if node.port is not None and name not in fed:
@@ -224,6 +226,7 @@ def _nodes(
     tables: dict[str, StageTable],
     inputs: dict[str, tuple[str, ...]],
     resumes: bool = False,
+    host: str = "",
 ) -> dict[str, Node]:
     """Make stages, each behind its inputs."""
     nodes: dict[str, Node] = {}
@@ -233,7 +236,8 @@ def _nodes(
         outputs = frozenset(_output(one) for one in taken if _stage(one) == name and _output(one))
         sheds = config.overload is not None or tables[name].policy != "block"
         sheds = sheds or any(nodes[_stage(one)].stage.sheds for one in inputs[name])
-        nodes[name] = _make(tables[name], ports, outputs, config, resumes, sheds)
+        written = resumes or (tables[name].host or "") != host
+        nodes[name] = _make(tables[name], ports, outputs, config, written, sheds)
     return nodes
 
 

@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import zmq
@@ -136,6 +136,7 @@ class Guard:
                 f"queue {queue}: no key of '{peer}' is known; known are: {known}. Add it: pipeline"
                 f" keys allow {peer} KEY"
             )
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         socket.setsockopt(zmq.CURVE_SERVERKEY, server)
         socket.setsockopt(zmq.CURVE_PUBLICKEY, self._own.public)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self._own.secret)
@@ -193,19 +194,20 @@ class Guard:
     def _answer(self, question: list[bytes]) -> list[bytes]:
         """Answer one question: 200 lets the peer in, 400 does not."""
         version, number, domain, address, _identity, mechanism, *credentials = question
-        status = b"200"
-        if mechanism != b"CURVE" or credentials[0] not in self._keys():
-            status = b"400"
-            key = credentials[0] if mechanism == b"CURVE" else b""
+        key = credentials[0] if mechanism == b"CURVE" else b""
+        name = self._names().get(key, "")
+        if not name:
             self._refused(domain.decode(errors="replace"), address.decode(errors="replace"), key)
-        return [version, number, status, b"", b"", b""]
+        # Whoever reads what the peer sends is told its name with it, as "User-Id".
+        return [version, number, b"200" if name else b"400", b"", name.encode(), b""]
 
-    def _keys(self) -> Collection[bytes]:
+    def _names(self) -> Mapping[bytes, str]:
+        """Return the name of each key that is let in."""
         try:
-            return self._allowed().values()
+            return {key: name for name, key in self._allowed().items()}
         except PipelineError as error:
             self._tell(f"nobody is let in: {error}")
-            return ()
+            return {}
 
     def _refused(self, queue: str, who: str, key: bytes) -> None:
         why = "it does not speak CurveZMQ with the right key, or not at all"

@@ -2,123 +2,58 @@
 
 Each host that has stages runs an agent (`pipeline.agent`), which joins over one encrypted tcp
 connection and forks the workers there. What the supervisor says to a worker and what a worker says
-goes over that connection too; messages of the stream go from host to host by themselves.
+goes over that connection too, and survives its breaks (`pipeline.conversation`); messages of the
+stream go from host to host by themselves.
 
-Before a run starts every host has joined, with the same options, files and version. A host that
-falls silent is lost, with all its workers; it may join again, or another may take its place.
+Before a run starts every host has joined, with the key of its name, the same options, files and
+version, and the distance of its clock is measured. A host that falls silent is lost, with all its
+workers; it may join again, or another may take its place.
 """
 
+import socket as sockets
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 import zmq
 
-from pipeline.errors import ConfigError, StageError
+from pipeline.conversation import UNNUMBERED, Conversation
+from pipeline.errors import CheckpointError, ConfigError, StageError
 from pipeline.fingerprint import difference
 from pipeline.guard import Guard
+from pipeline.host_messages import (
+    BEAT_S,
+    LONGEST_BYTES,
+    Alas,
+    Beat,
+    Death,
+    Forgotten,
+    FromAgent,
+    Joined,
+    Kill,
+    Launch,
+    Left,
+    Over,
+    Refused,
+    Said,
+    Tell,
+    ToAgent,
+    Welcome,
+)
+from pipeline.link import beat
+from pipeline.status import HostStatus
 
-__all__ = [
-    "Alas",
-    "Beat",
-    "Death",
-    "FromAgent",
-    "HostClock",
-    "Hosts",
-    "Joined",
-    "Kill",
-    "Launch",
-    "Over",
-    "Refused",
-    "Said",
-    "Tell",
-    "ToAgent",
-    "Welcome",
-]
+__all__ = ["Hosts", "bindable"]
 
-_BEAT_S = 0.25
-
-
-class Joined(msgspec.Struct, frozen=True, tag="joined"):
-    """An agent is there for the stages of one host."""
-
-    host: str
-    version: str
-    tables: dict[str, Any]
-    """What the run is known by there; see `pipeline.fingerprint`."""
-
-
-class Said(msgspec.Struct, frozen=True, tag="said"):
-    """A worker there has said something to the supervisor."""
-
-    generation: int
-    group: str
-    body: bytes
-
-
-class Death(msgspec.Struct, frozen=True, tag="death"):
-    """A worker there has ended."""
-
-    generation: int
-    group: str
-    code: int
-
-
-class Alas(msgspec.Struct, frozen=True, tag="alas"):
-    """The agent itself cannot go on with this generation."""
-
-    generation: int
-    text: str
-
-
-class Beat(msgspec.Struct, frozen=True, tag="beat"):
-    """The other side is there. ``sent_ns`` is its clock's, ``echo_ns`` what ours was in its."""
-
-    sent_ns: int
-    echo_ns: int = 0
-
-
-class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
-    """The agent has joined."""
-
-
-class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """The agent may not join."""
-
-    why: str
-
-
-class Launch(msgspec.Struct, frozen=True, tag="launch"):
-    """Fork the workers of this host."""
-
-    generation: int
-    plan: bytes
-    checkpoint: bytes | None
-    offset_ns: int
-    """How far the run's clock is ahead of the host's."""
-
-
-class Tell(msgspec.Struct, frozen=True, tag="tell"):
-    """Pass this on to a worker."""
-
-    generation: int
-    group: str
-    body: bytes
-
-
-class Kill(msgspec.Struct, frozen=True, tag="kill"):
-    """Kill all workers that are left."""
-
-
-class Over(msgspec.Struct, frozen=True, tag="over"):
-    """The run has ended."""
-
-
-FromAgent: TypeAlias = Joined | Said | Death | Alas | Beat
-ToAgent: TypeAlias = Welcome | Refused | Launch | Tell | Kill | Over | Beat
+_UNMEASURED_NS = 1 << 62
+_LAST_WORDS_MS = 500
+_HEARD_S = 2.0
+_ENVELOPE_BYTES = 1 << 16
+"""What a message has beside the checkpoint in it, encryption included."""
 
 
 class _Host:
@@ -127,24 +62,24 @@ class _Host:
     def __init__(self, name: str, groups: Sequence[str]) -> None:
         self.name, self.groups = name, groups
         self.identity: bytes | None = None
+        self.conversation: Conversation | None = None
         self.heard_s = 0.0
-        self.offset_ns, self.round_trip_ns = 0, 1 << 62
+        self.offset_ns, self.round_trip_ns = 0, _UNMEASURED_NS
         self.living: set[str] = set()
 
-
-class HostClock(NamedTuple):
-    """What is known of a host's clock."""
-
-    host: str
-    offset_ns: int
-    round_trip_ns: int
+    def lose(self) -> bool:
+        """Forget the agent; return whether workers are lost with it."""
+        lost = bool(self.living)
+        self.identity = self.conversation = None
+        self.living = set()
+        return lost
 
 
 class Hosts:
     """All other hosts of a run.
 
     Args:
-        endpoint: where they join, ``tcp://ADDRESS:PORT``.
+        address: where they join, ``ADDRESS:PORT``.
         groups: of each host the groups that run there.
         tables: what the run is known by here.
         version: of the package.
@@ -153,11 +88,14 @@ class Hosts:
 
     Attributes:
         codes: exit code of each worker of this generation that has ended, by its group.
+
+    Raises:
+        ConfigError: the address cannot be bound, or there are no keys.
     """
 
     def __init__(
         self,
-        endpoint: str,
+        address: str,
         groups: Mapping[str, Sequence[str]],
         tables: Mapping[str, Any],
         version: str,
@@ -169,15 +107,22 @@ class Hosts:
         self._tables, self._version, self._silent_s = dict(tables), version, silent_s
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.linger = 500
+        self._socket.linger = _LAST_WORDS_MS
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_BYTES + _ENVELOPE_BYTES)
+        beat(self._socket)
         try:
             make_guard(self._context).bind(self._socket, "hosts")
-            self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
+            self._socket.bind(f"tcp://{bindable(address)}")
+        except BaseException as error:
             self._socket.close(0)
             self._context.term()
-            raise ConfigError(f"run.address: {endpoint} cannot be bound: {error}") from None
+            if isinstance(error, zmq.ZMQError):
+                raise ConfigError(
+                    f"run.address: {address} cannot be bound: {error.strerror}; it must be an"
+                    " address of this host, with a port that nobody uses"
+                ) from None
+            raise
         self._beat_s = 0.0
         self._generation = -1
         self.codes: dict[str, int] = {}
@@ -199,47 +144,68 @@ class Hosts:
         return [host.name for host in self._hosts.values() if host.identity is None]
 
     @property
+    def ready(self) -> bool:
+        """Whether all hosts have joined and their clocks are known."""
+        known = all(host.round_trip_ns < _UNMEASURED_NS for host in self._hosts.values())
+        return known and not self.missing
+
+    @property
     def gone(self) -> bool:
         """Whether no worker is left on a host that is there."""
         return not any(host.living for host in self._hosts.values())
 
-    def clocks(self) -> list[HostClock]:
-        """Return what is known of the hosts' clocks."""
-        return [HostClock(h.name, h.offset_ns, h.round_trip_ns) for h in self._hosts.values()]
+    def status(self) -> list[HostStatus]:
+        """Return what is known of the hosts and their clocks."""
+        return [
+            HostStatus(h.name, h.identity is not None, h.offset_ns / 1e9, h.round_trip_ns / 1e9)
+            if h.round_trip_ns < _UNMEASURED_NS
+            else HostStatus(h.name, h.identity is not None)
+            for h in self._hosts.values()
+        ]
 
     def launch(self, generation: int, plan: bytes, checkpoint: bytes | None) -> None:
-        """Have the workers of all hosts forked."""
+        """Have the workers of all hosts forked.
+
+        Raises:
+            CheckpointError: the checkpoint is longer than may be sent.
+        """
+        if checkpoint is not None and len(checkpoint) > LONGEST_BYTES:
+            raise CheckpointError(
+                f"a checkpoint of {len(checkpoint)} bytes cannot be sent to other hosts, allowed"
+                f" are {LONGEST_BYTES}; let stages that keep much run on the host of the run"
+            )
         self._generation = generation
         self._said.clear()
         self.codes = {}
         for host in self._hosts.values():
             host.living = set(host.groups)
-            self._send(host, Launch(generation, plan, checkpoint, host.offset_ns))
+            self._say(host, Launch(generation, plan, checkpoint, host.offset_ns))
 
     def tell(self, group: str, body: bytes) -> None:
         """Say something to a worker."""
-        self._send(self._of_group[group], Tell(self._generation, group, body))
+        self._say(self._of_group[group], Tell(self._generation, group, body))
 
-    def kill(self) -> None:
-        """Have all workers killed."""
-        for host in self._hosts.values():
-            self._send(host, Kill())
+    def kill(self, group: str | None = None) -> None:
+        """Have all workers killed, or those of the host on which one group runs."""
+        for host in self._hosts.values() if group is None else [self._of_group[group]]:
+            self._say(host, Kill())
 
     def read(self) -> list[tuple[str, bytes]]:
         """Return what workers have said since the last call; never wait.
 
         Raises:
-            StageError: a worker there has died, or a host is lost.
+            StageError: an agent has ended, has begun anew, or cannot go on.
         """
-        while self._socket.poll(0):
-            frames = self._socket.recv_multipart()
-            if len(frames) == 2:
-                self._hear(frames[0], frames[1])
         now_s = time.monotonic()
         if now_s >= self._beat_s:
-            self._beat_s = now_s + _BEAT_S
+            self._beat_s = now_s + BEAT_S
             for host in self._hosts.values():
-                self._send(host, Beat(time.monotonic_ns()))
+                self._beat(host)
+        while self._socket.poll(0):
+            frames = self._socket.recv_multipart(copy=False)
+            if len(frames) == 3:
+                identity, number, body = (frame.bytes for frame in frames)
+                self._hear(identity, number, body, _key_of(frames[2]))
         said = [*self._said]
         self._said.clear()
         return said
@@ -250,92 +216,157 @@ class Hosts:
         Raises:
             StageError: it has; it is lost, and must join again.
         """
-        now_s = time.monotonic()
         for host in self._hosts.values():
-            silent_s = now_s - host.heard_s
-            if host.identity is not None and silent_s > self._silent_s:
-                host.identity, lost = None, bool(host.living)
-                host.living = set()
-                if lost:
-                    raise StageError(
-                        f"host '{host.name}' has not answered for {silent_s:.1f} s"
-                        f" (supervision.silent_s = {self._silent_s:g}); is it up, and connected?"
-                    )
+            silent_s = time.monotonic() - host.heard_s
+            if host.identity is not None and silent_s > self._silent_s and host.lose():
+                raise StageError(
+                    f"host '{host.name}' has not answered for {silent_s:.1f} s"
+                    f" (supervision.silent_s = {self._silent_s:g}); is it up, and connected?"
+                )
 
-    def close(self) -> None:
-        """Tell all that the run is over."""
+    def close(self, failure: str = "") -> None:
+        """Tell all that the run is over, and why, if it failed; wait a moment for them to hear."""
         for host in self._hosts.values():
-            self._send(host, Over())
+            self._say(host, Over(failure))
+        until_s = time.monotonic() + _HEARD_S
+        while self._is_owed and (left_s := until_s - time.monotonic()) > 0:
+            self._socket.poll(round(min(left_s, BEAT_S) * 1000))
+            with suppress(StageError):
+                self.read()
         self._socket.close()
         self._context.term()
 
-    def _hear(self, identity: bytes, body: bytes) -> None:
+    @property
+    def _is_owed(self) -> bool:
+        talks = [host.conversation for host in self._hosts.values()]
+        return any(talk is not None and talk.is_owed for talk in talks)
+
+    def _hear(self, identity: bytes, number: bytes, body: bytes, key: str) -> None:
+        host = next((h for h in self._hosts.values() if h.identity == identity), None)
         try:
             message = msgspec.msgpack.decode(body, type=FromAgent)
         except msgspec.MsgspecError:
+            self._refuse(identity, key, f"it does not speak as version {self._version} does")
             return
         if isinstance(message, Joined):
-            self._join(identity, message)
+            self._join(identity, message, key)
             return
-        host = next((h for h in self._hosts.values() if h.identity == identity), None)
-        if host is None:
-            return  # of a host that was lost: it will find out, and join again
+        if host is None or host.conversation is None:
+            # It was given up, or the run was begun anew, and it does not know.
+            if not isinstance(message, Left):
+                self._send(identity, Forgotten())
+            return
         host.heard_s = time.monotonic()
         if isinstance(message, Beat):
+            host.conversation.heard(message.have)
             self._compare_clocks(host, message)
+        elif host.conversation.is_next(number):
+            self._take(host, message)
+
+    def _take(self, host: _Host, message: Said | Death | Alas | Left) -> None:
+        if isinstance(message, Left):
+            if host.lose():
+                raise StageError(f"host '{host.name}' has left: {message.why}")
+            print(f"host '{host.name}' has left: {message.why}", file=sys.stderr, flush=True)
         elif message.generation != self._generation:
             pass  # of workers that are gone
-        elif isinstance(message, Said):
-            self._said.append((message.group, message.body))
-        elif isinstance(message, Death):
-            host.living.discard(message.group)
-            self.codes[message.group] = message.code
-        else:
+        elif isinstance(message, Alas):
             host.living = set()
             raise StageError(f"host '{host.name}': {message.text}")
+        elif message.group not in host.groups:
+            pass  # no host speaks for the workers of another
+        elif isinstance(message, Said):
+            self._said.append((message.group, message.body))
+        else:
+            host.living.discard(message.group)
+            self.codes[message.group] = message.code
 
-    def _compare_clocks(self, host: _Host, beat: Beat) -> None:
+    def _compare_clocks(self, host: _Host, message: Beat) -> None:
         """Take the offset of the beat that took the least time (Cristian 1989)."""
-        if not beat.echo_ns:
+        if not message.echo_ns:
             return
-        now_ns = time.monotonic_ns()
-        round_trip_ns = now_ns - beat.echo_ns
+        round_trip_ns = time.monotonic_ns() - message.echo_ns
         if 0 <= round_trip_ns <= host.round_trip_ns:
             host.round_trip_ns = round_trip_ns
-            host.offset_ns = beat.echo_ns + round_trip_ns // 2 - beat.sent_ns
+            host.offset_ns = message.echo_ns + round_trip_ns // 2 - message.sent_ns
 
-    def _join(self, identity: bytes, joined: Joined) -> None:
-        why = self._why_not(identity, joined)
-        if why:
-            self._socket.send_multipart([identity, msgspec.msgpack.encode(Refused(why))])
-            if why not in self._told:
-                self._told.add(why)
-                print(f"host '{joined.host}' may not join: {why}", file=sys.stderr, flush=True)
+    def _join(self, identity: bytes, joined: Joined, key: str) -> None:
+        host = self._hosts.get(joined.host)
+        if host is not None and host.identity == identity:
+            self._send(identity, Welcome())  # it had not heard the first
             return
-        host = self._hosts[joined.host]
-        if host.identity == identity:
-            self._send(host, Welcome())  # it had not heard the first
+        why = self._why_not(joined, key)
+        if host is None or why:
+            self._refuse(identity, joined.host, why)
             return
-        lost = bool(host.living)
+        if host.identity is not None and time.monotonic() - host.heard_s < self._silent_s:
+            self._refuse(identity, host.name, "it has joined already", ask_again=True)
+            return
+        lost = host.lose()
         host.identity, host.heard_s = identity, time.monotonic()
-        host.living = set()
-        host.round_trip_ns = 1 << 62
-        self._send(host, Welcome())
+        host.conversation = Conversation(lambda frames: self._send_frames(identity, frames))
+        host.round_trip_ns = _UNMEASURED_NS
+        self._send(identity, Welcome())
+        self._beat(host)
         print(f"host '{host.name}' has joined", file=sys.stderr, flush=True)
         if lost:
             raise StageError(f"host '{host.name}' has begun anew")
 
-    def _why_not(self, identity: bytes, joined: Joined) -> str:
-        host = self._hosts.get(joined.host)
-        if host is None:
+    def _why_not(self, joined: Joined, key: str) -> str:
+        if joined.host not in self._hosts:
             return f"no stage is on it; there are {', '.join(self._hosts)}"
-        there = host.identity is not None and time.monotonic() - host.heard_s < self._silent_s
-        if there and host.identity != identity:
-            return "it has joined already"
+        if key != joined.host:
+            return (
+                f"its key is known as that of '{key}'; let it in by its own name: pipeline keys"
+                f" allow {joined.host} KEY"
+            )
         if joined.version != self._version:
             return f"it runs version {joined.version}, and this is {self._version}"
         return difference(self._tables, joined.tables)
 
-    def _send(self, host: _Host, message: ToAgent) -> None:
-        if host.identity is not None:
-            self._socket.send_multipart([host.identity, msgspec.msgpack.encode(message)])
+    def _refuse(self, identity: bytes, who: str, why: str, ask_again: bool = False) -> None:
+        self._send(identity, Refused(why, ask_again))
+        line = f"host '{who}' may not join: {why}"
+        if line not in self._told:
+            self._told.add(line)
+            print(line, file=sys.stderr, flush=True)
+
+    def _beat(self, host: _Host) -> None:
+        if host.identity is not None and host.conversation is not None:
+            self._send(host.identity, Beat(time.monotonic_ns(), host.conversation.have))
+
+    def _say(self, host: _Host, message: ToAgent) -> None:
+        if host.conversation is not None:
+            host.conversation.say(msgspec.msgpack.encode(message))
+
+    def _send(self, identity: bytes, message: ToAgent) -> None:
+        self._send_frames(identity, (UNNUMBERED, msgspec.msgpack.encode(message)))
+
+    def _send_frames(self, identity: bytes, frames: Sequence[bytes]) -> None:
+        # Nobody is waited for: what cannot be sent now is lost, as on a connection that breaks.
+        self._socket.send_multipart([identity, *frames])
+
+
+def bindable(address: str) -> str:
+    """Return ``ADDRESS:PORT`` with the address of a name, for ZeroMQ binds to no names.
+
+    Raises:
+        ConfigError: nobody has that name.
+    """
+    name, _, port = address.rpartition(":")
+    try:
+        found = sockets.getaddrinfo(name, int(port), sockets.AF_INET, sockets.SOCK_STREAM)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConfigError(
+            f"run.address: {address}: cannot be found: {error}; name an address of the host that"
+            " runs the pipeline, and a port below 65536"
+        ) from None
+    return f"{found[0][4][0]}:{port}"
+
+
+def _key_of(frame: "zmq.Frame") -> str:
+    """Return whose key the sender of a frame has proved to hold, as the guard knows it."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

@@ -9,9 +9,11 @@ from pipeline.errors import LedgerError
 from pipeline.overload import HIGHEST, Overload, step_name
 from pipeline.report import LOSSES, StageReport
 from pipeline.stage import Account
+from pipeline.status import HostStatus
 
 __all__ = [
     "check_ledger",
+    "clock_lines",
     "ledger_table",
     "overload_line",
     "queue_table",
@@ -121,6 +123,17 @@ def queue_table(reports: Sequence[StageReport]) -> Table | None:
         losses = [sent.lost.get(reason, 0) for reason in LOSSES]
         table.add_row(sent.name, *(f"{count:,}" for count in (sent.units, out, *losses, way)))
     return table if table.row_count else None
+
+
+def clock_lines(hosts: Sequence[HostStatus]) -> list[str]:
+    """Return one line for each other host whose clock was measured."""
+    return [
+        f"host '{host.name}': its clock is {abs(host.offset_s):.6f} s"
+        f" {'behind' if host.offset_s > 0 else 'ahead'}, known to"
+        f" {500 * host.round_trip_s:.2f} ms"
+        for host in hosts
+        if host.offset_s is not None and host.round_trip_s is not None
+    ]
 
 
 def overload_line(overload: Overload) -> str:

@@ -17,6 +17,7 @@ LINK_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _BEAT_MS = 1_000
 _DEAD_MS = 4_000
 _AGAIN_MS = 100
+_ANSWER_MS = 2_000
 
 
 def beat(socket: "zmq.Socket[bytes]") -> None:
@@ -24,6 +25,8 @@ def beat(socket: "zmq.Socket[bytes]") -> None:
     socket.setsockopt(zmq.HEARTBEAT_IVL, _BEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _DEAD_MS)
     socket.setsockopt(zmq.RECONNECT_IVL, _AGAIN_MS)
+    # The kernel would ask again after 1, 2, 4 … s, and so find a link long after it has healed.
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, _ANSWER_MS)
 
 
 class Link:

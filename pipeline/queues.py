@@ -159,6 +159,16 @@ class Sender:
         """What to poll for credit."""
         return self._socket
 
+    @property
+    def sockets(self) -> "list[zmq.Socket[bytes]]":
+        """What to poll for anything that lets what waits go on."""
+        return [self._socket] if self._link is None else [self._socket, self._link.monitor]
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether something waits to be sent, or may have to be sent again."""
+        return bool(self.backlog) or (self._link is not None and bool(self._link.kept))
+
     def send(self, message: Message) -> None:
         """Send, waiting as long as the queue is full.
 
@@ -176,6 +186,8 @@ class Sender:
         Where it has to wait, what waits before ``others`` goes on meanwhile.
         """
         size = len(parts[0]) + parts[1].nbytes
+        if self._link is not None:
+            self._mend(self._link, block=False)
         if self._full(size):
             # Not for each message: to be told that there is no credit costs as much as sending.
             self._take_credit(block=False)
@@ -208,7 +220,9 @@ class Sender:
             self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as there is credit."""
+        """Send what waits, as far as there is credit, and again what a connection has lost."""
+        if self._link is not None and self._link.kept:
+            self._take_credit(block=False)
         if self.backlog is None:
             return
         while (waiting := self.backlog.first()) is not None:
@@ -254,8 +268,9 @@ class Sender:
         self._bytes += size
 
     def _wait_for_credit(self, others: "Sequence[Sender]") -> None:
-        if self._refusals is None and self._link is None:
-            wait_for([self._socket], [other for other in others if other is not self])
+        if self._refusals is None:
+            mine = [self._socket] if self._link is None else [self._socket, self._link.monitor]
+            wait_for(mine, [other for other in others if other is not self])
         self._take_credit(block=True)
 
     def _forget_refusals(self) -> None:
@@ -340,9 +355,9 @@ def wait_for(sockets: "Sequence[zmq.Socket[bytes]]", senders: Sequence[Sender]) 
 
     Returns at once where nothing waits: to read will block by itself.
     """
-    while behind := [sender for sender in senders if sender.backlog]:
+    while behind := [sender for sender in senders if sender.is_owed]:
         poller = zmq.Poller()
-        for socket in [*sockets, *(sender.socket for sender in behind)]:
+        for socket in [*sockets, *(each for sender in behind for each in sender.sockets)]:
             poller.register(socket, zmq.POLLIN)
         ready = dict(poller.poll())
         for sender in behind:
@@ -376,7 +391,7 @@ class Receiver:
         self.name = name
         self.messages, self.units, self.lost = passed
         self._capacity = capacity
-        self._linked = linked
+        self.linked = linked
         self._open = 0
         self._sender: bytes | None = None
         self._answered, self._told = set[bytes](), set[str]()
@@ -419,7 +434,7 @@ class Receiver:
                     f"queue {self.name}: no message begins with frames of {sizes} bytes"
                 )
             (number,) = _NUMBER.unpack_from(small[0])
-            if number != self.messages and self._linked:
+            if number != self.messages and self.linked:
                 continue  # here already, or before what will be sent again
             if number != self.messages:
                 raise WireError(
@@ -456,6 +471,16 @@ class Receiver:
     def close(self) -> None:
         """Close the socket."""
         self.socket.close(0)
+
+    def answer_again(self) -> None:
+        """Acknowledge all once more to a sender whose connection broke when its stream was over.
+
+        Raises:
+            zmq.ContextTerminated: nobody needs it any more.
+        """
+        identity, small, _ = self._take()
+        if identity == self._sender and small == [HELLO]:
+            self._grant()
 
     def _take(self) -> tuple[bytes, list[bytes], memoryview | None]:
         """Return who sent the next message, its small frames, and its buffer if it has one.

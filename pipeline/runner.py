@@ -8,6 +8,7 @@ hangs: all of them are started again, and put back to it. Without one the run fa
 import queue
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +21,12 @@ from pipeline.board import Board
 from pipeline.checkpoints import CheckpointFolder, check_same
 from pipeline.config import PipelineConfig, SupervisionConfig
 from pipeline.control import Pause, Plan, Resume, Step, Stop, ToWorker
-from pipeline.errors import CheckpointError, ConfigError, PipelineError
+from pipeline.errors import CheckpointError, ConfigError, PipelineError, StageError
 from pipeline.fingerprint import fingerprint
 from pipeline.generation import Generation, StageFailure
 from pipeline.graph import Graph
 from pipeline.guard import host_guard
-from pipeline.hosts import Hosts
+from pipeline.hosts import Hosts, bindable
 from pipeline.interrupts import Interrupts
 from pipeline.keys import keys_folder
 from pipeline.overload import Ladder, Overload
@@ -35,7 +36,7 @@ from pipeline.progress import Progress
 from pipeline.report import StageReport
 from pipeline.rundir import RunDirectory, unwritable
 from pipeline.stage import Source
-from pipeline.status import EdgeStatus, RunStatus
+from pipeline.status import EdgeStatus, HostStatus, RunStatus
 
 __all__ = ["Outcome", "Remote", "Restart", "StageFailure", "run_pipeline"]
 
@@ -74,6 +75,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What it made the run give up; None without an ``[overload]`` table."""
     finished_before: bool = False
     """There was nothing to go on with: the run had come to its end before."""
+    hosts: list[HostStatus] = []
+    """The others, and what is known of their clocks."""
 
 
 class Remote:
@@ -120,6 +123,7 @@ def run_pipeline(
     remote: Remote | None = None,
     resume: bool = False,
     fresh: bool = False,
+    watch: Callable[[RunStatus], None] = lambda _: None,
 ) -> Outcome:
     """Run a checked graph to its end.
 
@@ -130,6 +134,7 @@ def run_pipeline(
         remote: steers the run while it lasts.
         resume: go on from the last checkpoint of a run that was ended before its time.
         fresh: start over where such a run has left checkpoints.
+        watch: told how the run stands, a few times a second and when it is over.
 
     Raises:
         StageFailure: a stage failed, and the run could not go on.
@@ -143,7 +148,7 @@ def run_pipeline(
                 f"{config.path}: checkpoint.directory: is required with --resume; without it no"
                 " run leaves checkpoints to go on from"
             )
-        return _run(config, graph, prints_to, remote or Remote(), None)
+        return _run(config, graph, prints_to, remote or Remote(), None, watch)
     stages = [node.name for node in graph.nodes]
     sources = [node.name for node in graph.nodes if isinstance(node.stage, Source)]
     folder = CheckpointFolder(config.checkpoint.directory, config.checkpoint.keep)
@@ -166,7 +171,7 @@ def run_pipeline(
             progress.go_on(path, checkpoint.number)
         else:
             _begin_anew(folder, fresh)
-        return _run(config, graph, prints_to, remote or Remote(), progress)
+        return _run(config, graph, prints_to, remote or Remote(), progress, watch)
     finally:
         folder.close()
 
@@ -199,6 +204,7 @@ def _run(
     prints_to: IO[str] | None,
     remote: Remote,
     progress: Progress | None,
+    watch: Callable[[RunStatus], None],
 ) -> Outcome:
     with RunDirectory() as folder:
         run_id = f"{graph.name}-{folder.name[-4:]}"
@@ -210,20 +216,26 @@ def _run(
             resumes=progress is not None and progress.path is not None,
             checkpoints=progress is not None,
             beat_s=_beat_s(config),
-            address=(config.run.address or "").rpartition(":")[0] if graph.hosts else "",
+            address=bindable(config.run.address or "").rpartition(":")[0] if graph.hosts else "",
         )
         setproctitle.setproctitle(f"pipeline: {run_id}")
         hosts = _hosts(config, graph)
+        failure = "it was ended there"
         limits, ladder = config.supervision, None
         if config.overload is not None:
             ladder = Ladder(config.overload.latency_ms, time.monotonic())
-        run = _Run(graph, folder, plan, prints_to, remote, limits, progress, hosts, ladder)
+        run = _Run(graph, folder, plan, prints_to, remote, limits, progress, hosts, ladder, watch)
         try:
             with run.interrupts:
-                return run.run()
+                outcome = run.run()
+            failure = ""
+            return outcome
+        except PipelineError as error:
+            failure = str(error)
+            raise
         finally:
             if hosts is not None:
-                hosts.close()
+                hosts.close(failure)
 
 
 def _hosts(config: PipelineConfig, graph: Graph) -> Hosts | None:
@@ -231,7 +243,7 @@ def _hosts(config: PipelineConfig, graph: Graph) -> Hosts | None:
     if not graph.hosts:
         return None
     return Hosts(
-        f"tcp://{config.run.address}",
+        config.run.address or "",
         graph.hosts,
         fingerprint(graph),
         version("event-pipeline"),
@@ -271,7 +283,7 @@ class _Crash:
 
 
 def _carried(graph: Graph) -> dict[str, tuple[str, str, str]]:
-    """Return of each queue the kind it carries, who takes it, and what scores of predictions are."""
+    """Return of each queue its kind, who takes it, and what the scores of predictions are."""
     ports = {
         (node.name, source): port
         for node in graph.nodes
@@ -303,8 +315,9 @@ class _Run:
         progress: Progress | None,
         hosts: Hosts | None,
         ladder: Ladder | None,
+        watch: Callable[[RunStatus], None],
     ) -> None:
-        self._hosts, self._ladder = hosts, ladder
+        self._hosts, self._ladder, self._watch = hosts, ladder, watch
         self._graph, self._folder, self._plan = graph, folder, plan
         self._prints_to, self._remote = prints_to, remote
         self._limits, self._progress = limits, progress
@@ -362,12 +375,13 @@ class _Run:
                     ready_s=ready_s,
                     restarts=[crash.restart(self._begun_s) for crash in self._crashes],
                     overload=None if self._ladder is None else self._ladder.result(),
+                    hosts=[] if self._hosts is None else self._hosts.status(),
                 )
         finally:
             if processes is not None:
                 processes.close()
             self._over = True
-            self._board.show_last(self._status())
+            self._board.show_last(self._told())
             self._board.close()
 
     def _hold_on(self, error: PipelineError, generation: Generation) -> None:
@@ -397,6 +411,7 @@ class _Run:
         until_s = time.monotonic() + min(pause_s, limits.backoff_max_s)
         while time.monotonic() < until_s and not self.interrupts.count:
             time.sleep(_POLL_S)
+            self._keep_in_touch()
         if self.interrupts.count:
             raise _told_more(error, f"stopped before the run went on; {resume}")
 
@@ -426,24 +441,41 @@ class _Run:
     def _launch_on_hosts(self, hosts: Hosts, generation: Generation, path: Path | None) -> bool:
         """Wait until all hosts are there, and start their workers; False if interrupted."""
         told: list[str] = []
-        while missing := hosts.missing:
-            if missing != told:
+        self._keep_in_touch()
+        while not hosts.ready:
+            missing = hosts.missing
+            if missing and missing != told:
                 told = missing
                 on = "; ".join(f"pipeline run FILE --only {one}" for one in missing)
-                print(f"waiting for {', '.join(missing)}: there, {on}", file=sys.stderr, flush=True)
+                print(
+                    f"waiting for {', '.join(missing)}; start there: {on}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             if self.interrupts.count:
                 return False
             time.sleep(_POLL_S)
             self._show()
-            with suppress(PipelineError):  # whoever begins anew has nothing to lose yet
-                hosts.read()
-                hosts.look()
+            self._keep_in_touch()
         saved = None if path is None else path.read_bytes()
-        hosts.launch(generation.number, msgspec.msgpack.encode(self._plan), saved)
+        plan = msgspec.structs.replace(self._plan, resumes=path is not None)
+        hosts.launch(generation.number, msgspec.msgpack.encode(plan), saved)
         return True
 
+    def _keep_in_touch(self) -> None:
+        """Go on speaking with other hosts while no worker runs there."""
+        if self._hosts is not None:
+            with suppress(StageError):  # whoever begins anew has nothing to lose
+                self._hosts.read()
+                self._hosts.look()
+
     def _show(self) -> None:
-        self._board.show(self._status)
+        self._board.show(self._told)
+
+    def _told(self) -> RunStatus:
+        status = self._status()
+        self._watch(status)
+        return status
 
     def _status(self) -> RunStatus:
         """Return how the run stands."""
@@ -482,6 +514,7 @@ class _Run:
             checkpoint_age_s=None if progress is None else progress.age_s,
             restarts=len(self._crashes),
             last_cause=self._crashes[-1].cause if self._crashes else "",
+            hosts=[] if self._hosts is None else self._hosts.status(),
         )
 
     def _next_order(self) -> ToWorker | None:

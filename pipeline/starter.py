@@ -30,7 +30,7 @@ from pipeline.beside import Beside
 from pipeline.clock import set_offset_ns
 from pipeline.config import parse_config
 from pipeline.control import Plan
-from pipeline.graph import Graph, build_graph
+from pipeline.graph import Graph, Node, build_graph
 from pipeline.processes import born, dead
 from pipeline.stage_thread import Assignment, control_endpoint
 from pipeline.worker import tell_failure, work
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str]) -> None:
     set_offset_ns(plan.offset_ns)
     try:
         tables, path = plan.tables, Path(plan.path)
-        graph = build_graph(parse_config(tables, path, plan.overrides), plan.resumes)
+        config = parse_config(tables, path, plan.overrides)
+        graph = build_graph(config, plan.resumes, plan.host)
         here = [node for node in graph.nodes if node.host == plan.host]
         beside = Beside(here, plan.run_id)
     except Exception as error:
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
         if line:
             tell_failure(control_endpoint(folder, int(line[0])), plan.run_id, error)
         return
-    _load(graph)
+    _load(here)
     _Starter(graph, plan, folder, reports, orders, beside).serve()
 
 
@@ -139,9 +140,9 @@ def _leave_the_starter(*pipes: int) -> None:
         os.close(pipe)
 
 
-def _load(graph: Graph) -> None:
-    """Import what the stages will."""
-    for name in {name for node in graph.nodes for name in node.stage.imports()}:
+def _load(nodes: Sequence[Node]) -> None:
+    """Import what these stages will."""
+    for name in {name for node in nodes for name in node.stage.imports()}:
         # Should it fail, it will again where the stage opens, and be told there.
         with suppress(Exception):
             importlib.import_module(name)

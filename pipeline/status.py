@@ -10,7 +10,7 @@ import msgspec
 from pipeline.latency import Latency
 from pipeline.report import QueueCount
 
-__all__ = ["EdgeStatus", "RunStatus", "StageStatus"]
+__all__ = ["EdgeStatus", "HostStatus", "RunStatus", "StageStatus"]
 
 
 class StageStatus(msgspec.Struct, frozen=True):
@@ -55,6 +55,18 @@ class EdgeStatus(msgspec.Struct, frozen=True):
     """What the class scores of predictions are, see `pipeline.ports.PredictionsPort`."""
 
 
+class HostStatus(msgspec.Struct, frozen=True):
+    """Another host of a run."""
+
+    name: str
+    joined: bool
+    offset_s: float | None = None
+    """How far the run's clock is ahead of the host's; None before it was measured. Monotonic clocks
+    begin when a machine does, so that may be days."""
+    round_trip_s: float | None = None
+    """How long that took: the offset is known to half of it."""
+
+
 class RunStatus(msgspec.Struct, frozen=True):
     """A whole run."""
 
@@ -73,3 +85,5 @@ class RunStatus(msgspec.Struct, frozen=True):
     restarts: int = 0
     last_cause: str = ""
     """Of the latest restart."""
+    hosts: list[HostStatus] = []
+    """The others."""

@@ -42,6 +42,7 @@ def _as_data(graph: "Graph") -> dict[str, Any]:
             "from": node.inputs,
             "gives": None if node.port is None else str(node.port),
             "process": node.group,
+            "host": node.host,
         }
         for node in graph.nodes
     ]
@@ -66,8 +67,10 @@ def _print(graph: "Graph") -> None:
         )
     console = Console(highlight=False)
     console.print(table)
-    processes = len(graph.groups)
-    console.print(f"{graph.path}: ok, {len(graph.nodes)} stages in {processes} processes")
+    places = f"{len(graph.groups)} processes"
+    if graph.hosts:
+        places += f" on this host and {', '.join(graph.hosts)}"
+    console.print(f"{graph.path}: ok, {len(graph.nodes)} stages in {places}")
 
 
 def _queue(graph: "Graph", edge: "Edge") -> str:
@@ -76,4 +79,5 @@ def _queue(graph: "Graph", edge: "Edge") -> str:
 
 def _process(graph: "Graph", node: "Node") -> str:
     mates = [mate.name for mate in graph.groups[node.group] if mate.name != node.name]
-    return f"{node.group}, with {', '.join(mates)}" if mates else node.group
+    text = f"{node.group}, with {', '.join(mates)}" if mates else node.group
+    return f"{text}, on {node.host}" if node.host else text

@@ -10,8 +10,6 @@ from typer import Option
 from pipeline.cli.options import File, Json, Set
 
 if TYPE_CHECKING:
-    from pipeline.config import PipelineConfig
-    from pipeline.graph import Graph
     from pipeline.runner import Outcome
 
 __all__ = ["conclude", "run"]
@@ -31,8 +29,8 @@ def run(
         str | None,
         Option(
             metavar="HOST",
-            help="Run the stages of this host alone, for a run on another one that names it; a"
-            " stage on it may be named instead.",
+            help="Run the stages of this host alone, for one run that is started on another; its"
+            " stages may be named instead, with commas between.",
         ),
     ] = None,
     fresh: Annotated[
@@ -57,11 +55,13 @@ def run(
 
     if resume and fresh:
         raise ConfigError("--resume and --fresh exclude each other; leave one of them out")
+    if only is not None:
+        from pipeline.cli.agent import serve
+
+        serve(file, set_ or [], only, json, forever=False)
+        return
     config = read_config(file, set_ or [])
     graph = build_graph(config, resumes=resume)
-    if only is not None:
-        _serve(config, graph, only, json)
-        return
     starts = ", ".join(node.name for node in graph.nodes)
     print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
@@ -80,25 +80,6 @@ def _shown(wanted: bool) -> AbstractContextManager[None]:
     from pipeline.dashboard.beside import dashboard
 
     return dashboard()
-
-
-def _serve(config: "PipelineConfig", graph: "Graph", only: str, json: bool) -> None:
-    """Run the stages of one host until the run is over; Ctrl-C ends it."""
-    from pipeline.agent import serve_host
-    from pipeline.errors import ConfigError
-    from pipeline.interrupts import Interrupts
-    from pipeline.registry import nearest
-
-    host = next((node.host for node in graph.nodes if node.name == only), only)
-    if host not in graph.hosts:
-        raise ConfigError(
-            f"--only {only}: no stage is on a host of that name{nearest(only, graph.hosts)}"
-        )
-    with Interrupts() as interrupts:
-        prints_to = sys.stderr if json else None
-        serve_host(config, graph, host, False, lambda: interrupts.count > 0, prints_to)
-    if interrupts.count:
-        sys.exit(130)
 
 
 def conclude(
@@ -146,6 +127,7 @@ def _show(outcome: "Outcome", json: bool) -> None:
     from rich.console import Console
 
     from pipeline.ledger import (
+        clock_lines,
         ledger_table,
         overload_line,
         queue_table,
@@ -177,6 +159,7 @@ def _show(outcome: "Outcome", json: bool) -> None:
         )
     reports = outcome.reports
     shed = "" if outcome.overload is None else overload_line(outcome.overload)
-    lines = silence_lines(reports) + timing_lines(reports) + remark_lines(reports)
+    lines = silence_lines(reports) + timing_lines(reports) + clock_lines(outcome.hosts)
+    lines += remark_lines(reports)
     for line in [*([shed] if shed else []), *lines]:
         console.print(line, highlight=False, soft_wrap=True)
