@@ -74,7 +74,8 @@ def _print(graph: "Graph") -> None:
 
 
 def _queue(graph: "Graph", edge: "Edge") -> str:
-    return f"{edge.source} ({graph.edge_scheme(edge)}, {edge.capacity} messages)"
+    full = "" if edge.policy == "block" else f", {edge.policy} when full"
+    return f"{edge.source} ({graph.edge_scheme(edge)}, {edge.capacity} messages{full})"
 
 
 def _process(graph: "Graph", node: "Node") -> str:
