@@ -257,3 +257,27 @@ def test_inputs_are_told_for_a_side_output_too() -> None:
     config = parse_config({"stage": tables}, Path("p.toml"))
     assert inputs_of(config)["tally"] == ("bins.late",)
     assert ports_into(config, "tally") == (EventsPort(32, 24),)
+
+
+def test_what_a_queue_does_when_it_is_full_is_said_where_it_ends() -> None:
+    found = graph(CAMERA, RELAY, TALLY | {"policy": "drop_oldest"})
+    assert [(edge.policy, edge.sheds, edge.credit) for edge in found.edges] == [
+        ("block", False, 8),
+        ("drop_oldest", True, 2),
+    ]
+    assert [node.stage.sheds for node in found.nodes] == [False, False, True]
+    assert refusal(CAMERA | {"policy": "thin"}, TALLY) == (
+        "p.toml: stage.camera.policy: a source has no input queue; set it where a queue may be full"
+    )
+
+
+def test_overload_is_for_what_comes_at_a_time_of_its_own() -> None:
+    sink = {"name": "sink", "use": USES["tally"], "from": "camera", "path": "tally.txt"}
+    stages = [CAMERA | {"use": USES["camera"]}, sink]
+    tables = {"stage": stages, "overload": {"latency_ms": 50}}
+    with pytest.raises(ConfigError) as caught:
+        build_graph(parse_config(tables, Path("p.toml")))
+    assert str(caught.value) == (
+        "p.toml: overload: 'camera' plays as fast as it can and waits for the stages, so that"
+        " nothing is ever late; give it a speed, or leave [overload] out"
+    )
