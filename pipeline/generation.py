@@ -328,7 +328,7 @@ class Generation:
         for stage in message.stages:
             self.stages[stage.name] = stage
             if self._ladder is not None:
-                self._ladder.hear(stage.name, stage.lag_s, stage.pressed)
+                self._ladder.hear(stage.name, stage.lag_s, stage.offered, stage.pressed)
             if min(stage.busy_s, time.monotonic() - self._awake_s) > limit:
                 raise StageError(
                     f"stage '{stage.name}': has been busy with one message for {stage.busy_s:.1f} s"

@@ -8,10 +8,10 @@ the limit behind, and each step stays in force with those above it:
     4 and 5  windows of counts that wait are merged, up to 2, 4 into one
     6        windows are dropped, the oldest first; of events that wait the fewer stay the more wait
 
-When the worst stage has been below half of the limit for a while, and nothing had to be merged or
-dropped meanwhile, it goes down again, step by step. A step that was left too early is taken again,
-and then kept twice as long: where the load stays the run comes to rest on a step, and where it does
-not it comes back.
+When the worst stage has been below half of the limit for a while, and hardly anything was given up
+meanwhile because something waited, it goes down again, step by step. A step that was left too early
+is taken again, and then kept twice as long: where the load stays the run comes to rest on a step,
+and where it does not it comes back.
 """
 
 import msgspec
@@ -28,6 +28,8 @@ that it finds when it has done so. All others wait where they can still be shed.
 _FIRST_MERGE, _DROP = 4, 6
 _HOLD_S = 0.5
 _LONGEST_HOLD_S = 10.0
+_PRESSURE = 1 / 8
+"""Share that may be given up because something waited, as it does now and then on any machine."""
 
 
 class Overload(msgspec.Struct, frozen=True):
@@ -102,41 +104,42 @@ class Ladder:
         self._highest = self._risen = 0
         self._shed_s = 0.0
         self._worst_s: dict[str, float] = {}
-        self._pressed: dict[str, int] = {}
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._counts_then = self._counts
+        """As of when all began to be well."""
         self.remark = ""
         self._told = 0
         """The highest level since it began."""
-        self._under_pressure = False
         """Since the last look."""
 
     def begin_anew(self, now_s: float) -> None:
         """All workers are new: they begin with nothing shed."""
         self._count(now_s)
         self.level, self._changed_s, self._calm_since_s = 0, now_s, None
-        self._worst_s, self._pressed = {}, {}
+        self._worst_s, self._counts = {}, {}
 
-    def hear(self, stage: str, lag_s: float, pressed: int) -> None:
+    def hear(self, stage: str, lag_s: float, offered: int, pressed: int) -> None:
         """Take note of what a stage says.
 
         Args:
             stage: its name.
             lag_s: how far it was behind at worst since it last said so.
-            pressed: what it gave up because something waited before its queues, in all.
+            offered: units that it was to put into queues which the ladder steers, in all.
+            pressed: what it gave up of them because something waited before its queues, in all.
         """
         self._worst_s[stage] = lag_s
-        if pressed != self._pressed.get(stage, 0):
-            self._pressed[stage] = pressed
-            self._under_pressure = True
+        self._counts[stage] = offered, pressed
 
     def step(self, now_s: float) -> bool:
         """Take or leave a step if it is time to; return whether one was."""
         self._count(now_s)
         worst_s, before = max(self._worst_s.values(), default=0.0), self.level
-        pressure, self._under_pressure = self._under_pressure, False
-        if worst_s > self._limit_s / 2 or pressure:
+        if worst_s > self._limit_s / 2:
             self._calm_since_s = None
-        elif self._calm_since_s is None:
-            self._calm_since_s = now_s
+        elif self._calm_since_s is None or (
+            now_s - self._calm_since_s >= self._hold_s and self._pressure() > _PRESSURE
+        ):
+            self._calm_since_s, self._counts_then = now_s, dict(self._counts)
         # A step needs the time of the limit to show what it does.
         settled = now_s - self._changed_s >= self._limit_s
         if worst_s > self._limit_s and settled and self.level < HIGHEST:
@@ -153,6 +156,7 @@ class Ladder:
             if self._left is not None:  # that was not too early
                 self._hold_s = max(self._hold_s / 2, _HOLD_S)
             self._left, self.level = self.level, self.level - 1
+            self._calm_since_s, self._counts_then = now_s, dict(self._counts)
         elif not self.level and now_s - self._changed_s > _LONGEST_HOLD_S:
             self._hold_s, self._left = _HOLD_S, None
         if self.level == before:
@@ -160,6 +164,15 @@ class Ladder:
         self._changed_s = now_s
         self.remark = self._remark(worst_s)
         return True
+
+    def _pressure(self) -> float:
+        """Return the largest share of what a stage put out that was given up since all is well."""
+        shares = [0.0]
+        for stage, (offered, pressed) in self._counts.items():
+            offered_then, pressed_then = self._counts_then.get(stage, (0, 0))
+            if offered > offered_then:
+                shares.append((pressed - pressed_then) / (offered - offered_then))
+        return max(shares)
 
     def _remark(self, worst_s: float) -> str:
         told, self._told = self._told, max(self._told, self.level) if self.level else 0

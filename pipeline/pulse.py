@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from pipeline.backlog import Backlog
 from pipeline.clock import now_ns
 from pipeline.latency import LatencyHistogram
 from pipeline.queues import Receiver, Sender
@@ -54,6 +55,11 @@ class Pulse:
         """All that follows from the message has been sent."""
         self._due_ns = 0
 
+    def _steered(self) -> list[tuple[Sender, Backlog]]:
+        """Return the queues that overload's ladder steers."""
+        pairs = [(sender, sender.backlog) for sender in self._senders]
+        return [(sender, one) for sender, one in pairs if one is not None and one.steered]
+
     def _lag_s(self) -> float:
         """Return how far behind its messages were, at worst, since this was asked."""
         worst_ns, self._worst_ns, due_ns = self._worst_ns, 0, self._due_ns
@@ -73,11 +79,8 @@ class Pulse:
             busy_s=round(self.busy_s(), 6),
             worked_s=self.worked_ns / 1e9,
             lag_s=self._lag_s(),
-            pressed=sum(
-                sender.backlog.pressed
-                for sender in self._senders
-                if sender.backlog is not None and sender.backlog.steered
-            ),
+            offered=sum(sender.units for sender, _ in self._steered()),
+            pressed=sum(backlog.pressed for _, backlog in self._steered()),
             received=[receiver.count() for receiver in self._receivers],
             sent=[sender.count() for sender in self._senders],
             event_us=self.event_us,

@@ -24,8 +24,10 @@ class StageStatus(msgspec.Struct, frozen=True):
     lag_s: float = 0.0
     """How far its messages were behind, at worst, since this was last told: since they were due, or
     came in."""
+    offered: int = 0
+    """Units that it was to put into queues which overload's ladder steers."""
     pressed: int = 0
-    """Units that overload's ladder took because something waited before its queues."""
+    """Units of these that the ladder took because something waited."""
     received: list[QueueCount] = []
     sent: list[QueueCount] = []
     event_us: int | None = None

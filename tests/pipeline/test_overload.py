@@ -16,15 +16,16 @@ class Run:
 
     def __init__(self, latency_ms: float = 100) -> None:
         self.ladder, self.now_s = Ladder(latency_ms, 0.0), 0.0
-        self.given_up = 0
+        self.offered = self.pressed = 0
 
     def go_on(self, seconds: float, lag_s: float, gives_up: int = 0) -> list[int]:
         """The steps that were taken, as numbers of their levels."""
         levels = []
         for _ in range(round(seconds / BEAT_S)):
             self.now_s += BEAT_S
-            self.given_up += gives_up
-            self.ladder.hear("network", lag_s, self.given_up)
+            self.offered += 10
+            self.pressed += gives_up
+            self.ladder.hear("network", lag_s, self.offered, self.pressed)
             if self.ladder.step(self.now_s):
                 levels.append(self.ladder.level)
         return levels
@@ -77,8 +78,9 @@ def test_between_half_the_limit_and_the_limit_it_stays() -> None:
 def test_it_stays_as_long_as_windows_have_to_be_dropped() -> None:
     run = Run()
     run.go_on(0.1, lag_s=50.0)
-    assert run.go_on(100, lag_s=0.01, gives_up=1) == []
-    assert run.go_on(5, lag_s=0.01) == [5, 4, 3, 2, 1, 0]
+    assert run.go_on(100, lag_s=0.01, gives_up=5) == []
+    # That now and then one waits is no reason to.
+    assert run.go_on(5, lag_s=0.01, gives_up=1) == [5, 4, 3, 2, 1, 0]
 
 
 def test_a_step_that_was_left_too_early_is_kept_longer_each_time() -> None:
