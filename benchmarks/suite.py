@@ -17,6 +17,7 @@ GROUPS = {
     "bin": "benchmarks.binning",
     "transport": "benchmarks.transport",
     "step": "benchmarks.stepping",
+    "onnx": "benchmarks.onnx_step",
     "path": "benchmarks.path",
     "latency": "benchmarks.latency",
     "overload": "benchmarks.overload",
@@ -25,6 +26,7 @@ GROUPS = {
     "memory": "benchmarks.endurance",
     "growth": "benchmarks.growth",
     "cost": "benchmarks.cost",
+    "watch": "benchmarks.watching",
 }
 """What can be measured -> the module that does."""
 

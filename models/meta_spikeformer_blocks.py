@@ -131,7 +131,7 @@ class RepConv(nn.Module):
         x = self.norm1(self.conv1(x))
         _, border = _scale_and_shift(self.norm1)
         height, width = x.shape[2:]
-        padded = border.detach().view(-1, 1, 1).repeat(len(x), 1, height + 2, width + 2)
+        padded = border.detach().view(-1, 1, 1).repeat(x.shape[0], 1, height + 2, width + 2)
         padded[..., 1:-1, 1:-1] = x
         y: Tensor = self.norm3(self.norm2(self.conv2(self.depthwise(padded))))
         return y

@@ -33,9 +33,10 @@ def drawn_frames() -> NDArray[np.uint8]:
 
 
 def recorded_frames(path: str | Path) -> NDArray[np.uint8]:
-    """Count the events of an N-MNIST recording in 60 bins of 5 ms, OFF before ON."""
+    """Count an N-MNIST recording in 60 bins of 5 ms from its first event on, OFF before ON."""
     raw = np.fromfile(path, np.uint8).reshape(-1, 5).astype(np.int64)
     t_us = (raw[:, 2] & 127) << 16 | raw[:, 3] << 8 | raw[:, 4]
+    t_us -= t_us[0]
     frames = np.zeros((60, 2, *MAP), np.uint8)
     inside = t_us < 300_000
     at = (t_us // 5000, raw[:, 2] >> 7, raw[:, 1], raw[:, 0])

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+import models
 from models.interchange.nir_in import Imported, read
+from models.weights import save
+from pipeline.messages import Outputs
+from pipeline.offline import play, run_chain
+from stages.binning.time_bin import TimeBin, TimeBinConfig
+from stages.inference.snn import Snn, SnnConfig
+from stages.sources.replay import Replay, ReplayConfig
 from tests.golden_nir import GOLDEN, drawn_frames, recorded_frames
 from tests.support.shared import SHARED
 
@@ -96,3 +103,33 @@ def test_stepped_otherwise_the_outputs_differ(
         own = imported(name, tmp_path).network(frames)[0]
         other = imported(name, tmp_path, **option).network(frames)[0]
     assert not torch.allclose(own, other)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "name", ["snntorch_rleaky", "norse_lif", "sinabs_lif", "spikingjelly_cuba"]
+)
+def test_a_pipeline_puts_out_what_the_origin_does(name: str, tmp_path: Path) -> None:
+    """The recording replayed, binned and stepped by the stages, window by window."""
+    network = imported(name, tmp_path).network
+    card = models.ModelCard(
+        network="nir",
+        options=network.options,
+        classes=tuple(f"class {k}" for k in range(10)),
+        sensor_size=(34, 34),
+        input_size=(34, 34),
+        window_us=None,
+        steps=60,
+        data="none",
+        accuracy="none",
+        licence="none",
+        created_by="a test",
+    )
+    save(network, card, tmp_path / "net.safetensors", network.dtype)
+    source = Replay("camera", ReplayConfig(path=SHARED / "nmnist" / "Train" / "3" / "00008.bin"))
+    bins = TimeBin("bins", TimeBinConfig(window_us=5000), [source.port()])
+    snn = Snn("net", SnnConfig(weights=tmp_path / "net.safetensors"), [bins.port()])
+    messages = run_chain(play(source), [bins, snn])
+    found = np.concatenate([m.array for m in messages if isinstance(m.header, Outputs)])
+    wanted = np.load(io.BytesIO(archive()[f"{name}.npz"]))["recorded"]
+    np.testing.assert_array_equal(found[:60], wanted)
