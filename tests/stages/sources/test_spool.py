@@ -226,10 +226,10 @@ def test_a_full_disk_drops_counts_and_goes_on_when_there_is_space(
             device.script.put(many(10))
             playing.watch(lambda playing: bool(playing.source._tally.lost))
         device.script.put(many(2 * MANY))
-        playing.until(lambda playing: len(playing.events) > 2 and playing.account.taken > MANY)
         playing.until(lambda playing: playing.account.taken == 2 * MANY + 2)
-        playing.until(lambda playing: len(playing.events) == playing.account.used >= MANY + 2)
+        playing.until(all_accounted)
         account = playing.account
+    assert len(playing.events) == account.used > MANY
     assert account.refused == {
         "dropped: the spool could not be written": 2 * MANY + 2 - account.used
     }
