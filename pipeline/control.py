@@ -1,7 +1,7 @@
 """What the supervisor and its workers say to each other, over one ZeroMQ socket in the run folder.
 
 worker → supervisor   Ready, then Done; or Failed; before that Compiles, where it does; Kept for
-                      each stage and checkpoint; Alive all the time
+                      each stage and checkpoint; Alive all the time, with Traced where wanted
 supervisor → worker   Go when all are ready; Pause, Step, Resume, Speed and Forget while sources
                       play; Checkpoint; Stop to drain; Abort to give up; Exit when all is done
 """
@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "Stop",
     "ToWorker",
+    "Traced",
 ]
 
 
@@ -56,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Whose groups are run here; "" is the host that supervises."""
     address: str = ""
     """Of this host, at which others reach its queues; "" where there are no other hosts."""
+    trace: bool = False
+    """Whether stages tell when they work; see `pipeline.trace`."""
     offset_ns: int = 0
     """How far the run's clock is ahead of this host's."""
 
@@ -81,6 +84,15 @@ class Alive(msgspec.Struct, frozen=True, tag="alive"):
     """The worker still hears, and this is what its stages are doing."""
 
     stages: list[StageStatus]
+
+
+class Traced(msgspec.Struct, frozen=True, tag="traced"):
+    """What a stage did since it last told: name, begin and end in ns, event time in µs."""
+
+    stage: str
+    spans: list[tuple[str, int, int, int | None]]
+    left_out: int
+    """Spans that were too many."""
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -152,7 +164,7 @@ class Exit(msgspec.Struct, frozen=True, tag="exit"):
     """Every worker is done: leave."""
 
 
-FromWorker: TypeAlias = Ready | Compiles | Kept | Alive | Done | Failed
+FromWorker: TypeAlias = Ready | Compiles | Kept | Alive | Traced | Done | Failed
 Remote: TypeAlias = Pause | Step | Resume | Speed | Forget | Stop
 ToWorker: TypeAlias = (
     Go | Pause | Step | Resume | Speed | Forget | Checkpoint | Level | Stop | Abort | Exit

@@ -31,6 +31,7 @@ from pipeline.control import (
     Ready,
     Stop,
     ToWorker,
+    Traced,
 )
 from pipeline.errors import PipelineError, StageError
 from pipeline.graph import Graph
@@ -41,6 +42,7 @@ from pipeline.progress import Progress
 from pipeline.report import Failure, StageReport
 from pipeline.stage_thread import control_endpoint
 from pipeline.status import StageStatus
+from pipeline.trace import Trace
 
 __all__ = ["Generation", "StageFailure"]
 
@@ -71,6 +73,7 @@ class Generation:
         progress: what is kept of them in checkpoints; None where none are made.
         hosts: on which some of them run; None where all are here.
         ladder: what overload makes them give up; None where nothing is.
+        trace: gathers what they did; None where nothing does.
 
     Attributes:
         number: which generation of the run it is.
@@ -88,7 +91,9 @@ class Generation:
         progress: Progress | None,
         hosts: Hosts | None = None,
         ladder: Ladder | None = None,
+        trace: Trace | None = None,
     ) -> None:
+        self._trace = trace
         self._ladder = ladder
         self._hosts = hosts
         self._graph, self.number, self._limits = graph, number, limits
@@ -222,6 +227,9 @@ class Generation:
         if isinstance(message, Done):
             # What a worker that was told to give up has counted until then is told too.
             self._done.setdefault(group, message)
+        elif isinstance(message, Traced):
+            if self._trace is not None:
+                self._trace.take(message)
         elif last_words:
             pass
         elif isinstance(message, Failed):

@@ -37,6 +37,7 @@ from pipeline.report import StageReport
 from pipeline.rundir import RunDirectory, unwritable
 from pipeline.stage import Source
 from pipeline.status import EdgeStatus, HostStatus, RunStatus
+from pipeline.trace import Trace
 
 __all__ = ["Outcome", "Remote", "Restart", "StageFailure", "run_pipeline"]
 
@@ -124,6 +125,7 @@ def run_pipeline(
     resume: bool = False,
     fresh: bool = False,
     watch: Callable[[RunStatus], None] = lambda _: None,
+    trace: Trace | None = None,
 ) -> Outcome:
     """Run a checked graph to its end.
 
@@ -135,6 +137,7 @@ def run_pipeline(
         resume: go on from the last checkpoint of a run that was ended before its time.
         fresh: start over where such a run has left checkpoints.
         watch: told how the run stands, a few times a second and when it is over.
+        trace: gathers what the stages did; None where nothing does.
 
     Raises:
         StageFailure: a stage failed, and the run could not go on.
@@ -148,7 +151,7 @@ def run_pipeline(
                 f"{config.path}: checkpoint.directory: is required with --resume; without it no"
                 " run leaves checkpoints to go on from"
             )
-        return _run(config, graph, prints_to, remote or Remote(), None, watch)
+        return _run(config, graph, prints_to, remote or Remote(), None, watch, trace)
     stages = [node.name for node in graph.nodes]
     sources = [node.name for node in graph.nodes if isinstance(node.stage, Source)]
     folder = CheckpointFolder(config.checkpoint.directory, config.checkpoint.keep)
@@ -171,7 +174,7 @@ def run_pipeline(
             progress.go_on(path, checkpoint.number)
         else:
             _begin_anew(folder, fresh)
-        return _run(config, graph, prints_to, remote or Remote(), progress, watch)
+        return _run(config, graph, prints_to, remote or Remote(), progress, watch, trace)
     finally:
         folder.close()
 
@@ -205,6 +208,7 @@ def _run(
     remote: Remote,
     progress: Progress | None,
     watch: Callable[[RunStatus], None],
+    trace: Trace | None,
 ) -> Outcome:
     with RunDirectory() as folder:
         run_id = f"{graph.name}-{folder.name[-4:]}"
@@ -216,6 +220,7 @@ def _run(
             resumes=progress is not None and progress.path is not None,
             checkpoints=progress is not None,
             beat_s=_beat_s(config),
+            trace=trace is not None,
             address=bindable(config.run.address or "").rpartition(":")[0] if graph.hosts else "",
         )
         setproctitle.setproctitle(f"pipeline: {run_id}")
@@ -224,7 +229,9 @@ def _run(
         limits, ladder = config.supervision, None
         if config.overload is not None:
             ladder = Ladder(config.overload.latency_ms, time.monotonic())
-        run = _Run(graph, folder, plan, prints_to, remote, limits, progress, hosts, ladder, watch)
+        run = _Run(
+            graph, folder, plan, prints_to, remote, limits, progress, hosts, ladder, watch, trace
+        )
         try:
             with run.interrupts:
                 outcome = run.run()
@@ -316,7 +323,9 @@ class _Run:
         hosts: Hosts | None,
         ladder: Ladder | None,
         watch: Callable[[RunStatus], None],
+        trace: Trace | None,
     ) -> None:
+        self._trace = trace
         self._hosts, self._ladder, self._watch = hosts, ladder, watch
         self._graph, self._folder, self._plan = graph, folder, plan
         self._prints_to, self._remote = prints_to, remote
@@ -348,6 +357,7 @@ class _Run:
                     self._progress,
                     self._hosts,
                     self._ladder,
+                    self._trace,
                 )
                 if self._ladder is not None:
                     self._ladder.begin_anew(time.monotonic())
@@ -475,6 +485,8 @@ class _Run:
     def _told(self) -> RunStatus:
         status = self._status()
         self._watch(status)
+        if self._trace is not None:
+            self._trace.watch(status)
         return status
 
     def _status(self) -> RunStatus:

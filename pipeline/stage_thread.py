@@ -28,6 +28,7 @@ from pipeline.report import QueueCount, StageReport, failure_of
 from pipeline.stage import Source
 from pipeline.status import StageStatus
 from pipeline.tap import Tap, tap_endpoint
+from pipeline.trace import TracedPulse
 
 __all__ = ["HOME", "Assignment", "Bell", "StageThread", "control_endpoint"]
 
@@ -98,7 +99,7 @@ class StageThread(threading.Thread):
         graph = task.graph
         self.node = node
         self.playback = Playback()
-        self.pulse = Pulse()
+        self.pulse = TracedPulse() if task.plan.trace else Pulse()
         self.kept = queue.SimpleQueue[Kept]()
         self.ready, self.over = threading.Event(), threading.Event()
         self._bell = bell
@@ -174,6 +175,8 @@ class StageThread(threading.Thread):
         if number is None:
             self._last = snapshot
         else:
+            if isinstance(self.pulse, TracedPulse):
+                self.pulse.mark(number)
             self._tell(number, snapshot)
 
     def _tell(self, number: int | None, snapshot: StageSnapshot) -> None:

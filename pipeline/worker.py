@@ -45,6 +45,7 @@ from pipeline.keys import keys_folder
 from pipeline.playback import Playback
 from pipeline.report import StageReport, failure_of
 from pipeline.stage_thread import Assignment, Bell, StageThread
+from pipeline.trace import TracedPulse
 
 __all__ = ["tell_failure", "work"]
 
@@ -75,9 +76,7 @@ class _Worker:
             if saved is not None:
                 node.stage.resumes = True
             state = None if saved is None else saved.of(node.name)
-            thread = StageThread(
-                node, task, self._stage_context, guard, self._bell, state, arrived
-            )
+            thread = StageThread(node, task, self._stage_context, guard, self._bell, state, arrived)
             self._threads.append(thread)
         self._compiles = _Compiles()
 
@@ -89,7 +88,7 @@ class _Worker:
         self._tell(Ready(endpoints))
         self._until(lambda: all(thread.over.is_set() for thread in self._threads))
         # How it stood at the end is what whoever watches the run goes on seeing.
-        self._tell(Alive([thread.status() for thread in self._threads]))
+        self._tell_of_the_stages()
         self._tell(Done(self._reports()))
         self._until(lambda: False)
 
@@ -118,7 +117,7 @@ class _Worker:
             if time.monotonic() >= beat_s:
                 # All workers of a machine speak at once, so that what they say of a queue fits.
                 beat_s = (time.monotonic() // self._beat_s + 1) * self._beat_s
-                self._tell(Alive([thread.status() for thread in self._threads]))
+                self._tell_of_the_stages()
             # Not for longer than a beat, and Numba rings no bell either.
             poller.poll(max(1, round((beat_s - time.monotonic()) * 1000)))
             self._bell.hush()
@@ -152,6 +151,12 @@ class _Worker:
 
     def _reports(self) -> list[StageReport]:
         return [thread.report for thread in self._threads if thread.report is not None]
+
+    def _tell_of_the_stages(self) -> None:
+        self._tell(Alive([thread.status() for thread in self._threads]))
+        for thread in self._threads:
+            if isinstance(thread.pulse, TracedPulse):
+                self._tell(thread.pulse.traced(thread.node.name))
 
     def _tell(self, message: FromWorker) -> None:
         self._socket.send(msgspec.msgpack.encode(message))

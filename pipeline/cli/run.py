@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from pipeline.cli.observed import Log, Observed, observed
 from pipeline.cli.options import File, Json, Set
 
 if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.graph import Graph
+    from pipeline.log import JsonLog
     from pipeline.runner import Outcome
 
 __all__ = ["conclude", "run"]
@@ -36,6 +40,26 @@ def run(
     fresh: Annotated[
         bool, Option("--fresh", help="Start over, where a run cut short has left checkpoints.")
     ] = False,
+    metrics: Annotated[
+        int | None,
+        Option(
+            metavar="PORT",
+            help="Serve metrics for Prometheus there, on this machine alone; 0: any that is free.",
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Write what each stage did when, for Perfetto or Chrome."),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE", help="Where its manifest goes; else where `pipeline runs` finds it."
+        ),
+    ] = None,
+    log: Annotated[
+        Log, Option(help="How it speaks on standard error: for a person, or as lines of JSON.")
+    ] = "human",
 ) -> None:
     """Run a pipeline file to the end of its sources; Ctrl-C drains and stops it.
 
@@ -51,7 +75,6 @@ def run(
     from pipeline.config import read_config
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
-    from pipeline.runner import run_pipeline
 
     if resume and fresh:
         raise ConfigError("--resume and --fresh exclude each other; leave one of them out")
@@ -60,17 +83,43 @@ def run(
 
         serve(file, set_ or [], only, json, forever=False)
         return
-    config = read_config(file, set_ or [])
+    overrides = [*(set_ or []), *([] if metrics is None else [f"metrics.port={metrics}"])]
+    config = read_config(file, overrides)
     graph = build_graph(config, resumes=resume)
+    with observed(config, graph, log, manifest, trace, resume) as observers:
+        _run(config, graph, json, resume, fresh, dashboard, observers)
+
+
+def _run(
+    config: "PipelineConfig",
+    graph: "Graph",
+    json: bool,
+    resume: bool,
+    fresh: bool,
+    dashboard: bool,
+    observers: Observed,
+) -> None:
+    from pipeline.runner import run_pipeline
+
     starts = ", ".join(node.name for node in graph.nodes)
     print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
     with _shown(dashboard or any(node.use == "dashboard" for node in graph.nodes)):
-        outcome = run_pipeline(config, graph, prints_to, resume=resume, fresh=fresh)
+        outcome = run_pipeline(
+            config,
+            graph,
+            prints_to,
+            resume=resume,
+            fresh=fresh,
+            watch=observers.watch,
+            trace=observers.trace,
+        )
+    observers.record.outcome = outcome
     if outcome.finished_before:
         print(f"{graph.name}: had come to its end before", file=sys.stderr)
-    conclude(outcome, json, resumable=config.checkpoint is not None)
+    resumable = config.checkpoint is not None
+    conclude(outcome, json, resumable=resumable, log=observers.log)
 
 
 def _shown(wanted: bool) -> AbstractContextManager[None]:
@@ -83,7 +132,11 @@ def _shown(wanted: bool) -> AbstractContextManager[None]:
 
 
 def conclude(
-    outcome: "Outcome", json: bool, stopping_is_done: bool = False, resumable: bool = False
+    outcome: "Outcome",
+    json: bool,
+    stopping_is_done: bool = False,
+    resumable: bool = False,
+    log: "JsonLog | None" = None,
 ) -> None:
     """Show the ledger of a run, and end the program as the run ended.
 
@@ -92,6 +145,7 @@ def conclude(
         json: whether to print it as JSON.
         stopping_is_done: whether Ctrl-C is the proper end of what was run.
         resumable: whether it has left checkpoints, where it was stopped.
+        log: takes the ledger as JSON too, instead of its tables.
 
     Raises:
         StageFailure: a source failed.
@@ -100,7 +154,10 @@ def conclude(
     from pipeline.ledger import check_ledger
     from pipeline.runner import StageFailure
 
-    _show(outcome, json)
+    if log is not None:
+        log.say("ledger", {"outcome": outcome})
+    if json or log is None:
+        _show(outcome, json)
     for report in outcome.reports:
         if report.failure is not None:
             raise StageFailure(report.name, report.failure)

@@ -1,0 +1,80 @@
+"""What is kept of a run, and told of it meanwhile: manifest, metrics, trace, log."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.graph import Graph
+    from pipeline.log import JsonLog
+    from pipeline.manifest import Recorder
+    from pipeline.status import RunStatus
+    from pipeline.trace import Trace
+
+__all__ = ["Log", "Observed", "observed"]
+
+Log: TypeAlias = Literal["human", "json"]
+
+
+class Observed(NamedTuple):
+    """Who observes a run."""
+
+    record: "Recorder"
+    trace: "Trace | None"
+    log: "JsonLog | None"
+
+    def watch(self, status: "RunStatus") -> None:
+        """Take note of how the run stands."""
+        self.record.watch(status)
+        if self.log is not None:
+            self.log.watch(status)
+
+
+@contextmanager
+def observed(
+    config: "PipelineConfig",
+    graph: "Graph",
+    log: Log,
+    manifest: Path | None,
+    trace: Path | None,
+    resumes: bool,
+) -> Iterator[Observed]:
+    """Observe the run within the ``with``.
+
+    Args:
+        config: the file.
+        graph: that is run.
+        log: in which form the run speaks.
+        manifest: where its manifest goes, None for the user's own folder.
+        trace: where its trace goes, None for none.
+        resumes: whether it goes on from a checkpoint.
+
+    Raises:
+        PipelineError: a file cannot be written, or a port not be listened at.
+    """
+    from pipeline.manifest import Recorder
+
+    stages = [node.name for node in graph.nodes]
+    speaks = traced = None
+    if log == "json":
+        from pipeline.log import JsonLog
+
+        speaks = JsonLog(stages)
+    with ExitStack() as stack:
+        record = stack.enter_context(Recorder(config, graph, manifest, resumes))
+        if trace is not None:
+            from pipeline.trace import Trace
+
+            traced = stack.enter_context(Trace(trace, stages))
+        if config.metrics is not None:
+            from pipeline.metrics import Metrics
+
+            metrics = stack.enter_context(Metrics(config.metrics.port))
+            print(f"metrics at {metrics.url}", file=sys.stderr, flush=True)
+        yield Observed(record, traced, speaks)
+    if traced is not None:
+        for stage, count in traced.left_out.items():
+            print(f"{stage}: {count:,} of its steps are not in the trace", file=sys.stderr)
