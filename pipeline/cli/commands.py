@@ -12,12 +12,14 @@ from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
+from pipeline.cli.evaluate import evaluate
 from pipeline.cli.fault import fault
 from pipeline.cli.info import info
 from pipeline.cli.keys import keys
 from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.run import run
+from pipeline.cli.runs import runs
 from pipeline.cli.simulate import simulate
 from pipeline.cli.stages import stages
 from pipeline.cli.top import top
@@ -46,6 +48,7 @@ for command in (
     agent,
     top,
     view,
+    runs,
     check,
     stages,
     cameras,
@@ -54,6 +57,7 @@ for command in (
     record,
     simulate,
     train,
+    evaluate,
     bench,
     fault,
 ):
