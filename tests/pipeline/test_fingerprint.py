@@ -61,16 +61,14 @@ def test_a_recording_that_was_changed_is_named(folder: Path) -> None:
     before = told(folder)
     write_recording(folder / "a.aedat4", some_events(51))
     said = refusal(before, told(folder))
-    assert f"{folder}/a.aedat4 (of stage.camera" in said
+    assert "a.aedat4 (of stage.camera" in said
     assert " was '" in said
 
 
 def test_a_file_of_an_option_that_was_changed_is_named(folder: Path) -> None:
     before = told(folder)
     (folder / "pixels.txt").write_text("4 3\n")
-    assert f"{folder}/pixels.txt (of stage.hot.file) was '4 bytes, " in refusal(
-        before, told(folder)
-    )
+    assert "pixels.txt (of stage.hot.file) was '4 bytes, " in refusal(before, told(folder))
 
 
 def test_a_file_that_is_only_touched_is_the_same(folder: Path) -> None:
