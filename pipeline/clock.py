@@ -7,7 +7,7 @@ measurement, about half of the time that a message takes from one to the other.
 
 import time
 
-__all__ = ["now_ns", "set_offset_ns"]
+__all__ = ["now_ns", "offset_ns", "set_offset_ns"]
 
 _offset_ns = 0
 
@@ -16,6 +16,11 @@ def set_offset_ns(offset_ns: int) -> None:
     """Say how far the run's clock is ahead of this host's, for this process and its forks."""
     global _offset_ns
     _offset_ns = offset_ns
+
+
+def offset_ns() -> int:
+    """Return how far the run's clock is ahead of this host's."""
+    return _offset_ns
 
 
 def now_ns() -> int:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.dashboard.app import give_way
 from pipeline.errors import PipelineError
 from pipeline.fingerprint import fingerprint
 from pipeline.status import RunStatus
@@ -48,13 +49,20 @@ _PACKAGES = (
     "torch",
 )
 _GIT_S = 2.0
-_LOOK_S = 5.0
+_LOOK_S = 2.0
 """How long the end of a run waits for the hashes of its files."""
 
 
 def runs_folder() -> Path:
-    """Return where manifests go for which no place was named."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    """Return where manifests go for which no place was named.
+
+    Raises:
+        PipelineError: the user has no folder of their own.
+    """
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise PipelineError("you have no home folder; set XDG_STATE_HOME to a folder") from None
     return Path(state) / "event-pipeline" / "runs"
 
 
@@ -69,6 +77,7 @@ class Recorder:
 
     Attributes:
         outcome: set it when there is one.
+        path: where the manifest is written; None for nowhere.
 
     Raises:
         PipelineError: the path that was named cannot be written.
@@ -79,8 +88,8 @@ class Recorder:
     ) -> None:
         self.outcome: Outcome | None = None
         self._status: RunStatus | None = None
-        self._named = path is not None
         self._began, self._began_s = datetime.now(UTC), time.monotonic()
+        self._named = path is not None
         self.path = path or _own_path(graph.name, self._began)
         self._told: dict[str, Any] = {
             "format": FORMAT,
@@ -132,11 +141,14 @@ class Recorder:
             self._write()
 
     def _look_around(self, graph: "Graph") -> None:
+        give_way()
         self._told["versions"] = _versions()
         self._told["git"] = _commit(graph.path.parent)
         self._told["options"] = fingerprint(graph)
 
     def _write(self) -> None:
+        if self.path is None:
+            return
         part = self.path.with_name(f".{self.path.name}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,10 +163,14 @@ class Recorder:
                 ) from None
 
 
-def _own_path(name: str, at: datetime) -> Path:
+def _own_path(name: str, at: datetime) -> Path | None:
     """Return where a manifest goes that was given no place, and make room for it."""
-    folder = runs_folder()
+    try:
+        folder = runs_folder()
+    except PipelineError:
+        return None
     with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in sorted(folder.glob("*.json"))[: -_KEPT + 1]:
             old.unlink()
     return folder / f"{at:%Y%m%d-%H%M%S}-{name}-{os.getpid()}.json"

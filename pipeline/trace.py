@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from pipeline.clock import now_ns
+from pipeline.clock import now_ns, offset_ns
 from pipeline.control import Traced
 from pipeline.errors import PipelineError
 from pipeline.pulse import Pulse
@@ -78,7 +78,7 @@ class TracedPulse(Pulse):
 
     def traced(self, stage: str) -> Traced:
         """Return what was gathered since this was asked last, by the run's clock."""
-        ahead_ns = now_ns() - time.monotonic_ns()
+        ahead_ns = offset_ns()
         spans = [self._spans.popleft() for _ in range(len(self._spans))]
         left_out, self._left_out = self._left_out, 0
         moved = [(what, a + ahead_ns, b + ahead_ns, event_us) for what, a, b, event_us in spans]
