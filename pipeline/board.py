@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from pipeline.control import Pause, Remote, Resume
+from pipeline.control import Pause, Remote, Resume, Step
 from pipeline.status import RunStatus
 
 __all__ = ["Board", "orders_endpoint", "status_endpoint"]
@@ -67,7 +67,7 @@ class Board:
                 raw = self._orders.recv(zmq.NOBLOCK)
                 with suppress(msgspec.MsgspecError):
                     order: Remote = msgspec.msgpack.decode(raw, type=Remote)
-                    self.paused = isinstance(order, Pause) or (
+                    self.paused = isinstance(order, Pause | Step) or (
                         self.paused and not isinstance(order, Resume)
                     )
                     return order

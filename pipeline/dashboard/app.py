@@ -83,6 +83,8 @@ class Dashboard:
                     self._draw()
                     used_s = time.thread_time() - used_s
                     due_s = time.monotonic() + max(_FRAME_S, used_s / _SHARE)
+            if attached.over:
+                self.view.lose()
 
     def last(self, columns: int, rows: int) -> list[str]:
         """Return the last picture, with the terminal's codes, without empty lines at its end."""
@@ -162,3 +164,6 @@ def show_lines(
                 say(summary(view))
             if over:
                 return
+        if attached.over:
+            view.lose()
+            say(summary(view))

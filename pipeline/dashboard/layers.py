@@ -34,7 +34,7 @@ def _tall(
         rate = firing.get(name)
         line.append("" if rate is None else bar(rate, room), style="cyan")
         line.append(" " * (room + 8) if rate is None else f" {rate:6.1%} ")
-        line.append(f"  {membrane[name]:8.3f}" if name in membrane else "")
+        line.append(f"  {membrane[name]:z8.3f}" if name in membrane else "")
         lines.append(line)
     return lines
 
@@ -49,7 +49,7 @@ def _flat(
     for name in fitting:
         head.append(set_cell_size(" " + printable(name), column)[-column:].rjust(column))
         fires.append(f"{firing[name]:.1%}".rjust(column) if name in firing else " " * column)
-        stands.append(f"{membrane[name]:.2f}".rjust(column) if name in membrane else " " * column)
+        stands.append(f"{membrane[name]:z.2f}".rjust(column) if name in membrane else " " * column)
     if len(fitting) < len(names):
         head.append(f" +{len(names) - len(fitting)}")
     return [head, *([fires] if firing else []), stands]

@@ -60,10 +60,10 @@ def summary(view: View) -> str:
     if view.decisions and view.classes:
         last = view.decisions[-1]
         name, held_s = view.classes[last.class_], (last.end_us - last.start_us) / 1e6
-        said.append(f"{printable(name)} {view.scores[last.class_]:.2f} for {held_s:.1f} s")
+        said.append(f"{name} {view.scores[last.class_]:.2f} for {held_s:.1f} s")
     said += _facts(view)
     said += [f"{edge.name} full" for edge in status.edges if edge.fill >= edge.capacity]
-    return ", ".join(said)
+    return printable(", ".join(said))
 
 
 def _head(view: View, columns: int, colour: bool) -> list[Text]:

@@ -5,6 +5,7 @@ It is given back when the ``with`` is left, however that is, when the program is
 """
 
 import os
+import re
 import select
 import signal
 import sys
@@ -27,7 +28,9 @@ _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
 """What is between is shown at once, where the terminal knows it."""
-_ARROWS = {b"\x1b[C": "right", b"\x1b[D": "left", b"\x1b[A": "up", b"\x1b[B": "down"}
+_ARROWS = {"\x1b[C": "right", "\x1b[D": "left", "\x1b[A": "up", "\x1b[B": "down"}
+_KEY = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O.)?|.", re.DOTALL)
+"""What one key sends: a character, or a sequence that begins with Escape."""
 _ROOM_S = 1.0
 
 
@@ -108,9 +111,8 @@ class Terminal:
             raw = os.read(self._keys, 256)
         except OSError:
             return []
-        if raw in _ARROWS:
-            return [_ARROWS[raw]]
-        return [] if raw.startswith(b"\x1b") else list(raw.decode(errors="ignore"))
+        keys = _KEY.findall(raw.decode(errors="ignore"))
+        return [_ARROWS.get(key, key) for key in keys if key in _ARROWS or len(key) == 1]
 
     def draw(self, lines: Sequence[Text]) -> bool:
         """Show lines, one for each row; return False where the terminal has no room for more yet.
@@ -137,7 +139,8 @@ class Terminal:
 
     def codes(self, line: Text) -> str:
         """Return a line with the codes that this terminal knows."""
-        parts = []
+        parts, line = [], line.copy()
+        line.stylize_before(line.style)  # which a line without other styles would not show
         for text, style, _ in line.render(_PLAIN):
             if style is not None and not self.colour:
                 style = style.without_color

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from pipeline.attach import News, Shown
@@ -83,6 +84,11 @@ class View:
             self._take_predictions(message.header, message.array)
         elif isinstance(message.header, Data) and news.stage == self.pictured:
             self.image.take(message)
+
+    def lose(self) -> None:
+        """The run is there no more, and has not said how it ended: it was killed."""
+        if self.status is not None:
+            self.status = msgspec.structs.replace(self.status, state="gone")
 
     @property
     def pictured(self) -> str | None:
@@ -179,7 +185,11 @@ class View:
         while status.at_s - self._history[0].at_s > _RATE_S:
             self._history.popleft()
         rate = self.events_per_s
-        if rate is not None and status.at_s >= self._sampled_s + _SAMPLE_S:
+        if (
+            rate is not None
+            and len(self._history) > 1
+            and status.at_s >= self._sampled_s + _SAMPLE_S
+        ):
             self._sampled_s = status.at_s
             self.event_rates.append(rate)
 
