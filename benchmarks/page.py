@@ -27,6 +27,7 @@ _TITLES = {
     "bin": "Frames from events",
     "transport": "Queues",
     "step": "A time step of a network",
+    "onnx": "One time step by ONNX Runtime",
     "path": "From a file to frames and predictions",
     "latency": "Latency under real-time replay",
     "overload": "Ten times the load",
