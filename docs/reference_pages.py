@@ -9,6 +9,7 @@ here.
 
 import ast
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -21,7 +22,10 @@ from pydantic import BaseModel
 
 from pipeline.options import options_of, own_texts, toml_text, type_text
 
-__all__ = ["PAGES", "main"]
+__all__ = ["PAGES", "SCHEMA", "main", "schema_text"]
+
+SCHEMA = "pipeline.schema.json"
+"""The JSON schema of a pipeline file, which lies beside the pages."""
 
 
 def _page(title: str, *parts: str) -> str:
@@ -476,11 +480,20 @@ PAGES: dict[str, Callable[[], str]] = {
 """File name without ``.md`` → function that makes the page."""
 
 
+def schema_text() -> str:
+    """Return what `pipeline schema` prints where no other package adds stages."""
+    from pipeline.registry import BUILT_IN
+    from pipeline.schema import pipeline_schema
+
+    return json.dumps(pipeline_schema(BUILT_IN), indent=1, ensure_ascii=False) + "\n"
+
+
 def main(arguments: Sequence[str]) -> None:
     """Print the pages named, or all; with ``--write FOLDER`` write all of them there."""
     if len(arguments) == 2 and arguments[0] == "--write":
         for name, make in PAGES.items():
             (Path(arguments[1]) / f"{name}.md").write_text(make(), encoding="utf-8")
+        (Path(arguments[1]) / SCHEMA).write_text(schema_text(), encoding="utf-8")
         return
     unknown = [name for name in arguments if name not in PAGES]
     if unknown:

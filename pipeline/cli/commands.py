@@ -20,6 +20,7 @@ from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.run import run
 from pipeline.cli.runs import runs
+from pipeline.cli.schema import schema
 from pipeline.cli.simulate import simulate
 from pipeline.cli.stages import stages
 from pipeline.cli.top import top
@@ -50,6 +51,7 @@ for command in (
     view,
     runs,
     check,
+    schema,
     stages,
     cameras,
     info,
