@@ -108,7 +108,7 @@ class SupervisionConfig(BaseModel):
     silent_s: float = Field(10.0, ge=0.2, allow_inf_nan=False)
     """A process that has said nothing for so long, in s, is taken for dead. They speak all the
     time, so only a machine that hardly gets to run them needs more."""
-    stuck_s: float = Field(120.0, gt=0, allow_inf_nan=False)
+    stuck_s: float = Field(600.0, gt=0, allow_inf_nan=False)
     """A stage that has been busy with one message for so long, in s, is taken for dead."""
     restarts: int = Field(5, ge=0)
     """How often to start again, counted until the run has worked for ``well_after_s``; after that
