@@ -62,7 +62,8 @@ class TracedPulse(Pulse):
         blocked_ns = sum(sender.blocked_ns for sender in self._outputs)
         if waited_ns := blocked_ns - self._blocked_ns:
             self._blocked_ns = blocked_ns
-            self._add(Span(_BLOCKED, now_ns - waited_ns, now_ns, self.event_us))
+            # Viewers reckon in floats of µs: spans that touch would overlap.
+            self._add(Span(_BLOCKED, now_ns - waited_ns, now_ns - 1, self.event_us))
         self._step_ns = now_ns
         super().begin(now_ns)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,12 @@ def test_a_run_is_listed_traced_and_logged(tmp_path: Path, command_line: Command
     assert [*tracks] == ["run", "camera", "tally"]
     worked = {event["tid"] for event in events if event["ph"] == "X"}
     assert worked == {tracks["camera"], tracks["tally"]}
+    for tid in worked:
+        spans = [
+            (e["ts"], e["ts"] + e["dur"]) for e in events if e["ph"] == "X" and e["tid"] == tid
+        ]
+        spans.sort()
+        assert all(end < begin for (_, end), (begin, _) in pairwise(spans)), "they would overlap"
     listed = command_line("runs").out
     assert "tallied-" in listed
     assert " done " in listed

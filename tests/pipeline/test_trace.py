@@ -43,7 +43,7 @@ def test_a_pulse_gathers_steps_waits_and_marks() -> None:
     spans = pulse.traced("bins").spans
     assert spans == [
         ("step", 1_000, 5_000, 25),
-        ("blocked", 7_000, 9_000, 25),
+        ("blocked", 7_000, 8_999, 25),
         ("step", 9_000, 9_500, 25),
     ]
     assert pulse.worked_ns == 4_500, "it is a pulse like any other"
