@@ -96,9 +96,9 @@ def evaluate(
     config = read_config(file, set_ or [])
     plan = plans.plan_of(config, decision)
     other = None if compare is None else folders.read_results(compare)
-    chosen = import_module("stages.evaluation.selection").select(
-        data, part, recipe, variant or [], plan.source.use, processes, _printing(console)
-    )
+    select = import_module("stages.evaluation.selection").select
+    with _bar(console, "looking for the data") as show:
+        chosen = select(data, part, recipe, variant or [], plan.source.use, processes, show)
     request, labels = import_module("stages.evaluation.request").request_of(config, plan, chosen)
     with folders.Results.open(out, _BELOW, request, fresh) as results:
         try:
@@ -106,7 +106,7 @@ def evaluate(
             under_load = None
             if speeds:
                 measure = import_module("stages.evaluation.load").measure_load
-                with _bar(console) as show:
+                with _bar(console, "runs under load") as show:
                     truth = [labels[item.label] for item in chosen.items]
                     under_load = measure(config, plan, chosen.items, truth, speeds, show)
         except KeyboardInterrupt:
@@ -156,7 +156,7 @@ def _work(
     work = import_module("stages.evaluation.work")
     right = import_module("stages.evaluation.measures").is_right
     hits = sum(map(right, results.done))
-    with _bar(console) as show:
+    with _bar(console, "opening the stages") as show:
         for result in work.evaluated(plan, labels, waiting, processes):
             results.add(result)
             hits += right(result)
@@ -182,7 +182,7 @@ def _speeds(text: str | None) -> list[float]:
 
 
 @contextmanager
-def _bar(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
+def _bar(console: "Console", what: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar with the time left on a terminal, and a line now and then elsewhere."""
     from rich.progress import (
         BarColumn,
@@ -198,7 +198,7 @@ def _bar(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
     terminal = console.is_terminal
     lines = _printing(console)
     with Progress(*columns, *times, console=console, transient=True, disable=not terminal) as bar:
-        task = bar.add_task("opening the stages", total=None)
+        task = bar.add_task(what, total=None)
 
         def show(what: str, done: int, of: int) -> None:
             bar.update(task, description=what, completed=done, total=of)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 __all__ = ["Line", "bars", "lines", "reliability"]
 
 _WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 22, 44
 
 
 class Line(NamedTuple):
@@ -88,7 +88,7 @@ def reliability(bins: Sequence[tuple[float, float, int, float | None]]) -> str:
             f' height="{_y(0) - _y(right):.1f}" class="bar" style="opacity:'
             f'{0.25 + 0.75 * count / most:.2f}"><title>{count} recordings, {right:.1%} right'
             f"</title></rect>"
-            f'<text x="{left + width / 2:.1f}" y="{max(_y(right) - 4, _TOP + 9):.1f}"'
+            f'<text x="{left + width / 2:.1f}" y="{_TOP - 6}"'
             f' class="tick middle">{count}</text>'
         )
     ends = f'x1="{_x(0, 0, 1):.1f}" y1="{_y(0):.1f}" x2="{_x(1, 0, 1):.1f}" y2="{_y(1):.1f}"'
@@ -156,4 +156,5 @@ def _round_steps(low: float, high: float) -> list[float]:
             if (high - low) / step <= 8:
                 break
     first = -(-low // step)
-    return [number * step for number in range(int(first), int(high // step) + 1)]
+    found = [number * step for number in range(int(first), int(high // step) + 1)]
+    return found if found[0] == low else [low, *found]

@@ -28,7 +28,7 @@ body { margin: 0 auto; max-width: 1080px; padding: 28px 20px 60px; background: v
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums }
 h1 { font-size: 24px; margin: 0 } h2 { font-size: 16px; margin: 0 0 10px }
 p { margin: 4px 0 } .soft { color: var(--soft) }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 12px;
   margin: 20px 0 }
 .tile, section { background: var(--card); border: 1px solid var(--rule); border-radius: 10px;
   padding: 14px 16px }
@@ -36,6 +36,7 @@ p { margin: 4px 0 } .soft { color: var(--soft) }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr));
   gap: 12px }
 section, .two { margin-bottom: 12px } section { overflow-x: auto } .two section { margin: 0 }
+.two > :last-child:nth-child(odd) { grid-column: 1 / -1 }
 table { border-collapse: collapse; width: 100% }
 th { font-weight: 600; text-align: left; color: var(--soft) }
 th, td { padding: 3px 8px; border-bottom: 1px solid var(--rule); vertical-align: top }
@@ -59,13 +60,13 @@ def page(report: Report, results: Sequence[Result]) -> str:
     """Return the page's HTML."""
     request, measures = report.request, report.measures
     sections = [
-        f"<section><h2>All figures</h2>{_figures(report)}</section>",
         *_compared(report),
         '<div class="two">',
         _section("Accuracy against the number of steps", _steps(results, measures)),
         _section("Confidence and accuracy", _calibration(measures)),
         *_loaded(report),
         *_operations(measures),
+        _section("All figures", _figures(report)),
         "</div>",
         _section("Classes", _classes(measures)),
         _section("Confusion: rows are shown, columns are answers", _confusion(measures)),
@@ -96,11 +97,11 @@ def _tiles(m: Measures) -> str:
         ("top-1", f"{m.top1:.2%}", f"{low:.1%} to {high:.1%}"),
         *([("top-5", f"{m.top5:.2%}", "")] if m.top5 is not None else []),
         ("recordings", f"{m.recordings:,}", f"{m.recordings - m.right:,} wrong"),
-        ("F1, mean of classes", f"{m.f1:.2%}", ""),
+        ("mean F1", f"{m.f1:.2%}", ""),
         ("calibration error", f"{m.calibration.error:.2%}", ""),
     ]
     if m.stable.median_ms is not None:
-        tiles.append(("right for good after", f"{m.stable.median_ms:.0f} ms", "median"))
+        tiles.append(("right for good", f"{m.stable.median_ms:.0f} ms", "median"))
     if m.work.operations is not None:
         tiles.append(("synaptic operations", short(m.work.operations), "a recording"))
     tiles.append(("speed", f"{m.work.real_time:.3g}×", "real time, a process"))
@@ -162,7 +163,7 @@ def _steps(results: Sequence[Result], measures: Measures) -> str:
 def _calibration(measures: Measures) -> str:
     found = measures.calibration
     chart = reliability([(one.low, one.high, one.recordings, one.accuracy) for one in found.bins])
-    said = "On the dashed line confidence is the share that is right; the numbers are recordings."
+    said = "On the dashed line confidence is the share that is right; above are recordings."
     return f'{chart}<p class="soft">{said} Mean distance: {found.error:.2%}.</p>'
 
 

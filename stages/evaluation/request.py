@@ -1,7 +1,6 @@
 """What is asked for, held against the model before any work: classes, files, what they are now."""
 
 import dataclasses
-import os
 
 from pipeline import __version__
 from pipeline.config import PipelineConfig
@@ -32,7 +31,7 @@ def request_of(config: PipelineConfig, plan: Plan, chosen: Selection) -> tuple[R
     truth = [labels[item.label] for item in items]
     return Request(
         name=config.run.name,
-        pipeline=os.path.relpath(config.path),
+        pipeline=str(config.path),
         overrides=list(config.overrides),
         decision=plan.decision,
         data=chosen.data,

@@ -160,13 +160,12 @@ def _data_set(name: str, folder: Path, recipe: Recipe | None) -> DataSet:
 
 def _part(items: list[Item], part: str | None, data: DataSection | None) -> tuple[list[Item], str]:
     """Return the items of a part, and which part that is."""
+    if part == "all" or (part is None and data is None):
+        return items, "all"
     if data is not None:
         dealt = split(items, data.validation, data.test, data.seed)
         part = part or ("test" if dealt["test"] else "validation")
-        indices = range(len(items)) if part == "all" else dealt[part]
-        return [items[index] for index in indices], part
-    if part in (None, "all"):
-        return items, "all"
+        return [items[index] for index in dealt[part]], part
     if not any(item.part for item in items):
         raise ConfigError(
             f"--part {part}: the data name no parts; leave it out, or name the recipe that split"

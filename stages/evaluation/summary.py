@@ -128,12 +128,8 @@ def _classes(measures: Measures) -> Table:
 
 
 def _load(load: Load) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"under load: {load.policy}",
-        title_justify="left",
-    )
+    title = Text(f"under load, with {load.policy}")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for heading in ("speed", "events/s", "top-1", "unanswered"):
         table.add_column(heading, justify="right")
     table.add_column("given up")

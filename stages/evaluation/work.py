@@ -34,9 +34,8 @@ __all__ = ["Evaluator", "Numbered", "evaluated", "port_of"]
 Numbered = tuple[int, Item]
 """An item, and which of all it is."""
 
-_ITEMS_A_JOB = 16
-_JOBS_A_PROCESS = 4
-"""At least, so that all end at about the same time."""
+_ITEMS_A_JOB = 4
+"""What a kill may cost each process."""
 _JOBS_AHEAD = 2
 
 
@@ -160,7 +159,7 @@ def evaluated(
         RecordingError: a recording cannot be read, or a process was killed.
         StageError: a stage failed.
     """
-    jobs = _jobs(waiting, processes)
+    jobs = _jobs(waiting)
     if processes <= 1 or len(jobs) <= 1:
         with Evaluator(plan, labels) as evaluator:
             for job in jobs:
@@ -216,14 +215,20 @@ def _one(job: Sequence[Numbered]) -> list[Result]:
     return list(_evaluator.results(job))
 
 
-def _jobs(waiting: Sequence[Numbered], processes: int) -> list[list[Numbered]]:
-    """Deal out items; those that share a source stay together, it is played once."""
-    size = max(1, min(_ITEMS_A_JOB, len(waiting) // (processes * _JOBS_A_PROCESS)))
+def _jobs(waiting: Sequence[Numbered]) -> list[list[Numbered]]:
+    """Deal out items.
+
+    Those of a source with many recordings, as a file of texts, stay together: it is played once.
+    Stretches of one recording do not: it is read again for each job, and less is lost by a kill.
+    """
     jobs: list[list[Numbered]] = []
-    for _, sharing in groupby(waiting, key=lambda one: one[1].source):
-        if not jobs or len(jobs[-1]) >= size:
-            jobs.append([])
-        jobs[-1] += sharing
+    for _, group in groupby(waiting, key=lambda one: one[1].source):
+        sharing = list(group)
+        most = len(sharing) if any(item.recording for _, item in sharing) else _ITEMS_A_JOB
+        for begin in range(0, len(sharing), most):
+            if not jobs or len(jobs[-1]) >= _ITEMS_A_JOB:
+                jobs.append([])
+            jobs[-1] += sharing[begin : begin + most]
     return jobs
 
 
