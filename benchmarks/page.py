@@ -36,6 +36,7 @@ _TITLES = {
     "memory": "Memory over many windows",
     "growth": "Memory over long recordings",
     "cost": "How the cost grows",
+    "watch": "What it costs to be watched",
 }
 _IMAGES = {"path": ("performance", "Ratios to others"), "cost": ("cost", "How the cost grows")}
 

@@ -15,7 +15,7 @@ def bench(
         typer.Option(
             metavar="GROUP",
             help="machine, read, filter, bin, transport, step, path, latency, startup, checkpoint,"
-            " memory, growth or cost; may be given several times.",
+            " memory, growth, cost or watch; may be given several times.",
         ),
     ] = None,
     peers: Annotated[

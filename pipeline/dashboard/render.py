@@ -5,6 +5,7 @@ a ground of its own. Nothing is told by colour alone.
 """
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -70,7 +71,7 @@ def _head(view: View, columns: int, colour: bool) -> list[Text]:
     status = view.status
     if status is None:
         return [Text(" waiting for the run ", style="reverse"), Text()]
-    played = "" if view.start is None else printable(view.start.source)
+    played = "" if view.start is None else printable(PurePath(view.start.source).name)
     left = f" {printable(status.name)} · {status.state} · {duration(status.at_s)} "
     title = Text(left, style="bold reverse")
     if played:
@@ -94,13 +95,17 @@ def _facts(view: View) -> list[str]:
     latencies = [stage.latency for stage in status.stages if stage.latency is not None]
     if latencies:
         worst = max(latencies, key=lambda latency: latency.p99_ms)
-        facts.append(f"p50 {worst.p50_ms:.3g} p99 {worst.p99_ms:.3g} ms")
+        facts.append(f"p50 {_short(worst.p50_ms)} p99 {_short(worst.p99_ms)} ms")
     if status.checkpoint is not None:
         age = "" if status.checkpoint_age_s is None else f" ({status.checkpoint_age_s:.1f} s old)"
         facts.append(f"checkpoint {status.checkpoint}{age}")
     if status.restarts:
         facts.append("1 restart" if status.restarts == 1 else f"{status.restarts} restarts")
     return facts
+
+
+def _short(ms: float) -> str:
+    return f"{ms:.3g}" if ms < 999.5 else f"{ms:.0f}"
 
 
 def _top(view: View, columns: int, rows: int, colour: bool) -> list[Text]:

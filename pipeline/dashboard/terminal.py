@@ -17,6 +17,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.text import Text
@@ -124,10 +125,10 @@ class Terminal:
                 return False
             if self.size != self._size:
                 self._size, self._shown = self.size, []
-            drawn = [self.codes(line) for line in lines]
+            drawn = [self._row(line) for line in lines]
             before = self._shown if len(self._shown) == len(drawn) else [None] * len(drawn)
             changed = [
-                f"\x1b[{row};1H\x1b[K{new}"
+                f"\x1b[{row};1H{new}"
                 for row, (new, old) in enumerate(zip(drawn, before, strict=True), 1)
                 if new != old
             ]
@@ -146,6 +147,11 @@ class Terminal:
                 style = style.without_color
             parts.append(style.render(text, color_system=self._system) if style else text)
         return "".join(parts)
+
+    def _row(self, line: Text) -> str:
+        """Return a line with what clears the rest of its row, where there is a rest."""
+        full = cell_len(line.plain) >= self._size[0]
+        return self.codes(line) + ("" if full else "\x1b[0m\x1b[K")
 
     def _take(self) -> None:
         with self._lock:

@@ -30,6 +30,7 @@ from pipeline.messages import (
 from pipeline.ports import FramesPort
 from pipeline.stage import Account, PortError
 from stages.inference.snn import Snn, SnnConfig
+from stages.inference.stepper import EventStepper
 
 PORT = FramesPort(2, 40, 40, 25_000, 25_000)
 STEPS = 12
@@ -299,3 +300,20 @@ def test_answers_of_untrained_weights_are_said_to_mean_nothing(path: Path, tmp_p
     untrained = snn(tmp_path / "new.safetensors")
     assert untrained.remarks(ran) == ["new.safetensors is untrained: its answers mean nothing"]
     assert snn(path).remarks(ran) == []
+
+
+def test_gauges_tell_what_was_counted_and_watching_changes_no_output(tmp_path: Path) -> None:
+    path = random_weights(tmp_path / "random.safetensors", size=(40, 40))
+    frames = np.random.default_rng(0).poisson(0.3, (5, 2, 40, 40)).astype(np.uint8)
+    plain, watched = EventStepper(path), EventStepper(path)
+    counts, seen = plain.no_counts(), watched.no_counts()
+    expected, _ = plain.step(frames, plain.rest(), counts)
+    outputs, membranes = watched.step(frames, watched.rest(), seen, watched=True)
+    np.testing.assert_array_equal(outputs, expected)
+    np.testing.assert_array_equal(seen, counts)
+    gauges = watched.gauges(membranes)
+    fired = [value for name, value in gauges.items() if name.startswith("firing: ")]
+    assert len(fired) == len(counts)
+    assert all((rate > 0) == (count > 0) for rate, count in zip(fired, counts[:, 1], strict=True))
+    assert sum(name.startswith("membrane: ") for name in gauges) == len(counts)
+    assert not any(name.startswith("firing: ") for name in watched.gauges(membranes))

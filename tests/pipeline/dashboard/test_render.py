@@ -15,7 +15,7 @@ from pipeline.dashboard.view import View
 from pipeline.report import QueueCount
 
 SMALL = """\
- gestures · running · 0:11                           /somewhere/gestures.aedat4
+ gestures · running · 0:11                                      gestures.aedat4
  90k events/s  speed 1  p50 6.31 p99 13.7 ms  checkpoint 12 (1.2 s old)
                           hand clapping  for 2.0 s
                           a hand clapping   █████████████████████▊          0.75
