@@ -27,6 +27,7 @@ GROUPS = {
     "growth": "benchmarks.growth",
     "cost": "benchmarks.cost",
     "watch": "benchmarks.watching",
+    "observe": "benchmarks.observing",
 }
 """What can be measured -> the module that does."""
 
