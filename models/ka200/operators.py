@@ -35,8 +35,8 @@ _SCHEMAS = {
     " bool uselookup, int mode, int group_id) -> Tensor",
     "save": "(Tensor data, str flag, int offset, int step, bool isOutput, bool uselookup,"
     " int mode, int group_id) -> Tensor",
-    "cmpandfire": "(Tensor v, Tensor theta) -> Tensor",
-    "resetwithdecay": "(Tensor v, Tensor theta, Tensor v_0, Tensor alpha, Tensor beta) -> Tensor",
+    "cmpandfire": "(Tensor v, float theta) -> Tensor",
+    "resetwithdecay": "(Tensor v, float theta, float v_0, float alpha, float beta) -> Tensor",
 }
 
 _in_use = threading.local()
@@ -108,14 +108,14 @@ def save(data: Tensor, flag: str) -> Tensor:
     return _channels_first(kept)
 
 
-def cmpandfire(v: Tensor, theta: Tensor) -> Tensor:
+def cmpandfire(v: Tensor, theta: float) -> Tensor:
     """Return 1 where ``v > theta``, else 0, like `v`."""
     register()
     fire: Tensor = torch.ops.custom.cmpandfire(v, theta)
     return fire
 
 
-def resetwithdecay(v: Tensor, theta: Tensor, v_0: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+def resetwithdecay(v: Tensor, theta: float, v_0: float, alpha: float, beta: float) -> Tensor:
     """Return the membrane after reset and leak, like `v`."""
     register()
     after: Tensor = torch.ops.custom.resetwithdecay(v, theta, v_0, alpha, beta)
@@ -176,10 +176,15 @@ def _save(
     return data.clone()
 
 
-def _cmpandfire(v: Tensor, theta: Tensor) -> Tensor:
-    return (v > theta).to(v.dtype)
+def _cmpandfire(v: Tensor, theta: float) -> Tensor:
+    return (v > _rounded(theta, v)).to(v.dtype)
 
 
-def _resetwithdecay(v: Tensor, theta: Tensor, v_0: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    reset = torch.where(v > theta, v_0.to(v.dtype), v)
-    return alpha.to(v.dtype) * reset + beta.to(v.dtype)
+def _resetwithdecay(v: Tensor, theta: float, v_0: float, alpha: float, beta: float) -> Tensor:
+    reset = torch.where(v > _rounded(theta, v), _rounded(v_0, v), v)
+    return _rounded(alpha, v) * reset + _rounded(beta, v)
+
+
+def _rounded(constant: float, v: Tensor) -> Tensor:
+    """Return a constant in the type of `v`, as the chip has it: Python's number keeps its digits."""
+    return torch.tensor(constant, dtype=v.dtype, device=v.device)
