@@ -63,7 +63,9 @@ def compare(
     only_this = sum(these[key] and not those[key] for key in these) if paired else None
     only_other = sum(those[key] and not these[key] for key in these) if paired else None
     if only_this is not None and only_other is not None:
-        interval = paired_difference(only_this, only_other, len(these))
+        both = right - only_this
+        neither = len(these) - right - only_other
+        interval = paired_difference(both, only_this, only_other, neither)
         chance = mcnemar(only_this, only_other)
     else:
         interval, chance = difference(right, len(these), other_right, len(those)), None

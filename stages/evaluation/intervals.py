@@ -1,22 +1,20 @@
 """How sure a share is, and the difference of two: intervals of 95 %.
 
 Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927, for
-a share; Newcombe, "Interval estimation for the difference between independent proportions",
-Statistics in Medicine 17, 1998, method 10, for two of different recordings. Where the recordings
-are the same they are paired: the interval is of a bootstrap over them, and McNemar's exact test
-tells whether those that only one of the two had right lie on one side by more than chance.
+a share; Newcombe, "Interval estimation for the difference between independent proportions" and
+"Improved confidence intervals for the difference between binomial proportions based on paired
+data", Statistics in Medicine 17, 1998, method 10 of either, for two shares of different recordings
+and of the same. Of the same ones McNemar's exact test tells whether those that only one of the two
+has right lie on one side by more than chance.
 """
 
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 __all__ = ["Interval", "difference", "mcnemar", "paired_difference", "wilson"]
 
 _Z = 1.959963984540054
 """Of the normal distribution, 95 % lie within so many standard deviations."""
-_RESAMPLES = 20_000
 
 
 class Interval(NamedTuple):
@@ -42,26 +40,39 @@ def wilson(right: int, total: int) -> Interval:
 
 def difference(right: int, total: int, other_right: int, other_total: int) -> Interval:
     """Return the interval of the first share less the other, of different recordings."""
-    share, other = right / total, other_right / other_total
-    one, two = wilson(right, total), wilson(other_right, other_total)
-    below = math.hypot(share - one.low, two.high - other)
-    above = math.hypot(one.high - share, other - two.low)
-    return Interval(share - other - below, share - other + above)
+    return _difference(right, total, other_right, other_total, 0.0)
 
 
-def paired_difference(only_first: int, only_other: int, total: int, seed: int = 0) -> Interval:
+def paired_difference(both: int, only_first: int, only_other: int, neither: int) -> Interval:
     """Return the interval of the first share less the other, of the same recordings.
 
     Args:
-        only_first: recordings that only the first has right.
+        both: recordings that both have right; one at least must be of any kind.
+        only_first: those that only the first has right.
         only_other: those that only the other has right.
-        total: all recordings, at least one.
-        seed: of the bootstrap.
+        neither: those that none has right.
     """
-    shares = np.array([only_first, only_other, total - only_first - only_other]) / total
-    drawn = np.random.default_rng(seed).multinomial(total, shares, _RESAMPLES)
-    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / total, [0.025, 0.975])
-    return Interval(float(low), float(high))
+    right, other_right = both + only_first, both + only_other
+    total = right + only_other + neither
+    margins = right * (total - right) * other_right * (total - other_right)
+    agreement: float = both * neither - only_first * only_other
+    if agreement > 0:
+        agreement = max(agreement - total / 2, 0)
+    correlation = agreement / math.sqrt(margins) if margins else 0.0
+    return _difference(right, total, other_right, total, correlation)
+
+
+def _difference(
+    right: int, total: int, other_right: int, other_total: int, correlation: float
+) -> Interval:
+    share, other = right / total, other_right / other_total
+    one, two = wilson(right, total), wilson(other_right, other_total)
+
+    def joined(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a - 2 * correlation * a * b + b * b))
+
+    low = share - other - joined(share - one.low, two.high - other)
+    return Interval(low, share - other + joined(one.high - share, other - two.low))
 
 
 def mcnemar(only_first: int, only_other: int) -> float:

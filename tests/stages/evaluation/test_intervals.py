@@ -41,9 +41,28 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar(1, 7) == 2 * (1 + 8) / 256
 
 
-def test_pairs_that_agree_leave_nothing_open() -> None:
-    assert paired_difference(0, 0, 100) == (0, 0)
-    low, high = paired_difference(12, 2, 200)
-    assert 0 < low < 10 / 200 < high
-    assert paired_difference(12, 2, 200) == (low, high)  # seeded
-    assert paired_difference(2, 12, 200) == pytest.approx((-high, -low), abs=0.006)
+def test_a_difference_of_pairs_as_published() -> None:
+    # Newcombe 1998, "Improved confidence intervals ... paired data", table III, method 10.
+    assert paired_difference(36, 12, 2, 0) == pytest.approx((0.0569, 0.3404), abs=5e-5)
+
+
+counts = st.integers(0, 60)
+
+
+@given(counts, counts, counts, counts)
+def test_a_difference_of_pairs_holds_itself_and_mirrors(a: int, b: int, c: int, d: int) -> None:
+    total = max(1, a + b + c + d)
+    d += a + b + c + d == 0
+    low, high = paired_difference(a, b, c, d)
+    assert low <= (b - c) / total + 1e-12
+    assert high >= (b - c) / total - 1e-12
+    assert paired_difference(a, c, b, d) == pytest.approx((-high, -low))
+
+
+def test_pairs_tell_more_than_other_recordings() -> None:
+    paired, unpaired = paired_difference(90, 4, 1, 5), difference(94, 100, 91, 100)
+    assert paired.high - paired.low < unpaired.high - unpaired.low
+    # That all agree does not make three recordings sure.
+    low, high = paired_difference(2, 0, 0, 1)
+    assert low < -0.3
+    assert high > 0.3
