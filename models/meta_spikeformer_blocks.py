@@ -16,10 +16,20 @@ from torch import Tensor, nn
 from models.layers import each_step
 from models.tau_lif import TauLif, TauLifLayer
 
-__all__ = ["ConvBlock", "DownSample", "RepConv", "TransformerBlock"]
+__all__ = [
+    "HEADS",
+    "SCALE",
+    "Attention",
+    "ConvBlock",
+    "DownSample",
+    "Mlp",
+    "RepConv",
+    "SeparableConv",
+    "TransformerBlock",
+]
 
-_SCALE = 0.125
-_HEADS = 8
+SCALE = 0.125
+HEADS = 8
 _MLP_RATIO = 4
 
 Membranes = Iterator[Tensor]
@@ -190,11 +200,11 @@ class Attention(nn.Module):
             current = each_step(getattr(self, name), x)
             spikes, v = getattr(self, f"{name}_lif")(current, next(membranes))
             # (batch, time, heads, channels of a head, pixels)
-            heads.append(spikes.reshape(batch, time, _HEADS, channels // _HEADS, -1))
+            heads.append(spikes.reshape(batch, time, HEADS, channels // HEADS, -1))
             after.append(v)
         q, k, v = heads
         # Transposed, q (k^T v) is (v^T k) q: no pixel is held against another.
-        y = (v @ k.transpose(-2, -1)) @ q * _SCALE
+        y = (v @ k.transpose(-2, -1)) @ q * SCALE
         y, v = self.out_lif(y.reshape(x.shape), next(membranes))
         return each_step(self.project, y), [*after, v]
 

@@ -102,7 +102,10 @@ def load(data: Tensor, flag: str) -> Tensor:
 
 
 def save(data: Tensor, flag: str) -> Tensor:
-    """Keep `data` as `flag`, and return it."""
+    """Keep `data` as `flag`, and return it.
+
+    What it returns must be used on the way to the output: tracing leaves out what is not.
+    """
     register()
     kept = torch.ops.custom.save(_channels_last(data), flag, 0, 0, False, False, 0, 0)
     return _channels_first(kept)
@@ -186,5 +189,5 @@ def _resetwithdecay(v: Tensor, theta: float, v_0: float, alpha: float, beta: flo
 
 
 def _rounded(constant: float, v: Tensor) -> Tensor:
-    """Return a constant in the type of `v`, as the chip has it: Python's number keeps its digits."""
+    """Return a constant in the type of `v`, as the chip has it; torch would take it as it is."""
     return torch.tensor(constant, dtype=v.dtype, device=v.device)
