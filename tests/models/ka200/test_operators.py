@@ -68,12 +68,10 @@ def test_two_memories_know_nothing_of_each_other() -> None:
 
 class Sum(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        total = load(torch.zeros_like(x), "sum") + x
-        save(total, "sum")
-        return total
+        return save(load(torch.zeros_like(x), "sum") + x, "sum")
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_a_traced_module_keeps_its_memory_outside() -> None:
     memory, x = ChipMemory(), torch.ones(1, 2)
     with ChipMemory().in_use():
