@@ -139,6 +139,7 @@ _EXPRESSIONS = {"os.cpu_count() or 1": "number of cores"}
 
 def _cli_page() -> str:
     from pipeline.cli.commands import app
+    from pipeline.cli.examples import EXAMPLES
 
     parts = [
         "`pipeline COMMAND --help` shows the same on the terminal; `pipeline --version` shows the"
@@ -164,6 +165,7 @@ def _cli_page() -> str:
             f"```text\n{' '.join(usage)}\n```",
             _text(callback),
             _table(("argument", "type", "default", "meaning"), rows),
+            "```text\n" + "\n".join(EXAMPLES[usage[0].removeprefix("pipeline ")]) + "\n```",
         ]
     return _page("Command line", *parts)
 

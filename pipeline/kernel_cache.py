@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["provide_kernel_cache"]
+__all__ = ["kernel_cache", "provide_kernel_cache"]
 
 
 def provide_kernel_cache() -> None:
@@ -14,10 +14,7 @@ def provide_kernel_cache() -> None:
     written. Where neither can, as in a read-only container whose user has no home, it would not
     compile at all: there they go where temporary files do.
     """
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    users = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    if any(_can_be_written(place) for place in (Path(__file__).parent, users)):
+    if "NUMBA_CACHE_DIR" in os.environ or kernel_cache() is not None:
         return
     import tempfile
 
@@ -27,6 +24,15 @@ def provide_kernel_cache() -> None:
     with suppress(OSError, PipelineError):  # Numba will say that there is no place
         folder = Path(tempfile.gettempdir()) / f"pipeline-kernels-{os.getuid()}"
         os.environ["NUMBA_CACHE_DIR"] = str(private(folder))
+
+
+def kernel_cache() -> Path | None:
+    """Return the folder in which Numba keeps kernels, or that of one beside its source."""
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(named) if _can_be_written(Path(named)) else None
+    users = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    places = (Path(__file__).parent, users)
+    return next((place for place in places if _can_be_written(place)), None)
 
 
 def _can_be_written(folder: Path) -> bool:

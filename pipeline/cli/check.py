@@ -1,7 +1,9 @@
 """``pipeline check``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
 
 from pipeline.cli.options import File, Json, Set
 
@@ -11,7 +13,15 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-def check(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = False) -> None:
+def check(
+    file: File = Path("pipeline.toml"),
+    set_: Set = None,
+    json: Json = False,
+    verbose: Annotated[
+        bool, Option("--verbose", "-v", help="Show the value of every option too.")
+    ] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Show only what is wrong.")] = False,
+) -> None:
     """Check a pipeline file and show its graph, shapes, queues and placement; nothing is run."""
     from pipeline.config import read_config
     from pipeline.graph import build_graph
@@ -22,7 +32,8 @@ def check(file: File = Path("pipeline.toml"), set_: Set = None, json: Json = Fal
 
         print(msgspec.json.encode(_as_data(graph)).decode())
         return
-    _print(graph)
+    if not quiet:
+        _print(graph, verbose)
 
 
 def _as_data(graph: "Graph") -> dict[str, Any]:
@@ -49,10 +60,12 @@ def _as_data(graph: "Graph") -> dict[str, Any]:
     return {"name": graph.name, "stages": nodes, "queues": edges}
 
 
-def _print(graph: "Graph") -> None:
+def _print(graph: "Graph", verbose: bool) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+
+    from pipeline.options import toml_text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("stage", "use", "takes from", "gives", "process"):
@@ -67,6 +80,11 @@ def _print(graph: "Graph") -> None:
         )
     console = Console(highlight=False)
     console.print(table)
+    if verbose:
+        for node in graph.nodes:
+            console.print(node.name, style="bold")
+            for key, value in dict(node.stage.config).items():
+                console.print(f"    {key} = {toml_text(value)}", markup=False, soft_wrap=True)
     places = f"{len(graph.groups)} processes"
     if graph.hosts:
         places += f" on this host and {', '.join(graph.hosts)}"

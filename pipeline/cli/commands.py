@@ -12,9 +12,12 @@ from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
 from pipeline.cli.convert import convert
+from pipeline.cli.doctor import doctor
 from pipeline.cli.evaluate import evaluate
+from pipeline.cli.examples import epilog
 from pipeline.cli.fault import fault
 from pipeline.cli.info import info
+from pipeline.cli.init import init
 from pipeline.cli.keys import keys
 from pipeline.cli.models import models
 from pipeline.cli.record import record
@@ -50,7 +53,9 @@ for command in (
     top,
     view,
     runs,
+    init,
     check,
+    doctor,
     schema,
     stages,
     cameras,
@@ -63,10 +68,11 @@ for command in (
     bench,
     fault,
 ):
-    app.command(help=_help(command.__doc__ or ""))(command)
+    app.command(help=_help(command.__doc__ or ""), epilog=epilog(command.__name__))(command)
 for name, group in {"models": models, "keys": keys}.items():
     for entry in group.registered_commands:
         entry.help = _help(getattr(entry.callback, "__doc__", "") or "")
+        entry.epilog = epilog(f"{name} {entry.name or getattr(entry.callback, '__name__', '')}")
     app.add_typer(group, name=name)
 
 
@@ -76,11 +82,26 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _leave_colour_out(wanted: bool) -> None:
+    if wanted:
+        # Rich and the processes that are started look there, as other programs do.
+        os.environ["NO_COLOR"] = "1"
+
+
 @app.callback()
 def _options(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+    no_color: Annotated[
+        bool,
+        typer.Option(
+            "--no-color",
+            callback=_leave_colour_out,
+            is_eager=True,
+            help="Print without colour, as with NO_COLOR=1 in the environment.",
+        ),
     ] = False,
 ) -> None:
     pass

@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from pipeline.cli.completion import overrides
+
 __all__ = [
     "File",
     "Json",
@@ -27,6 +29,7 @@ Set: TypeAlias = Annotated[
         "--set",
         metavar="STAGE.KEY=VALUE",
         help="Override a value of the file; may be given several times.",
+        autocompletion=overrides,
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

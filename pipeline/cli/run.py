@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from pipeline.cli.observed import Log, Observed, observed
+from pipeline.cli.observed import Log, Observed, observed, speak
 from pipeline.cli.options import File, Json, Set
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def run(
             metavar="FILE", help="Where its manifest goes; else where `pipeline runs` finds it."
         ),
     ] = None,
+    quiet: Annotated[
+        bool, Option("--quiet", "-q", help="Say nothing of a run that goes well: no ledger.")
+    ] = False,
     log: Annotated[
         Log, Option(help="How it speaks on standard error: for a person, or as lines of JSON.")
     ] = "human",
@@ -76,6 +79,7 @@ def run(
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
 
+    speaks = speak(log)
     if resume and fresh:
         raise ConfigError("--resume and --fresh exclude each other; leave one of them out")
     if only is not None:
@@ -86,8 +90,8 @@ def run(
     overrides = [*(set_ or []), *([] if metrics is None else [f"metrics.port={metrics}"])]
     config = read_config(file, overrides)
     graph = build_graph(config, resumes=resume)
-    with observed(config, graph, log, manifest, trace, resume) as observers:
-        _run(config, graph, json, resume, fresh, dashboard, observers)
+    with observed(config, graph, speaks, manifest, trace, resume) as observers:
+        _run(config, graph, json, resume, fresh, dashboard, quiet, observers)
 
 
 def _run(
@@ -97,12 +101,14 @@ def _run(
     resume: bool,
     fresh: bool,
     dashboard: bool,
+    quiet: bool,
     observers: Observed,
 ) -> None:
     from pipeline.runner import run_pipeline
 
-    starts = ", ".join(node.name for node in graph.nodes)
-    print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
+    if not quiet:
+        starts = ", ".join(node.name for node in graph.nodes)
+        print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
     with _shown(dashboard or any(node.use == "dashboard" for node in graph.nodes)):
@@ -119,7 +125,7 @@ def _run(
     if outcome.finished_before:
         print(f"{graph.name}: had come to its end before", file=sys.stderr)
     resumable = config.checkpoint is not None
-    conclude(outcome, json, resumable=resumable, log=observers.log)
+    conclude(outcome, json, resumable=resumable, quiet=quiet, log=observers.log)
 
 
 def _shown(wanted: bool) -> AbstractContextManager[None]:
@@ -136,6 +142,7 @@ def conclude(
     json: bool,
     stopping_is_done: bool = False,
     resumable: bool = False,
+    quiet: bool = False,
     log: "JsonLog | None" = None,
 ) -> None:
     """Show the ledger of a run, and end the program as the run ended.
@@ -145,6 +152,7 @@ def conclude(
         json: whether to print it as JSON.
         stopping_is_done: whether Ctrl-C is the proper end of what was run.
         resumable: whether it has left checkpoints, where it was stopped.
+        quiet: whether a ledger that balances is left out.
         log: takes the ledger as JSON too, instead of its tables.
 
     Raises:
@@ -156,7 +164,7 @@ def conclude(
 
     if log is not None:
         log.say("ledger", {"outcome": outcome})
-    if json or log is None:
+    if json or not (quiet or log is not None):
         _show(outcome, json)
     for report in outcome.reports:
         if report.failure is not None:

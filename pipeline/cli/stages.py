@@ -4,13 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.completion import stage_kinds
 from pipeline.cli.options import Json
 
 __all__ = ["stages"]
 
 
 def stages(
-    name: Annotated[str | None, typer.Argument(help="Show this stage and its options.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this stage and its options.", autocompletion=stage_kinds),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the stages that can be used, or show one with its options."""
