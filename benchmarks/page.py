@@ -37,6 +37,7 @@ _TITLES = {
     "growth": "Memory over long recordings",
     "cost": "How the cost grows",
     "watch": "What it costs to be watched",
+    "observe": "What traces, metrics and the page cost",
 }
 _IMAGES = {"path": ("performance", "Ratios to others"), "cost": ("cost", "How the cost grows")}
 

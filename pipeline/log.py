@@ -53,12 +53,12 @@ def line(text: str, stages: Collection[str], at: datetime) -> dict[str, Any]:
 class JsonLog:
     """Takes standard error over until the process ends.
 
-    Args:
-        stages: names of those that speak.
+    Attributes:
+        stages: names of those that may speak.
     """
 
-    def __init__(self, stages: Collection[str]) -> None:
-        self._stages = frozenset(stages)
+    def __init__(self) -> None:
+        self.stages: Collection[str] = ()
         self._status: RunStatus | None = None
         sys.stderr.flush()
         self._out = os.dup(2)
@@ -90,7 +90,7 @@ class JsonLog:
         with open(read, encoding="utf-8", errors="replace") as said:
             for text in said:
                 if text := text.rstrip():
-                    told = line(text, self._stages, datetime.now(UTC))
+                    told = line(text, self.stages, datetime.now(UTC))
                     self._write({**told, **self._where(told.get("stage", ""))})
 
     def _where(self, name: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.status import RunStatus
     from pipeline.trace import Trace
 
-__all__ = ["Log", "Observed", "observed"]
+__all__ = ["Log", "Observed", "observed", "speak"]
 
 Log: TypeAlias = Literal["human", "json"]
 
@@ -33,11 +33,20 @@ class Observed(NamedTuple):
             self.log.watch(status)
 
 
+def speak(log: Log) -> "JsonLog | None":
+    """Return what takes all that is said from now on as JSON, None where a person reads it."""
+    if log == "human":
+        return None
+    from pipeline.log import JsonLog
+
+    return JsonLog()
+
+
 @contextmanager
 def observed(
     config: "PipelineConfig",
     graph: "Graph",
-    log: Log,
+    log: "JsonLog | None",
     manifest: Path | None,
     trace: Path | None,
     resumes: bool,
@@ -47,7 +56,7 @@ def observed(
     Args:
         config: the file.
         graph: that is run.
-        log: in which form the run speaks.
+        log: what the run says as JSON; None where it speaks to a person.
         manifest: where its manifest goes, None for the user's own folder.
         trace: where its trace goes, None for none.
         resumes: whether it goes on from a checkpoint.
@@ -58,11 +67,9 @@ def observed(
     from pipeline.manifest import Recorder
 
     stages = [node.name for node in graph.nodes]
-    speaks = traced = None
-    if log == "json":
-        from pipeline.log import JsonLog
-
-        speaks = JsonLog(stages)
+    traced = None
+    if log is not None:
+        log.stages = stages
     with ExitStack() as stack:
         record = stack.enter_context(Recorder(config, graph, manifest, resumes))
         if trace is not None:
@@ -74,7 +81,7 @@ def observed(
 
             metrics = stack.enter_context(Metrics(config.metrics.port))
             print(f"metrics at {metrics.url}", file=sys.stderr, flush=True)
-        yield Observed(record, traced, speaks)
+        yield Observed(record, traced, log)
     if traced is not None:
         for stage, count in traced.left_out.items():
             print(f"{stage}: {count:,} of its steps are not in the trace", file=sys.stderr)

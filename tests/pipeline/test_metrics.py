@@ -1,9 +1,14 @@
 """Metrics: scraped over HTTP, and read by Prometheus's own parser."""
 
+import os
+import signal
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
+from subprocess import PIPE, Popen
 from urllib.error import HTTPError
 
 import msgspec
@@ -112,3 +117,45 @@ def test_other_paths_tell_where_metrics_are() -> None:
 
 def test_the_run_of_this_process_is_served(scraped: str) -> None:
     assert next(iter(values(scraped, "pipeline_run_info")))[2] == "shown-1234"
+
+
+GRAPH = """
+[metrics]
+port = 0
+[[stage]]
+name = "camera"
+use = "worker_stages:Noise"
+endless = true
+[[stage]]
+name = "tally"
+use = "worker_stages:Tally"
+path = "tally.txt"
+"""
+
+
+def test_a_real_run_is_scraped_until_it_is_stopped(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(GRAPH)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "support")}
+    command = [sys.executable, "-m", "pipeline.cli", "run", "p.toml"]
+    with Popen(command, stderr=PIPE, text=True, cwd=tmp_path, env=environment) as run:
+        assert run.stderr is not None
+        told = run.stderr.readline()
+        assert told.startswith("metrics at http://127.0.0.1:"), told
+        url, sent = told.split()[-1], 0.0
+        for _ in range(1500):
+            try:
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    text = answer.read().decode()
+            except HTTPError as error:
+                error.close()
+                text = ""
+            counts = values(text, "pipeline_queue_sent_units_total")
+            sent = sum(counts.values())
+            if sent and values(text, "pipeline_run_state")["running",]:
+                break
+            threading.Event().wait(0.02)
+        assert sent > 0
+        assert values(text, "pipeline_stage_busy_seconds_total").keys() == {("camera",), ("tally",)}
+        run.send_signal(signal.SIGINT)
+        run.stderr.read()
+        assert run.wait(200) == 130
