@@ -1,6 +1,6 @@
 """A tap: a socket at which a stage shows some of what it puts out to whoever looks.
 
-It is sampled: one message in 40 ms at most, or in 2 ms of those that are small, none while nobody
+It is sampled: one message in 40 ms at most, or in 4 ms of those that are small, none while nobody
 looks, and few are kept for a viewer that is slow. What flows between the stages is not touched. The
 Start of the recording is shown to whoever comes later, since it says how large the sensor is.
 """
@@ -19,7 +19,7 @@ GAUGES = b"gauges"
 """What to subscribe to in order to be shown a stage's gauges alone; no message begins like this."""
 _PERIOD_NS = 40_000_000
 _SMALL_BYTES = 8192
-_SMALL_PERIOD_NS = 2_000_000
+_SMALL_PERIOD_NS = 4_000_000
 """A paced source sends a message each millisecond, with few events: a picture takes many."""
 _WAITING = 32
 

@@ -12,6 +12,9 @@ from pipeline.errors import ConfigError, DeviceError
 
 __all__ = ["EventStepper", "Stepper", "TorchStepper", "gpu_driver"]
 
+_SEEN = 10
+"""Steps of which is counted who fires, between two times that the gauges are asked for: counting
+takes half as long as stepping."""
 _DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")
 """Where the drivers of NVIDIA, of AMD, and of either below Windows show themselves."""
 
@@ -88,15 +91,21 @@ class EventStepper:
         watched: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
         """Advance over frames; the membranes are stepped in place."""
+        seen = min(len(frames), max(0, _SEEN - self._seen_steps)) if watched else 0
+        if not seen:
+            outputs, membranes = self._engine.forward(frames[None], membranes, counts=counts)
+            return outputs[0], membranes
         # What is seen is counted apart: results, counts among them, know nothing of who looks.
-        into = self._engine.no_counts() if watched else counts
-        outputs, membranes = self._engine.forward(frames[None], membranes, counts=into)
-        if into is not None and watched:
-            self._seen += into
-            self._seen_steps += len(frames)
-            if counts is not None:
-                counts += into
-        return outputs[0], membranes
+        found = self._engine.no_counts()
+        outputs, membranes = self._engine.forward(frames[None, :seen], membranes, counts=found)
+        self._seen += found
+        self._seen_steps += seen
+        if counts is not None:
+            counts += found
+        if seen == len(frames):
+            return outputs[0], membranes
+        others, membranes = self._engine.forward(frames[None, seen:], membranes, counts=counts)
+        return np.concatenate([outputs[0], others[0]]), membranes
 
     def gauges(self, membranes: Any) -> dict[str, float]:
         """Return mean membranes, and firing rates since the last call."""

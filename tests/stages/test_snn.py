@@ -304,7 +304,7 @@ def test_answers_of_untrained_weights_are_said_to_mean_nothing(path: Path, tmp_p
 
 def test_gauges_tell_what_was_counted_and_watching_changes_no_output(tmp_path: Path) -> None:
     path = random_weights(tmp_path / "random.safetensors", size=(40, 40))
-    frames = np.random.default_rng(0).poisson(0.3, (5, 2, 40, 40)).astype(np.uint8)
+    frames = np.random.default_rng(0).poisson(0.3, (12, 2, 40, 40)).astype(np.uint8)
     plain, watched = EventStepper(path), EventStepper(path)
     counts, seen = plain.no_counts(), watched.no_counts()
     expected, _ = plain.step(frames, plain.rest(), counts)
@@ -314,6 +314,6 @@ def test_gauges_tell_what_was_counted_and_watching_changes_no_output(tmp_path: P
     gauges = watched.gauges(membranes)
     fired = [value for name, value in gauges.items() if name.startswith("firing: ")]
     assert len(fired) == len(counts)
-    assert all((rate > 0) == (count > 0) for rate, count in zip(fired, counts[:, 1], strict=True))
+    assert all(0 < rate < 1 for rate in fired)
     assert sum(name.startswith("membrane: ") for name in gauges) == len(counts)
     assert not any(name.startswith("firing: ") for name in watched.gauges(membranes))
