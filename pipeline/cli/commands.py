@@ -113,7 +113,7 @@ def call() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     provide_kernel_cache()
     try:
-        app()
+        app(prog_name="pipeline")
     except BrokenPipeError:
         # The reader of our output has left, as `head` does; that is no error of the run.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
