@@ -41,6 +41,7 @@ BUILT_IN: dict[str, str] = {
     "frame_difference": "stages.frames.frame_difference:FrameDifference",
     "steps": "stages.frames.steps:Steps",
     "snn": "stages.inference.snn:Snn",
+    "ka200": "stages.ka200.stage:Ka200",
     "aggregate": "stages.aggregation.aggregate:Aggregate",
     "fault_drop": "stages.faults.drop:FaultDrop",
     "fault_duplicate": "stages.faults.duplicate:FaultDuplicate",
