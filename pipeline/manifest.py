@@ -112,7 +112,8 @@ class Recorder:
         """Take note of how the run stands."""
         if self._status is None:
             self._told["run"] = status.run_id
-            self._write()
+            with suppress(PipelineError):  # no reason to end a run
+                self._write()
         self._status = status
 
     def __enter__(self) -> "Recorder":
@@ -137,8 +138,10 @@ class Recorder:
             "outcome": self.outcome,
             "last_status": self._status,
         }
-        with suppress(PipelineError):  # it was to be written when the run began
+        try:
             self._write()
+        except PipelineError as lost:
+            print(f"warning: {lost}", file=sys.stderr)
 
     def _look_around(self, graph: "Graph") -> None:
         give_way()

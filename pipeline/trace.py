@@ -9,6 +9,7 @@ open: a track a stage, a counter a queue, marks for checkpoints, restarts and st
 """
 
 import json
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -129,6 +130,13 @@ class Trace:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            self._write()
+        except OSError as lost:
+            why = f"{self._path}: the trace cannot be written: {lost.strerror}"
+            print(f"warning: {why}", file=sys.stderr, flush=True)
+
+    def _write(self) -> None:
         with self._file as file:
             file.write('{"displayTimeUnit":"ms","traceEvents":[\n')
             lines = (json.dumps(event, separators=(",", ":")) for event in self._events())

@@ -156,7 +156,9 @@ class _Worker:
         self._tell(Alive([thread.status() for thread in self._threads]))
         for thread in self._threads:
             if isinstance(thread.pulse, TracedPulse):
-                self._tell(thread.pulse.traced(thread.node.name))
+                traced = thread.pulse.traced(thread.node.name)
+                if traced.spans:
+                    self._tell(traced)
 
     def _tell(self, message: FromWorker) -> None:
         self._socket.send(msgspec.msgpack.encode(message))

@@ -141,6 +141,21 @@ def test_a_place_of_our_own_that_cannot_be_written_is_no_matter(
         pass
 
 
+def test_a_place_that_is_gone_meanwhile_does_not_end_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "gone"
+    with recorder(tmp_path, folder / "m.json") as record:
+        (folder / "m.json").unlink()
+        folder.rmdir()
+        folder.write_text("a file")
+        record.watch(status())
+    assert capsys.readouterr().err == (
+        f"warning: {folder / 'm.json'}: the manifest cannot be written: File exists; name another"
+        " place by --manifest\n"
+    )
+
+
 def test_a_named_place_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     path = tmp_path / "file" / "runs" / "m.json"

@@ -105,6 +105,16 @@ def test_a_run_that_fails_leaves_its_trace(tmp_path: Path) -> None:
     assert [event["ph"] for event in events(path)] == ["M"] * 5
 
 
+def test_a_full_disk_takes_the_trace_and_not_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Trace(Path("/dev/full"), ["cam"]):
+        pass
+    assert capsys.readouterr().err == (
+        "warning: /dev/full: the trace cannot be written: No space left on device\n"
+    )
+
+
 def test_a_file_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:
     path = tmp_path / "none" / "t.json"
     with pytest.raises(PipelineError) as caught:
