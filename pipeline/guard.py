@@ -210,7 +210,7 @@ class Guard:
             return {}
 
     def _refused(self, queue: str, who: str, key: bytes) -> None:
-        why = "it does not speak CurveZMQ with the right key, or not at all"
+        why = "it does not speak CurveZMQ with the right key, or it broke before it had begun"
         if key:
             why = f"its key {key.hex()} is not allowed; {self._advice}"
         self._tell(f"queue {queue}: {who} was refused: {why}")

@@ -118,7 +118,7 @@ def test_who_does_not_speak_as_a_peer_does_is_refused(
     receiver.close()
     assert capfd.readouterr().err == (
         "warning: queue a→b: a connection was refused: it does not speak CurveZMQ with the right"
-        " key, or not at all\n"
+        " key, or it broke before it had begun\n"
     )
 
 
