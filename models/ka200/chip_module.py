@@ -128,5 +128,5 @@ def _numbers(constants: Constants) -> tuple[float, float, float, float]:
 
 def _next_below(theta: float, dtype: torch.dtype) -> float:
     """Return the largest number of a type below a threshold, rounded to that type."""
-    kind = torch.empty(0, dtype=dtype).numpy().dtype.type
+    kind = torch.empty(0, dtype=dtype, device="cpu").numpy().dtype.type
     return float(np.nextafter(kind(theta), kind(-math.inf)))

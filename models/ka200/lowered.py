@@ -59,6 +59,10 @@ def prepared(network: Network[Any]) -> Network[Any]:
     made = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(made, EsImageNet) and made.options["on_first"]:
         made.stem.conv.weight.copy_(made.stem.conv.weight.flip(1))
+    if isinstance(made, Imdb):
+        weight = made.embedding.weight
+        ids = torch.arange(len(weight), dtype=weight.dtype, device=weight.device)
+        made.register_buffer("ids", ids, persistent=False)
     return made
 
 
@@ -110,9 +114,8 @@ def _convolutions(network: MnistDvs | Cifar10Dvs, x: Tensor, fire: Fire) -> Tens
 
 
 def _imdb(network: Imdb, x: Tensor, fire: Fire) -> Tensor:
-    ids = torch.arange(network.embedding.num_embeddings, dtype=x.dtype, device=x.device)
-    away = x.flatten(1) - ids  # (batch, ids)
-    one = torch.relu(1 - torch.relu(away) - torch.relu(-away))
+    x, ids = x.flatten(1), network.get_buffer("ids")
+    one = torch.relu(1 - torch.relu(x - ids) - torch.relu(ids - x))  # (batch, ids)
     return fire("fc1", network.fc1, one @ network.embedding.weight)
 
 

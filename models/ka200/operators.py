@@ -85,7 +85,8 @@ def register() -> None:
     }
     for name in OPERATORS:
         if not hasattr(torch.ops.custom, name):
-            _library.define(f"{name}{_SCHEMAS[name]}")
+            # Otherwise a trace leaves out what is saved, since nothing seems to come of it.
+            _library.define(f"{name}{_SCHEMAS[name]}", "CONSERVATIVE")
             _library.impl(name, doing[name], "CompositeExplicitAutograd")
 
 
