@@ -120,9 +120,8 @@ def preflight(
     from models import build
 
     if batch not in BATCHES:
-        raise ModelError(
-            f"batch must be one that the compiler takes, {', '.join(map(str, BATCHES))}, got {batch}"
-        )
+        taken = ", ".join(map(str, BATCHES))
+        raise ModelError(f"batch must be one that the compiler takes, {taken}, got {batch}")
     asked: dict[str, Any] = {"network": card.network, "input_type": input_type, "steps": mean_steps}
     options = dict(card.options)
     if card.network.startswith("meta_spikeformer"):
