@@ -10,7 +10,7 @@ from typing import NamedTuple
 __all__ = ["Line", "bars", "lines", "reliability"]
 
 _WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 22, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 22, 24, 44
 
 
 class Line(NamedTuple):
@@ -58,10 +58,10 @@ def lines(series: Sequence[Line], label: str, ticks: Sequence[tuple[float, str]]
             ]
     if len(series) > 1:
         parts += [
-            f'<line x1="{_WIDTH - 190}" x2="{_WIDTH - 172}" y1="{y}" y2="{y}" class="line s{k}"/>'
-            f'<text x="{_WIDTH - 166}" y="{y + 4}" class="tick">{escape(line.name)}</text>'
+            f'<line x1="{x}" x2="{x + 18}" y1="{_TOP - 12}" y2="{_TOP - 12}" class="line s{k}"/>'
+            f'<text x="{x + 24}" y="{_TOP - 8}" class="tick">{escape(line.name)}</text>'
             for k, line in enumerate(series)
-            for y in [_HEIGHT - _BOTTOM - 14 - 18 * (len(series) - 1 - k)]
+            for x in [_LEFT + 190 * k]
         ]
     return _svg(parts, _HEIGHT)
 

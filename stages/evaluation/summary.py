@@ -67,7 +67,7 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
     yield (
         "throughput",
         f"{work.recordings_a_second:.3g} recordings/s, {short(work.events_a_second)} events/s,"
-        f" {work.steps_a_second:.4g} steps/s, {work.real_time:.3g} times real time, a process",
+        f" {work.real_time:.3g} times real time, a process",
     )
     if m.refused:
         yield "refused", ", ".join(f"{count:,} {what}" for what, count in m.refused.items())
