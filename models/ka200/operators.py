@@ -19,6 +19,7 @@ Source: the documentation and ``layers/lif.py`` of LynxiTech/BIDL (Apache-2.0).
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ _SCHEMAS = {
 }
 
 _in_use = threading.local()
-_library: torch.library.Library | None = None
+_library: Any = None
 
 
 class ChipMemory:
@@ -76,7 +77,8 @@ def register() -> None:
     global _library
     if _library is not None:
         return
-    _library = torch.library.Library("custom", "FRAGMENT")
+    library: Any = torch.library  # its functions have no types
+    _library = library.Library("custom", "FRAGMENT")
     doing = {
         "load": _load,
         "save": _save,

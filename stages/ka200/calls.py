@@ -16,7 +16,7 @@ _REMEDIES = {
     "lyn_create_context": "check that no other program has the device to itself",
     "lyn_load_model": "compile the network again, for the version of this driver",
     "lyn_model_get_desc": "compile the network again, for the version of this driver",
-    "lyn_malloc": "end other programs that use the chip, whose memory is full, or choose another device",
+    "lyn_malloc": "end other programs that fill the chip's memory, or choose another device",
 }
 _DRIVER = "look at the driver's log, and reset the device where it goes on"
 

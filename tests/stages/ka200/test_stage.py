@@ -1,0 +1,368 @@
+"""The stage on a double of Lynxi's runtime: what it calls, what it gives, what it releases."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chip_double import ChipDouble, Kinds, Leaky
+from compiled_models import compiled_model, emptied
+from numpy.typing import NDArray
+from streams import account, rows, through
+
+from pipeline.errors import ConfigError, DeviceError, StageError
+from pipeline.messages import EndRecording, Frames, Message, Reset, Start, Windows, control, data
+from pipeline.ports import FramesPort
+from pipeline.snapshot import classes_of, pack, unpack
+from pipeline.stage import PortError
+from stages.ka200.chip import BURST, PAIRS
+from stages.ka200.stage import Ka200, Ka200Config
+
+PORT = FramesPort(2, 40, 40, 25_000, 25_000)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled_model(tmp_path_factory.mktemp("compiled") / "gesture")
+
+
+@pytest.fixture
+def chip(monkeypatch: pytest.MonkeyPatch) -> ChipDouble:
+    return put_in(monkeypatch)
+
+
+def put_in(monkeypatch: pytest.MonkeyPatch, **options: Any) -> ChipDouble:
+    double = ChipDouble(**options)
+    monkeypatch.setitem(sys.modules, "pylynchipsdk", double)
+    return double
+
+
+def stage(model: Path, port: FramesPort = PORT, **options: Any) -> Ka200:
+    return Ka200("net", Ka200Config(**{"model": model, **options}), [port])
+
+
+def frames(steps: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).poisson(2, (steps, 2, 40, 40)).astype(np.uint8)
+
+
+def messages(array: NDArray[Any], size: int, stream: str = "cam") -> Iterator[Message]:
+    for first in range(0, len(array), size):
+        part = array[first : first + size]
+        windows = Windows(first, first * 25_000, 25_000, 25_000, (None,) * len(part))
+        yield data(Frames, part, stream=stream, t_first_us=0, t_last_us=0, windows=windows)
+
+
+def start(stream: str = "cam") -> Message:
+    return control(Start(stream=stream, width=128, height=128, source="test"))
+
+
+def recording(array: NDArray[Any], size: int = 50) -> list[Message]:
+    return [start(), *messages(array, size), control(EndRecording(stream="cam"))]
+
+
+def wanted(array: NDArray[Any]) -> NDArray[np.float32]:
+    """What the double's network makes of a recording, in the chip's numbers."""
+    network = Leaky(11)
+    made = [network.step(frame).astype(np.float16) for frame in array]
+    return np.array(made, np.float32)
+
+
+def test_200_windows_are_called_for_by_the_rules_and_everything_is_released(
+    model: Path, chip: ChipDouble
+) -> None:
+    array = frames(200)
+    outputs = rows(through([stage(model)], recording(array, 50)))
+    np.testing.assert_array_equal(outputs, wanted(array))
+    assert (chip.broken, chip.live) == ([], {})
+    names = chip.names()
+    counts = {name: names.count(name) for name in names}
+    assert counts["lyn_model_send_input_async"] == counts["lyn_model_recv_output_async"] == 200
+    assert counts["lyn_model_reset_async"] == 1
+    bursts = 4 * -(-50 // BURST)
+    assert counts["lyn_memcpy_async"] == 2 * bursts
+    assert counts["lyn_record_event"] == counts["lyn_stream_add_callback"] == bursts
+    assert counts["lyn_malloc"] == counts["lyn_free"] == 2 * PAIRS
+    opening = ["context", "set_current", "error_handler", "event", "stream", "stream", "load"]
+    assert all(part in name for part, name in zip(opening, names[1:], strict=False))
+    assert names[-(2 * PAIRS + 8) :] == [
+        "lyn_set_current_context",
+        "lyn_synchronize_stream",
+        "lyn_synchronize_stream",
+        *["lyn_free"] * 2 * PAIRS,
+        "lyn_unload_model",
+        "lyn_destroy_stream",
+        "lyn_destroy_stream",
+        "lyn_destroy_event",
+        "lyn_destroy_context",
+    ]
+    # A receive follows each send, and the reset stands before the first of them.
+    sends = [k for k, name in enumerate(names) if name == "lyn_model_send_input_async"]
+    assert all(names[k + 1] == "lyn_model_recv_output_async" for k in sends)
+    assert names.index("lyn_model_reset_async") < sends[0]
+
+
+def test_three_pairs_of_buffers_are_in_flight(model: Path, chip: ChipDouble) -> None:
+    through([stage(model)], recording(frames(PAIRS * BURST), PAIRS * BURST))
+    copies = [call.arguments for call in chip.calls if call.name == "lyn_memcpy_async"]
+    targets = [copy[1] for copy in copies if copy[4] == chip.lyn_memcpy_dir_t.ClientToServer]
+    assert len(targets) == len({*targets}) == PAIRS
+
+
+def test_membranes_are_reset_once_a_recording_and_where_the_stream_says_so(
+    model: Path, chip: ChipDouble
+) -> None:
+    one, other = frames(30), frames(20, seed=1)
+    outputs = rows(through([stage(model)], [*recording(one, 1), *recording(other, 7)]))
+    np.testing.assert_array_equal(outputs, np.concatenate([wanted(one), wanted(other)]))
+    assert chip.names().count("lyn_model_reset_async") == 2
+    # Before the second the sending stream waits for the last receive of the first.
+    assert chip.names().count("lyn_stream_wait_event") == 1
+    reset = control(Reset(stream="cam"))
+    begin, *rest = messages(one, 10)
+    outputs = rows(through([stage(model)], [start(), reset, begin, reset, reset, *rest]))
+    np.testing.assert_array_equal(outputs, np.concatenate([wanted(one[:10]), wanted(one[10:])]))
+    assert chip.names().count("lyn_model_reset_async") == 4
+    assert chip.broken == []
+
+
+def test_a_recording_without_windows_asks_the_chip_for_nothing(
+    model: Path, chip: ChipDouble
+) -> None:
+    assert account(stage(model), recording(frames(0))).taken == 0
+    assert "lyn_model_reset_async" not in chip.names()
+
+
+_RELEASED = {
+    "lyn_free": "buffer",
+    "lyn_unload_model": "model",
+    "lyn_destroy_stream": "stream",
+    "lyn_destroy_event": "event",
+    "lyn_destroy_context": "context",
+}
+
+
+def test_an_error_of_any_call_is_told_and_everything_else_is_released(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = frames(BURST + 1)
+    whole = put_in(monkeypatch)
+    through([stage(model)], [*recording(array), *recording(array)])
+    sites = [(n, whole.names().count(n)) for n in dict.fromkeys(whole.names())]
+    tried = 0
+    for name, count in sites:
+        if name in ("lyn_addr_seek", "lyn_numpy_to_ptr"):  # they return no code
+            continue
+        for nth in {0, 1, count - 1} & {*range(count)}:
+            chip = put_in(monkeypatch)
+            chip.fails[name, nth] = 1234
+            with pytest.raises(DeviceError, match=f"KA200 device 0: {name} returned error 1234"):
+                through([stage(model)], [*recording(array), *recording(array)])
+            # What cannot be released stays, and the context that it is in.
+            left = {kind for kind, _ in chip.live.values()} - {"context"}
+            assert left == {_RELEASED[name]} - {"context"} if name in _RELEASED else not chip.live
+            assert not chip.broken or left
+            tried += 1
+    assert tried > 40
+
+
+def test_an_error_of_the_driver_by_itself_ends_the_run(model: Path, chip: ChipDouble) -> None:
+    chip.fault_at = 5
+    with pytest.raises(DeviceError, match="the driver reported error 7007; look at the driver's"):
+        through([stage(model)], recording(frames(20)))
+    assert (chip.broken, chip.live) == ([], {})
+
+
+def test_a_chip_that_does_not_answer_ends_the_run(model: Path, chip: ChipDouble) -> None:
+    chip.stuck_at = 5
+    with pytest.raises(DeviceError, match=r"the chip did not answer within 0.05 s"):
+        through([stage(model, timeout_s=0.05)], recording(frames(20)))
+    assert (chip.broken, chip.live) == ([], {})
+
+
+def test_each_stream_has_a_chip_of_its_own(model: Path, chip: ChipDouble) -> None:
+    one, other = frames(10), frames(10, seed=1)
+    turns = [
+        message
+        for both in zip(messages(one, 2), messages(other, 2, "second"), strict=True)
+        for message in both
+    ]
+    made = list(run_streams(stage(model, device=[0, 1]), [start(), start("second"), *turns]))
+    for stream, array in (("cam", one), ("second", other)):
+        its = [message for message in made if message.header.stream == stream]
+        np.testing.assert_array_equal(rows(its), wanted(array))
+    assert [c.arguments for c in chip.calls if c.name == "lyn_create_context"] == [(0,), (1,)]
+    assert (chip.broken, chip.live) == ([], {})
+    with pytest.raises(StageError, match="stream 'second' has no chip: 'cam' took 1, and a chip"):
+        list(run_streams(stage(model), [start(), start("second")]))
+
+
+def run_streams(stage: Ka200, given: list[Message]) -> Iterator[Message]:
+    """Drive a stage with a state for each stream."""
+    stage.open()
+    states: dict[str, Any] = {}
+    for message in given:
+        stream = message.header.stream
+        states[stream] = yield from stage.step(states.get(stream), message)
+    stage.close()
+
+
+def resumed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, array: NDArray[Any], at: int, **options: Any
+) -> tuple[NDArray[Any], Ka200, Any]:
+    """Outputs of a recording whose run went on from a checkpoint behind `at` windows."""
+    first, begun = stage(model, **options), []
+    put_in(monkeypatch)
+    first.open()
+    state: Any = None
+    for message in recording(array[:at], 3)[:-1]:
+        turn = first.step(state, message)
+        try:
+            while True:
+                begun.append(next(turn))
+        except StopIteration as end:
+            state = end.value
+    raw = pack(first.snapshot(state))
+    first.close()
+    second = stage(model, **options)
+    put_in(monkeypatch)
+    second.open()
+    state = second.restore(unpack(raw, classes_of(Ka200)))
+    for message in messages(array[at:], 5):
+        turn = second.step(state, message)
+        try:
+            while True:
+                begun.append(next(turn))
+        except StopIteration as end:
+            state = end.value
+    return rows(begun), second, state
+
+
+@pytest.mark.parametrize("at", [0, 1, 12])
+def test_a_run_goes_on_from_a_checkpoint_as_if_nothing_had_been(
+    model: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    array = frames(20)
+    outputs, second, state = resumed(model, monkeypatch, array, at)
+    np.testing.assert_array_equal(outputs, wanted(array))
+    done = second.account(state)
+    assert (done.taken, done.counts["model resets"], done.counts["approximate"]) == (20, 1, 0)
+
+
+def test_membranes_brought_back_from_too_few_frames_are_told(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = frames(20)
+    for kept in (0, 4):
+        outputs, second, state = resumed(model, monkeypatch, array, 12, replay_steps=kept)
+        expected = np.concatenate([wanted(array)[:12], wanted(array[12 - kept :])[kept:]])
+        np.testing.assert_array_equal(outputs, expected)
+        told = second.remarks(second.account(state))[-1]
+        assert told.startswith(f"membranes were brought back 1 times from the latest {kept} frames")
+
+
+def test_the_chips_time_is_told(model: Path, chip: ChipDouble) -> None:
+    net = stage(model)
+    done = account(net, recording(frames(20)))
+    assert net.remarks(done)[0].startswith("20 steps on the KA200 in ")
+    assert net.remarks(done)[0].endswith("steps/s; 1 model resets")
+    net.close()
+
+
+def test_a_chip_may_want_channels_last_and_give_float32(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"dtype": Kinds.DT_FLOAT, "out_dtype": Kinds.DT_FLOAT}
+    chip = put_in(monkeypatch, channels_last=True, **kinds)
+    array = frames(20)
+    network = Leaky(11)
+    expected = np.array([network.step(frame) for frame in array])
+    np.testing.assert_array_equal(rows(through([stage(model)], recording(array))), expected)
+    assert chip.broken == []
+
+
+def test_a_count_that_a_byte_does_not_hold_is_refused(model: Path, chip: ChipDouble) -> None:
+    array = frames(3).astype(np.uint16)
+    np.testing.assert_array_equal(rows(through([stage(model)], recording(array))), wanted(array))
+    array[1, 0, 0, 0] = 256
+    with pytest.raises(StageError, match="compiled for bytes, and a frame has numbers from 0 to 2"):
+        through([stage(model)], recording(array))
+    with pytest.raises(StageError, match="of type float32; compile it for float32"):
+        through([stage(model)], recording(array.astype(np.float32)))
+    assert chip.live == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"shape": (2, 32, 32)}, r"takes frames of \(2, 32, 32\), not \(2, 40, 40\); compile"),
+        ({"features": 10}, "puts out 10 numbers, not 11; compile the network again"),
+        ({"batch": 4}, "runs batches of 4, and a stream is one of 1; compile the network"),
+        ({"dtype": Kinds.DT_INT32}, "has numbers of type DT_INT32, known are DT_UINT8, DT_FLOAT"),
+        ({"devices": 0}, "device 0 is not there, this machine has no KA200; choose another"),
+    ],
+)
+def test_a_chip_or_network_that_does_not_fit_is_refused(
+    model: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], text: str
+) -> None:
+    chip = put_in(monkeypatch, **options)
+    with pytest.raises(ConfigError, match=text):
+        through([stage(model)], recording(frames(3)))
+    assert (chip.broken, chip.live) == ([], {})
+
+
+def test_without_the_runtime_it_says_where_to_get_it(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pylynchipsdk", None)
+    with pytest.raises(ConfigError, match=r"needs Lynxi's runtime pylynchipsdk .*; install it"):
+        stage(model).open()
+
+
+def test_a_runtime_of_another_version_is_an_error_of_the_device(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip = put_in(monkeypatch)
+    monkeypatch.setattr(ChipDouble, "_lyn_create_event", property(), raising=True)
+    with pytest.raises(DeviceError, match=r"lyn_create_event failed: .*has no attribute"):
+        stage(model).open()
+    assert chip.live == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "text"),
+    [
+        ({"device": [1, 1]}, "device", r"names a device twice, got \[1, 1\]"),
+        ({"model": Path("nowhere")}, "model", "must be a folder that `pipeline compile` made"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    model: Path, options: dict[str, Any], key: str, text: str
+) -> None:
+    with pytest.raises(PortError, match=text) as caught:
+        stage(**{"model": model, **options}).port()
+    assert caught.value.key == key
+
+
+def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    halved = compiled_model(tmp_path / "halved", batch_size=4, n_slice=2)
+    with pytest.raises(PortError, match="batch_size and n_slice must be equal, got 4 and 2"):
+        stage(halved).port()
+    with pytest.raises(PortError, match="compiled for 4 streams at a time"):
+        stage(compiled_model(tmp_path / "four", batch=4)).port()
+    emulated = emptied(compiled_model(tmp_path / "emulated"))
+    stage(emulated, backend="emulator").port()
+    with pytest.raises(PortError, match=r'no network for the chip, .*set backend = "emulator"'):
+        stage(emulated).port()
+    weights = emulated / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"!")
+    with pytest.raises(PortError, match="must be the weights that were compiled"):
+        stage(emulated, backend="emulator").port()
+
+
+def test_a_mean_on_the_chip_ends_with_its_steps(tmp_path: Path, chip: ChipDouble) -> None:
+    model = compiled_model(tmp_path / "mean", mean_steps=10)
+    through([stage(model)], recording(frames(10), 5))
+    with pytest.raises(StageError, match="keeps the mean of 10 steps on the chip, and a recording"):
+        through([stage(model)], recording(frames(11), 5))
