@@ -14,7 +14,7 @@ import msgspec
 import zmq
 
 from pipeline.board import orders_endpoint, status_endpoint
-from pipeline.control import Plan, Remote
+from pipeline.control import Order, Plan
 from pipeline.errors import PipelineError, WireError
 from pipeline.messages import Message, decode
 from pipeline.rundir import is_live, live_runs, process_of
@@ -156,7 +156,7 @@ class Attached:
             self._look_s = time.monotonic() + _LOOK_S
             self.over = not is_live(self._folder)
 
-    def order(self, order: Remote) -> None:
+    def order(self, order: Order) -> None:
         """Tell the run what is wanted of it; one that does not hear is told nothing."""
         with suppress(zmq.Again):
             self._orders.send(msgspec.msgpack.encode(order), zmq.NOBLOCK)

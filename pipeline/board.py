@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from pipeline.control import Pause, Remote, Resume, Step
+from pipeline.control import Order, Pause, Resume, Step
 from pipeline.status import RunStatus
 
 __all__ = ["Board", "orders_endpoint", "status_endpoint"]
@@ -60,13 +60,13 @@ class Board:
         """Publish how the run stands, whenever it is."""
         self._status.send(msgspec.msgpack.encode(status))
 
-    def next_order(self) -> Remote | None:
+    def next_order(self) -> Order | None:
         """Return the oldest order that was not carried out; what is none is passed over."""
         with suppress(zmq.Again):
             while True:
                 raw = self._orders.recv(zmq.NOBLOCK)
                 with suppress(msgspec.MsgspecError):
-                    order: Remote = msgspec.msgpack.decode(raw, type=Remote)
+                    order: Order = msgspec.msgpack.decode(raw, type=Order)
                     self.paused = isinstance(order, Pause | Step) or (
                         self.paused and not isinstance(order, Resume)
                     )

@@ -9,10 +9,10 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,8 +24,11 @@ from pipeline.stage import Account
 __all__ = [
     "Checkpoint",
     "CheckpointFolder",
+    "Found",
     "StageSnapshot",
     "check_same",
+    "files_in",
+    "newest_in",
     "read_checkpoint",
 ]
 
@@ -110,6 +113,39 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: was made by another version ({error})") from None
 
 
+class Found(NamedTuple):
+    """The newest whole checkpoint of a folder."""
+
+    path: Path
+    checkpoint: Checkpoint
+    refused: list[CheckpointError]
+    """Why newer ones are none."""
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, the newest first; none if it is not there."""
+    with suppress(OSError):
+        return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+    return []
+
+
+def newest_in(folder: Path) -> Found | None:
+    """Return the newest whole checkpoint of a folder; None if there is no checkpoint.
+
+    Raises:
+        CheckpointError: there are files, and not one is whole.
+    """
+    refused: list[CheckpointError] = []
+    for path in files_in(folder):
+        try:
+            return Found(path, read_checkpoint(path), refused)
+        except CheckpointError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+    return None
+
+
 class CheckpointFolder:
     """The checkpoints of one pipeline; locked while it is open.
 
@@ -143,30 +179,16 @@ class CheckpointFolder:
         """Let others use the folder."""
         os.close(self._lock)
 
-    def files(self) -> list[Path]:
-        """Return the checkpoints there are, the newest first."""
-        with suppress(OSError):  # the folder was removed
-            return sorted((p for p in self.path.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
-        return []
+    def newest(self) -> "Found | None":
+        """Return the newest whole checkpoint; see `newest_in`."""
+        return newest_in(self.path)
 
-    def newest(self) -> tuple[Path, Checkpoint, list[CheckpointError]] | None:
-        """Return the newest whole checkpoint, and why newer ones are none; None if there is none.
-
-        Raises:
-            CheckpointError: there are files, and not one is whole.
-        """
-        refused: list[CheckpointError] = []
-        for path in self.files():
-            try:
-                return path, read_checkpoint(path), refused
-            except CheckpointError as error:
-                refused.append(error)
-        if refused:
-            raise refused[0]
-        return None
-
-    def write(self, checkpoint: Checkpoint) -> Path:
+    def write(self, checkpoint: Checkpoint, alone: bool = False) -> Path:
         """Write a checkpoint, and remove those that are too old to be kept.
+
+        Args:
+            checkpoint: what to write.
+            alone: whether all others are of another run, and too old for that.
 
         Raises:
             CheckpointError: it cannot be written; those before it are what they were.
@@ -190,23 +212,17 @@ class CheckpointFolder:
             with suppress(OSError):
                 draft.unlink()
             raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
-        for old in self.files()[self._keep :]:
+        files = files_in(self.path)
+        for old in [file for file in files if file != path] if alone else files[self._keep :]:
             with suppress(OSError):
                 old.unlink()
         return path
 
     def oldest(self) -> int:
         """Return the number of the oldest checkpoint that is kept, 0 if there is none."""
-        files = self.files()
+        files = files_in(self.path)
         found = _NAME.fullmatch(files[-1].name) if files else None
         return int(found.group(1)) if found else 0
-
-    def clear(self, but: Sequence[Path] = ()) -> None:
-        """Remove all checkpoints but some."""
-        for path in self.files():
-            if path not in but:
-                with suppress(OSError):
-                    path.unlink()
 
 
 def check_same(made_of: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:

@@ -27,10 +27,10 @@ __all__ = [
     "Go",
     "Kept",
     "Level",
+    "Order",
     "Pause",
     "Plan",
     "Ready",
-    "Remote",
     "Resume",
     "Speed",
     "Step",
@@ -165,7 +165,8 @@ class Exit(msgspec.Struct, frozen=True, tag="exit"):
 
 
 FromWorker: TypeAlias = Ready | Compiles | Kept | Alive | Traced | Done | Failed
-Remote: TypeAlias = Pause | Step | Resume | Speed | Forget | Stop
+Order: TypeAlias = Pause | Step | Resume | Speed | Forget | Stop
+"""What the user wants of the sources."""
 ToWorker: TypeAlias = (
     Go | Pause | Step | Resume | Speed | Forget | Checkpoint | Level | Stop | Abort | Exit
 )

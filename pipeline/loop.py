@@ -132,6 +132,7 @@ def drive_transform(
     keep: Keep | None = None,
     pulse: Pulse | None = None,
     tap: Tap | None = None,
+    states: dict[str, Any] | None = None,
 ) -> StageReport:
     """Run a transform or a sink until the end of the stream has passed through it.
 
@@ -144,6 +145,7 @@ def drive_transform(
         keep: takes what checkpoints keep of it; without it none are made.
         pulse: told what the stage is doing.
         tap: shows some of what it puts out.
+        states: those of the checkpoint, as `go_back` gave them.
     """
     pulse = pulse or Pulse()
     pulse.watch(receivers, senders)
@@ -153,7 +155,8 @@ def drive_transform(
     gauges = Gauges(stage, pulse, tap)
     if not senders:
         pulse.latency = clock.latency
-    states = {} if saved is None else go_back(stage, saved)
+    if states is None:
+        states = {} if saved is None else go_back(stage, saved)
     total: Account | None = None if saved is None else saved.total
     starts: dict[str, Start] = {}
     for start in [] if saved is None else saved.starts:
@@ -225,14 +228,18 @@ def drive_transform(
             if isinstance(header, EndRecording):
                 starts.pop(header.stream, None)
             if isinstance(header, Barrier) and keep is not None:
-                _cut(inlet, header.checkpoint, snapshot(), keep)
+                with pulse.busy():
+                    draft = snapshot()
+                _cut(inlet, header.checkpoint, draft, keep)
             if not senders:
                 clock.observe(header)
                 if isinstance(header, Data):
                     pulse.event_us = header.t_last_us
         outlet.finish()
         if keep is not None:
-            keep(None, msgspec.structs.replace(snapshot(), report=report()))
+            with pulse.busy():
+                last = msgspec.structs.replace(snapshot(), report=report())
+            keep(None, last)
     return report()
 
 
@@ -244,6 +251,7 @@ def drive_source(
     keep: Keep | None = None,
     pulse: Pulse | None = None,
     tap: Tap | None = None,
+    states: dict[str, Any] | None = None,
 ) -> StageReport:
     """Run a source to its end, or until it is stopped; its recording is closed either way.
 
@@ -255,12 +263,15 @@ def drive_source(
         keep: takes what checkpoints keep of it.
         pulse: told what the stage is doing.
         tap: shows some of what it puts out.
+        states: those of the checkpoint, as `go_back` gave them.
     """
     pulse = pulse or Pulse()
     pulse.watch((), senders)
     outlet = _Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
     pacer = Pacer(stage.speed, playback)
-    state = stage.initial_state() if saved is None else go_back(stage, saved)[stage.name]
+    if states is None and saved is not None:
+        states = go_back(stage, saved)
+    state = stage.initial_state() if states is None else states[stage.name]
     open_recording: Message | None = None
     if saved is not None and saved.starts:
         open_recording = control(saved.starts[0])

@@ -41,6 +41,8 @@ def families(status: RunStatus) -> "Iterator[Metric]":
     yield StateSetMetricFamily("pipeline_run_state", "How the run stands.", states)
     yield GaugeMetricFamily("pipeline_run_age_seconds", "Since it began.", status.at_s)
     yield _counter("pipeline_restarts", "Starts behind a crash.", [((), status.restarts)], ())
+    step = "Step of the overload ladder, 0 for none."
+    yield _gauge("pipeline_overload_step", step, [((), status.level)], ())
     if status.checkpoint is not None:
         number, help_ = status.checkpoint, "Number of the newest checkpoint."
         yield GaugeMetricFamily("pipeline_checkpoint_number", help_, number)

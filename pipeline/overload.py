@@ -110,7 +110,6 @@ class Ladder:
         self.remark = ""
         self._told = 0
         """The highest level since it began."""
-        """Since the last look."""
 
     def begin_anew(self, now_s: float) -> None:
         """All workers are new: they begin with nothing shed."""

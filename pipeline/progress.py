@@ -18,6 +18,9 @@ from pipeline.errors import CheckpointError
 
 __all__ = ["Progress"]
 
+_LATE_S = 30.0
+_LATE_INTERVALS = 5
+
 
 class Progress:
     """Gathers and writes the checkpoints of one run.
@@ -52,6 +55,7 @@ class Progress:
         self._parts: dict[str, StageSnapshot] = {}
         self._over: dict[str, StageSnapshot] = {}
         self._told = ""
+        self._late = -1
         self._written_s: float | None = None
 
     @property
@@ -92,11 +96,27 @@ class Progress:
     def due(self) -> int | None:
         """Return the checkpoint that is to begin now, None if none is."""
         now = time.monotonic()
+        self._look_at_the_late(now)
         playing = any(source not in self._over for source in self._sources)
         if self._gathering is not None or now < self._begun_s + self._interval_s or not playing:
             return None
         self._gathering, self._begun_s, self._parts = self._next, now, {}
         return self._gathering
+
+    def _look_at_the_late(self, now_s: float) -> None:
+        """Say which stages a checkpoint waits for, if it has for long; once for each."""
+        waited_s = now_s - self._begun_s
+        if self._gathering is None or waited_s < max(_LATE_S, _LATE_INTERVALS * self._interval_s):
+            return
+        if self._late != self._gathering:
+            self._late = self._gathering
+            waiting = [s for s in self._stages if s not in self._parts and s not in self._over]
+            print(
+                f"checkpoint {self._gathering} has not come together for {waited_s:.0f} s:"
+                f" {', '.join(waiting)} did not get to it yet",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def keep(self, kept: Kept) -> None:
         """Take the part of a stage; write the checkpoint when it was the last."""
@@ -130,11 +150,15 @@ class Progress:
             finished=finished,
         )
         try:
-            self.path = self._folder.write(checkpoint)
+            # Those of the run before are of use until this one stands.
+            self.path = self._folder.write(checkpoint, alone=self.path is None)
         except CheckpointError as error:
             if self.path is None:
                 raise
-            self._tell(f"{error}; going on without it, and trying again")
+            again = "going on without it, and trying again"
+            if finished:
+                again = "the run is complete all the same; --resume would do its last part again"
+            self._tell(f"{error}; {again}")
             return
         self.number, self._written_s = number, time.monotonic()
         if self._told:

@@ -1,7 +1,8 @@
 """What a stage's thread is doing, for another thread to read: counters, never waited for."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pipeline.backlog import Backlog
 from pipeline.clock import now_ns
@@ -66,6 +67,15 @@ class Pulse:
         if due_ns:
             worst_ns = max(worst_ns, now_ns() - due_ns)
         return worst_ns / 1e9
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """The stage does something beside its steps: it opens, it commits."""
+        self._since_ns = time.monotonic_ns()
+        try:
+            yield
+        finally:
+            self._since_ns = 0
 
     def busy_s(self) -> float:
         """Return for how long it has been busy with one thing, 0 if it is not."""

@@ -18,7 +18,7 @@ import msgspec
 import setproctitle
 
 from pipeline.board import Board
-from pipeline.checkpoints import CheckpointFolder, check_same
+from pipeline.checkpoints import CheckpointFolder, check_same, newest_in
 from pipeline.config import PipelineConfig, SupervisionConfig
 from pipeline.control import Pause, Plan, Resume, Step, Stop, ToWorker
 from pipeline.errors import CheckpointError, ConfigError, PipelineError, StageError
@@ -39,7 +39,7 @@ from pipeline.stage import Source
 from pipeline.status import EdgeStatus, HostStatus, RunStatus
 from pipeline.trace import Trace
 
-__all__ = ["Outcome", "Remote", "Restart", "StageFailure", "run_pipeline"]
+__all__ = ["Outcome", "Remote", "Restart", "StageFailure", "refuse_unfinished", "run_pipeline"]
 
 _BEAT_S = 0.25
 _BEATS = 5
@@ -172,26 +172,32 @@ def run_pipeline(
             made = _ago(time.time() - checkpoint.made_at_s)
             print(f"going on from {path.name}, made {made}", file=sys.stderr, flush=True)
             progress.go_on(path, checkpoint.number)
-        else:
-            _begin_anew(folder, fresh)
+        elif not fresh:
+            refuse_unfinished(config)
         return _run(config, graph, prints_to, remote or Remote(), progress, watch, trace)
     finally:
         folder.close()
 
 
-def _begin_anew(folder: CheckpointFolder, fresh: bool) -> None:
-    """Remove the checkpoints of the run before; refuse to, where it was not finished."""
-    found = None
-    if not fresh:
-        with suppress(CheckpointError):  # nobody can go on with damaged ones
-            found = folder.newest()
+def refuse_unfinished(config: PipelineConfig) -> None:
+    """Refuse to start over where a run was not finished, or its checkpoints cannot be read.
+
+    Raises:
+        CheckpointError: the folder holds such checkpoints.
+    """
+    if config.checkpoint is None:
+        return
+    folder = config.checkpoint.directory
+    try:
+        found = newest_in(folder)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; remove it, or start over by --fresh") from None
     if found is not None and not found[1].finished and found[1].number > 0:
         raise CheckpointError(
-            f"{folder.path}: holds checkpoint {found[1].number} of a run that was not finished,"
+            f"{folder}: holds checkpoint {found[1].number} of a run that was not finished,"
             f" made {_ago(time.time() - found[1].made_at_s)}; go on with it by --resume, or start"
             " over by --fresh"
         )
-    folder.clear()
 
 
 def _ago(seconds: float) -> str:
@@ -397,6 +403,8 @@ class _Run:
     def _hold_on(self, error: PipelineError, generation: Generation) -> None:
         """Wait as long as is due before the next start; raise where there must be none."""
         progress, limits = self._progress, self._limits
+        if self.interrupts.count:
+            raise _told_more(error, "go on with --resume") if progress is not None else error
         # What is wrong from the beginning is no crash.
         hopeless = error.exit_code != 1 or not (generation.started or len(self._crashes) > 1)
         if progress is None or progress.path is None or hopeless:
@@ -525,6 +533,7 @@ class _Run:
             checkpoint=None if progress is None or progress.number < 0 else progress.number,
             checkpoint_age_s=None if progress is None else progress.age_s,
             restarts=len(self._crashes),
+            level=0 if self._ladder is None else self._ladder.level,
             last_cause=self._crashes[-1].cause if self._crashes else "",
             hosts=[] if self._hosts is None else self._hosts.status(),
         )

@@ -18,7 +18,7 @@ from pipeline.control import Failed, Kept, Plan
 from pipeline.graph import Edge, Graph, Node
 from pipeline.guard import Guard
 from pipeline.inlet import Inlet
-from pipeline.loop import Keep, drive_source, drive_transform, first_snapshot
+from pipeline.loop import Keep, drive_source, drive_transform, first_snapshot, go_back
 from pipeline.overload import policy_at
 from pipeline.playback import Playback
 from pipeline.ports import FramesPort
@@ -49,6 +49,8 @@ class Assignment(NamedTuple):
     plan: Plan
     checkpoint: Path | None
     """Where to go on from."""
+    starter: int
+    """The process that it is a fork of."""
 
     @property
     def control(self) -> str:
@@ -191,7 +193,8 @@ class StageThread(threading.Thread):
             self.ready.set()
             return
         begun = time.monotonic()
-        self.node.stage.open()
+        with self.pulse.busy():
+            self.node.stage.open()
         self._open_s = time.monotonic() - begun
         try:
             self._drive()
@@ -200,7 +203,8 @@ class StageThread(threading.Thread):
             with suppress(Exception):
                 self.node.stage.close()
             raise
-        self.node.stage.close()
+        with self.pulse.busy():
+            self.node.stage.close()
         if self._last is not None:
             # Not before it is closed: from now on nobody would open it to write its files' ends.
             self._tell(None, msgspec.structs.replace(self._last, report=self.report))
@@ -227,8 +231,12 @@ class StageThread(threading.Thread):
                     )
                 )
                 self.endpoints[edge.name] = receivers[-1].endpoint
-            if saved is None and self._keep is not None:
-                self._keep(0, first_snapshot(stage))
+            states = None
+            with self.pulse.busy():
+                if saved is not None:
+                    states = go_back(stage, saved)
+                elif self._keep is not None:
+                    self._keep(0, first_snapshot(stage))
             self.ready.set()
             self._bell.ring()
             self._go.wait()
@@ -252,13 +260,13 @@ class StageThread(threading.Thread):
                 )
             if isinstance(stage, Source):
                 report = drive_source(
-                    stage, senders, self.playback, saved, self._keep, self.pulse, tap
+                    stage, senders, self.playback, saved, self._keep, self.pulse, tap, states
                 )
             else:
                 pending = None if saved is None else saved.pending
                 inlet = Inlet(receivers, self._origins, pending, self._live, senders)
                 report = drive_transform(
-                    stage, inlet, receivers, senders, saved, self._keep, self.pulse, tap
+                    stage, inlet, receivers, senders, saved, self._keep, self.pulse, tap, states
                 )
             self.report = msgspec.structs.replace(
                 report, open_s=self._open_s, processor_s=time.process_time() - begun_s

@@ -107,13 +107,13 @@ class _Starter:
     def _fork(self, generation: int, checkpoint: Path | None) -> bool:
         """Fork all groups; return whether this is one of the forks, which has done its work."""
         here = [g for g, nodes in self._graph.groups.items() if nodes[0].host == self._plan.host]
+        starter = os.getpid()
         for group in here:
             pid = os.fork()
             if not pid:
                 _leave_the_starter(self._orders, self._reports)
-                work(
-                    Assignment(self._graph, group, self._folder, generation, self._plan, checkpoint)
-                )
+                task = (self._graph, group, self._folder, generation, self._plan, checkpoint)
+                work(Assignment(*task, starter))
                 return True
             self._workers[pid] = generation, group
             os.write(self._reports, born(generation, group, pid))

@@ -85,6 +85,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     checkpoint: int | None = None
     checkpoint_age_s: float | None = None
     restarts: int = 0
+    level: int = 0
+    """The step of the overload ladder that is in force, 0 for none."""
     last_cause: str = ""
     """Of the latest restart."""
     hosts: list[HostStatus] = []

@@ -31,9 +31,9 @@ from pipeline.control import (
     FromWorker,
     Go,
     Level,
+    Order,
     Pause,
     Ready,
-    Remote,
     Resume,
     Speed,
     Step,
@@ -164,7 +164,7 @@ class _Worker:
         self._socket.send(msgspec.msgpack.encode(message))
 
 
-def _tell(playback: Playback, order: Remote) -> None:
+def _tell(playback: Playback, order: Order) -> None:
     if isinstance(order, Pause):
         playback.pause()
     elif isinstance(order, Step):
@@ -202,6 +202,19 @@ class _Compiles:
         return True
 
 
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_starter(starter: int) -> None:
+    """Be killed when the starter ends, also while stopped: a file that is kept open is locked."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != starter:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _die_with_supervisor(folder: Path) -> None:
     """From now on wait for the end of standard input, then leave nothing behind."""
 
@@ -216,6 +229,7 @@ def _die_with_supervisor(folder: Path) -> None:
 
 def work(task: Assignment) -> None:
     """Run one group of a run; the process is its own, and no stage of it is open."""
+    _die_with_starter(task.starter)
     _die_with_supervisor(task.folder)
     try:
         worker = _Worker(task)

@@ -78,6 +78,7 @@ def run(
     from pipeline.config import read_config
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
+    from pipeline.runner import refuse_unfinished
 
     speaks = speak(log)
     if resume and fresh:
@@ -89,6 +90,9 @@ def run(
         return
     overrides = [*(set_ or []), *([] if metrics is None else [f"metrics.port={metrics}"])]
     config = read_config(file, overrides)
+    if not (resume or fresh):
+        # Before a sink speaks of a file that is there: the run that wrote it may go on.
+        refuse_unfinished(config)
     graph = build_graph(config, resumes=resume)
     with observed(config, graph, speaks, manifest, trace, resume) as observers:
         _run(config, graph, json, resume, fresh, dashboard, quiet, observers)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.attach import Attached, running
-from pipeline.control import Forget, Pause, Remote, Resume, Speed, Step, Stop
+from pipeline.control import Forget, Order, Pause, Resume, Speed, Step, Stop
 from pipeline.dashboard.render import KEYS, render, summary
 from pipeline.dashboard.terminal import Terminal
 from pipeline.dashboard.view import View
@@ -117,7 +117,7 @@ class Dashboard:
             else:
                 self.left = True
         elif key == " ":
-            order: Remote = Resume() if paused else Pause()
+            order: Order = Resume() if paused else Pause()
             self._order(attached, order, "goes on" if paused else "pausing")
         elif key in ("s", "right"):
             self._order(attached, Step(1), "one step")
@@ -139,7 +139,7 @@ class Dashboard:
         speed = min(max(speed * factor, _SLOWEST), _FASTEST)
         self._order(attached, Speed(speed), f"speed {speed:g}")
 
-    def _order(self, attached: Attached, order: Remote, notice: str) -> None:
+    def _order(self, attached: Attached, order: Order, notice: str) -> None:
         attached.order(order)
         self._say(notice)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.attach import Attached
-from pipeline.control import Remote
+from pipeline.control import Order
 from pipeline.dashboard.app import give_way
 from pipeline.dashboard.view import View
 from pipeline.loopback import Loopback, Reply, Request
@@ -52,7 +52,7 @@ class WebView:
         self._folder = folder
         self._view = View()
         self._lock = threading.Lock()
-        self._orders: queue.SimpleQueue[Remote] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._asked_s = 0.0
         self._secret = secrets.token_urlsafe(24)
         self._page = (files("pipeline.web") / "page.html").read_text(encoding="utf-8")
@@ -130,7 +130,7 @@ class WebView:
 
     def _order(self, request: Request) -> Reply:
         try:
-            order = msgspec.json.decode(request.body, type=Remote)
+            order = msgspec.json.decode(request.body, type=Order)
         except msgspec.MsgspecError as error:
             return Reply(400, body=f"no order: {error}\n".encode())
         self._orders.put(order)

@@ -9,7 +9,7 @@ import msgspec
 import zmq
 
 from pipeline.board import Board
-from pipeline.control import Plan, Remote
+from pipeline.control import Plan, Order
 from pipeline.latency import Latency
 from pipeline.messages import Message
 from pipeline.report import QueueCount
@@ -70,7 +70,7 @@ class ShownRun:
         self._told, self._messages = told, messages
         self._over = threading.Event()
         self._bound = threading.Event()
-        self.orders: list[Remote] = []
+        self.orders: list[Order] = []
         self._directory = RunDirectory()
 
     def __enter__(self) -> "ShownRun":
