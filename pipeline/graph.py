@@ -116,11 +116,7 @@ class Graph:
     @property
     def live(self) -> frozenset[str]:
         """The sources that are live."""
-        return frozenset(
-            node.name
-            for node in self.nodes
-            if isinstance(node.port, EventsPort) and node.port.live and not node.inputs
-        )
+        return frozenset(node.name for node in self.nodes if node.stage.is_live and not node.inputs)
 
     @property
     def hosts(self) -> dict[str, tuple[str, ...]]:
@@ -236,8 +232,9 @@ def _nodes(
         outputs = frozenset(_output(one) for one in taken if _stage(one) == name and _output(one))
         sheds = config.overload is not None or tables[name].policy != "block"
         sheds = sheds or any(nodes[_stage(one)].stage.sheds for one in inputs[name])
+        live = any(nodes[_stage(one)].stage.is_live for one in inputs[name])
         written = resumes or (tables[name].host or "") != host
-        nodes[name] = _make(tables[name], ports, outputs, config, written, sheds)
+        nodes[name] = _make(tables[name], ports, outputs, config, written, sheds, live)
     return nodes
 
 
@@ -390,7 +387,7 @@ def _check_files(path: Path, nodes: Iterable[Node]) -> None:
 def _check_in_time(path: Path, nodes: Iterable[Node]) -> None:
     """Refuse ``[overload]`` for sources that come at no time of their own."""
     for node in nodes:
-        live = isinstance(node.port, EventsPort) and node.port.live
+        live = node.stage.is_live
         if isinstance(node.stage, Source) and not live and not node.stage.speed:
             raise ConfigError(
                 f"{path}: overload: '{node.name}' plays as fast as it can and waits for the stages,"
@@ -417,6 +414,7 @@ def _make(
     config: PipelineConfig,
     resumes: bool,
     sheds: bool,
+    is_live: bool,
 ) -> Node:
     place = f"{config.path}: stage.{table.name}"
     found = load_stage(table.use)
@@ -436,11 +434,14 @@ def _make(
     stage.taken_outputs = taken_outputs
     stage.resumes = resumes
     stage.sheds = sheds
+    stage.is_live = is_live
     try:
         port = stage.port()
     except PortError as error:
         text = str(error).replace("--for PIPELINE.toml", _for(config))
         raise ConfigError(f"{place}.{error.key}: {text}") from None
+    if not inputs:
+        stage.is_live = isinstance(port, EventsPort) and port.live
     return Node(
         name=table.name,
         use=table.use,

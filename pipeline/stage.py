@@ -113,6 +113,9 @@ class Stage(ABC, Generic[C]):
     sheds: bool = False
     """Whether overload may take something from what comes in, see `pipeline.messages.Shed`; set
     likewise."""
+    is_live: bool = False
+    """Whether what comes in is of a device, of which a crash may lose something: a Start may have
+    ``lost_events`` and ``gap_us``; set likewise."""
 
     def __init__(self, name: str, config: C, inputs: Sequence[Port] = ()) -> None:
         """Keep the options and the ports; load nothing."""

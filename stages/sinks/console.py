@@ -51,6 +51,8 @@ class ConsoleState(NamedTuple):
     right: int
     origin_us: int | None
     """Times are printed relative to the first prediction's start."""
+    has_gap: bool = False
+    """It begins behind an interruption of the run: its Start has ``lost_events`` or ``gap_us``."""
 
 
 class Console(Sink[ConsoleConfig, ConsoleState]):
@@ -69,7 +71,9 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     say what they are fill it at 1.
 
     ``(partial)`` behind the class: it was made of less than asked for, because the recording ended.
-    ``(shed)``: overload took something from its windows or from those before them.
+    ``(shed)``: overload took something from its windows or from those before them. ``(gap)``: it is
+    the first of a recording that begins behind an interruption of the run, in which a device was
+    not listened to.
     """
 
     Config = ConsoleConfig
@@ -140,7 +144,8 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             truth = self._labels.of(header)
         elif self.config.judge:
             truth = truth_beside(header, self.inputs)
-        return ConsoleState(header.source, truth, 0, 0, 0, header.t_first_us)
+        has_gap = bool(header.lost_events or header.gap_us)
+        return ConsoleState(header.source, truth, 0, 0, 0, header.t_first_us, has_gap)
 
     def write(self, state: ConsoleState, message: Message) -> ConsoleState:
         """Print the predictions of a message."""
@@ -150,7 +155,8 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
             truth = state.truth.of(prediction, classes)
             right = truth == prediction.label
             if state.taken % self.config.every == 0:
-                self._print(self._line(prediction, truth, state.origin_us))
+                gap = " (gap)" if state.has_gap and not state.taken else ""
+                self._print(self._line(prediction, truth, state.origin_us) + gap)
             state = state._replace(
                 taken=state.taken + 1,
                 judged=state.judged + (truth is not None),

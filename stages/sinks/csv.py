@@ -10,7 +10,7 @@ import msgspec
 from pipeline.errors import StageError
 from pipeline.stage import PortError
 from stages.sinks.line_file import LineFile
-from stages.sinks.prediction import SHED, Prediction
+from stages.sinks.prediction import LOST, SHED, Prediction
 from stages.sinks.prediction_file import PredictionFileConfig
 
 __all__ = ["Csv", "CsvConfig"]
@@ -27,8 +27,9 @@ class Csv(LineFile[CsvConfig]):
 
     The first line names the columns: those of `jsonl` under the same names, ``truth`` with
     ``labels`` only and empty where `jsonl` has null; and behind them ``score_CLASS`` for each
-    class. In a pipeline that may shed, the columns that tell of it stand before these. All inputs
-    must predict the same classes. Text is UTF-8, and quoted where need be.
+    class. In a pipeline that may shed, the columns that tell of it stand before these, and so do
+    ``lost_events`` and ``gap_us`` in one of a live source. All inputs must predict the same
+    classes. Text is UTF-8, and quoted where need be.
     """
 
     Config = CsvConfig
@@ -62,7 +63,9 @@ class Csv(LineFile[CsvConfig]):
         values["partial"] = "true" if prediction.partial else "false"
         known = [] if truth is msgspec.UNSET else [truth]
         shed = [values.pop(name) or 0 for name in SHED]
-        return _row([*values.values(), *known, *(shed if self.sheds else []), *scores])
+        lost = [values.pop(name) or 0 for name in LOST]
+        shed, lost = shed if self.sheds else [], lost if self.is_live else []
+        return _row([*values.values(), *known, *shed, *lost, *scores])
 
 
 def _row(values: Sequence[object]) -> bytes:

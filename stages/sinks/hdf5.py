@@ -20,7 +20,7 @@ from stages.formats.tables.hdf5_file import new_hdf5
 from stages.record_file import RecordFile, sync
 from stages.sinks.jsonl import encode_line
 from stages.sinks.line_file import FilePosition, LineFile
-from stages.sinks.prediction import SHED, Prediction
+from stages.sinks.prediction import LOST, SHED, Prediction
 from stages.sinks.prediction_file import PredictionFileConfig
 from stages.stamp import is_ours, stamp, take_back
 
@@ -29,7 +29,7 @@ __all__ = ["Hdf5", "Hdf5Config"]
 _BLOCK_ROWS = 4096
 _OVERHEAD_BYTES = 1 << 16
 _KINDS = {"epoch": "<i8", "window": "<i8", "t_start_us": "<i8", "t_end_us": "<i8", "class": "<i4"}
-_KINDS |= dict.fromkeys(SHED, "<i8")
+_KINDS |= dict.fromkeys((*SHED, *LOST), "<i8")
 
 
 class Hdf5Config(PredictionFileConfig):
@@ -204,7 +204,7 @@ _decode = msgspec.json.Decoder(Prediction).decode
 
 def _values(prediction: Prediction, row: "np.dtype[Any]") -> tuple[Any, ...]:
     values = msgspec.to_builtins(prediction)
-    values = dict.fromkeys(SHED, 0) | values
+    values = dict.fromkeys((*SHED, *LOST), 0) | values
     return tuple("" if values[name] is None else values[name] for name in row.names or ())
 
 
@@ -218,6 +218,9 @@ def _prediction(row: Any, scores: Any) -> Prediction:
         values["truth"] = values["truth"] or None
     for name in SHED:
         if not values.get(name):
+            values.pop(name, None)
+    if not any(values.get(name) for name in LOST):
+        for name in LOST:
             values.pop(name, None)
     values["scores"] = [float(str(score)) for score in scores]
     return msgspec.convert(values, Prediction)

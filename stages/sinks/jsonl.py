@@ -2,10 +2,9 @@
 
 import msgspec
 
-from pipeline.messages import Message
 from stages.sinks.line_file import LineFile
 from stages.sinks.prediction import Prediction
-from stages.sinks.prediction_file import PredictionFileConfig, PredictionFileState
+from stages.sinks.prediction_file import PredictionFileConfig
 
 __all__ = ["JsonLines", "JsonLinesConfig", "encode_line"]
 
@@ -34,15 +33,8 @@ class JsonLines(LineFile[JsonLinesConfig]):
 
     Config = JsonLinesConfig
 
-    def write(self, state: PredictionFileState, message: Message) -> PredictionFileState:
-        """Write the predictions of a message."""
-        self._gap = {"lost_events": state.lost_events, "gap_us": state.gap_us}
-        return super().write(state, message)
-
     def _line(self, prediction: Prediction) -> bytes:
-        if not any(self._gap.values()):
-            return encode_line(prediction)
-        return _encoder.encode(msgspec.to_builtins(prediction) | self._gap) + b"\n"
+        return encode_line(prediction)
 
 
 _encoder = msgspec.json.Encoder()

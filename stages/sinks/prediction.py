@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.messages import Message, Predictions, Shed
 
-__all__ = ["SHED", "Prediction", "predictions_in"]
+__all__ = ["LOST", "SHED", "Prediction", "predictions_in"]
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -41,10 +41,18 @@ class Prediction(msgspec.Struct, frozen=True):
     """Windows that it merged into others."""
     shed_predictions: int | msgspec.UnsetType = msgspec.UNSET
     """Predictions that it dropped."""
+    lost_events: int | msgspec.UnsetType = msgspec.UNSET
+    """Events of a device that a crash took before this recording began. This and the next are only
+    there where one of them is not 0."""
+    gap_us: int | msgspec.UnsetType = msgspec.UNSET
+    """For how long before it nobody listened to the device."""
 
 
 SHED = ("shed_events", "shed_windows", "merged_windows", "shed_predictions")
 """The fields that tell of overload."""
+
+LOST = ("lost_events", "gap_us")
+"""The fields that tell of an interruption, as the Start of a recording has them."""
 
 
 def predictions_in(message: Message, recording: str) -> Iterator[Prediction]:

@@ -14,7 +14,7 @@ from pipeline.ports import PredictionsPort
 from pipeline.stage import Account, ExactSink, PortError, StageConfig
 from stages.record_file import explain
 from stages.sinks.output_file import check_output
-from stages.sinks.prediction import SHED, Prediction, predictions_in
+from stages.sinks.prediction import LOST, SHED, Prediction, predictions_in
 from stages.sinks.truth import LabelFile, Truth, check_labels
 from stages.stamp import new_owner
 
@@ -99,6 +99,9 @@ class PredictionFile(ExactSink[C, PredictionFileState, P], Generic[C, P]):
         if state.truth is not None:
             truth, classes = state.truth, message.header.classes
             made = [msgspec.structs.replace(one, truth=truth.of(one, classes)) for one in made]
+        if state.lost_events or state.gap_us:
+            lost = {"lost_events": state.lost_events, "gap_us": state.gap_us}
+            made = [msgspec.structs.replace(one, **lost) for one in made]
         with self._explained():
             self._append(made)
         return state._replace(written=state.written + len(made))
@@ -140,6 +143,7 @@ class PredictionFile(ExactSink[C, PredictionFileState, P], Generic[C, P]):
         """Return the names of a prediction's fields, in their order."""
         names = [field.encode_name for field in msgspec.structs.fields(Prediction)]
         unasked = set[str]() if self.sheds else {*SHED}
+        unasked |= set() if self.is_live else {*LOST}
         unasked |= {"truth"} if self.config.labels is None else set()
         return [name for name in names if name not in unasked]
 

@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.errors import StageError
 from stages.record_file import LostRecordsError, RecordFile, sync
-from stages.sinks.prediction import SHED, Prediction
+from stages.sinks.prediction import LOST, SHED, Prediction
 from stages.sinks.prediction_file import PredictionFile, PredictionFileConfig
 from stages.stamp import stamp, take_back
 
@@ -31,7 +31,7 @@ _TYPES = {
     "scores": "TEXT",
     "partial": "INTEGER",
     "truth": "TEXT",
-    **dict.fromkeys(SHED, "INTEGER"),
+    **dict.fromkeys((*SHED, *LOST), "INTEGER"),
 }
 _COLUMNS = "".join(f', "{name}" {kind}' for name, kind in _TYPES.items())
 _TABLE = f"CREATE TABLE {{}}predictions (id INTEGER PRIMARY KEY{_COLUMNS})"

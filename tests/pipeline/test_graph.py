@@ -271,6 +271,22 @@ def test_what_a_queue_does_when_it_is_full_is_said_where_it_ends() -> None:
     )
 
 
+def test_stages_behind_a_device_know_that_something_may_be_lost() -> None:
+    found = graph(
+        {"name": "device", "use": "udp", "size": [24, 32]},
+        CAMERA,
+        RELAY | {"from": "device"},
+        TALLY | {"from": ["camera", "relay"]},
+    )
+    assert {node.name: node.stage.is_live for node in found.nodes} == {
+        "device": True,
+        "camera": False,
+        "relay": True,
+        "tally": True,
+    }
+    assert found.live == {"device"}
+
+
 def test_overload_is_for_what_comes_at_a_time_of_its_own() -> None:
     sink = {"name": "sink", "use": USES["tally"], "from": "camera", "path": "tally.txt"}
     stages = [CAMERA | {"use": USES["camera"]}, sink]

@@ -139,6 +139,16 @@ def test_the_console_says_which_predictions_are_partial(
     assert [line.split("1.00  ")[1] for line in lines] == ["wave ✓", "wave ✓ (partial)"]
 
 
+def test_the_console_marks_the_first_prediction_behind_an_interruption(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start, *rest = predictions([[0, 1, 0], [0, 1, 0]])
+    start = control(msgspec.structs.replace(start.header, gap_us=250_000))
+    through([Console("show", ConsoleConfig(), [PORT])], [start, *rest])
+    lines = [line for line in capsys.readouterr().out.splitlines() if " s  " in line]
+    assert [line.split("1.00  ")[1] for line in lines] == ["wave (gap)", "wave"]
+
+
 def filled(kind: str, scores: list[float], capsys: pytest.CaptureFixture[str]) -> tuple[str, int]:
     """The console's first line, and how many of 20 places of the bar are full."""
     stage = Console("show", ConsoleConfig(), [PredictionsPort(CLASSES, kind)])

@@ -361,3 +361,59 @@ def test_what_overload_took_is_told_where_it_did(path: Path) -> None:
 def test_a_file_of_a_pipeline_that_cannot_shed_has_no_columns_for_it(tmp_path: Path) -> None:
     through([sink(tmp_path / "out.csv")], recording([1]))
     assert "shed" not in (tmp_path / "out.csv").read_text()
+
+
+LOST = {"lost_events": 0, "gap_us": 250_000}
+
+
+def live(path: Path, **options: Any) -> Any:
+    stage = sink(path, **options)
+    stage.is_live = True
+    return stage
+
+
+def interrupted() -> list[Message]:
+    """A recording, and one that begins behind an interruption."""
+    before, (start, *rest) = recording([1]), recording([2], epoch=1)
+    return [*before, control(msgspec.structs.replace(start.header, **LOST)), *rest]
+
+
+def told_lost(path: Path) -> list[dict[str, int]]:
+    if path.suffix == ".jsonl":
+        rows = map(json.loads, path.read_text().splitlines())
+        return [{key: row[key] for key in LOST if key in row} for row in rows]
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return [{key: int(row[key]) for key in LOST} for row in csv.DictReader(file)]
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            return [{key: int(row[key]) for key in LOST} for row in file["predictions"]]
+    with sqlite3.connect(path) as base:
+        found = base.execute(f"SELECT {', '.join(LOST)} FROM predictions").fetchall()
+    return [dict(zip(LOST, row, strict=True)) for row in found]
+
+
+def test_each_prediction_behind_an_interruption_tells_of_it(path: Path) -> None:
+    through([live(path)], interrupted())
+    nothing = {".jsonl": {}, ".db": dict.fromkeys(LOST)}.get(path.suffix, dict.fromkeys(LOST, 0))
+    assert told_lost(path) == [nothing, LOST, LOST]
+
+
+def test_what_tells_of_an_interruption_survives_a_crash(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    whole = tmp_path / "whole" / path.name
+    undisturbed(lambda: live(whole), interrupted())
+    # Behind the end, where hdf5 has made its file of the lines and must make them again.
+    saved = dies(lambda: live(path), interrupted(), [5], True)[-1]
+    after_crash(lambda: live(path), saved, interrupted())
+    assert path.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["csv", "h5"])
+def test_a_file_of_recordings_has_no_columns_for_interruptions(kind: str, tmp_path: Path) -> None:
+    through([sink(tmp_path / f"out.{kind}")], recording([1]))
+    if kind == "csv":
+        assert "gap_us" not in (tmp_path / "out.csv").read_text()
+    else:
+        with h5py.File(tmp_path / "out.h5") as file:
+            assert "gap_us" not in file["predictions"].dtype.names
