@@ -14,7 +14,15 @@ import msgspec
 from models.card import ModelCard
 from models.errors import ModelError
 
-__all__ = ["COMPILED", "NETWORK", "WEIGHTS", "Compiled", "read_compiled", "write_compiled"]
+__all__ = [
+    "COMPILED",
+    "NETWORK",
+    "WEIGHTS",
+    "Compiled",
+    "check_network",
+    "read_compiled",
+    "write_compiled",
+]
 
 COMPILED = "compiled.json"
 WEIGHTS = "weights.safetensors"
@@ -92,7 +100,7 @@ def read_compiled(folder: Path, for_chip: bool = False) -> Compiled:
             " network again"
         )
     if for_chip:
-        _check_network(folder / NETWORK)
+        check_network(folder / NETWORK)
         if compiled.batch != 1:
             raise ModelError(
                 f"{folder}: was compiled for {compiled.batch} streams at a time, and a chip has one"
@@ -101,21 +109,26 @@ def read_compiled(folder: Path, for_chip: bool = False) -> Compiled:
     return compiled
 
 
-def _check_network(network: Path) -> None:
-    """Refuse a network that is not there, or whose batch is not what the chip takes at a time."""
+def check_network(network: Path) -> int:
+    """Return the batch that a network for the chip was compiled for.
+
+    Raises:
+        ModelError: It is not there, or its batch is not what the chip takes at a time.
+    """
     path = network / "apu_0" / "apu_x" / "apu.json"
     try:
         told: dict[str, Any] = msgspec.json.decode(path.read_bytes())["apu_x"]
-        batch, slices = told["batch_size"], told["n_slice"]
+        batch, slices = int(told["batch_size"]), int(told["n_slice"])
     except FileNotFoundError:
         raise ModelError(
             f"{network}: there is no network for the chip, only what the emulator needs; compile"
             ' it where Lynxi\'s lyngor is installed, or set backend = "emulator"'
         ) from None
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error!r}); compile the network again") from None
     if batch != slices:
         raise ModelError(
             f"{path}: batch_size and n_slice must be equal, got {batch} and {slices}; compile the"
             " network again with another batch"
         )
+    return batch

@@ -9,16 +9,18 @@ limits are those that users of the chip report: four axes, float16, nothing in p
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 import torch
 
-from models.card import ModelCard
+from models import build, network_class
 from models.errors import ModelError
-from models.ka200.chip_module import MEAN, ChipModule
+from models.ka200.chip_module import ChipModule
 from models.ka200.operators import ChipMemory
+from models.meta_spikeformer import MetaSpikeformer
+from models.network import Network
 
 __all__ = ["BATCHES", "InputType", "Operator", "Preflight", "preflight"]
 
@@ -104,45 +106,46 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preflight(
-    card: ModelCard, batch: int = 1, input_type: InputType = "uint8", mean_steps: int | None = None
+    name: str,
+    options: Mapping[str, Any],
+    batch: int = 1,
+    input_type: InputType = "uint8",
+    mean_steps: int | None = None,
 ) -> Preflight:
     """Look at the module of a network; its weights are not needed.
 
     Args:
-        card: Of the weights.
+        name: Of the network, a key of `models.NETWORKS`.
+        options: Its options.
         batch: One of `BATCHES`.
         input_type: Type of the frames that the chip is given.
         mean_steps: Steps of the mean on the chip, see `ChipModule`.
 
     Raises:
-        ModelError: The batch is none of the compiler's, or the card names no network.
+        ModelError: The batch is none of the compiler's, or the network or an option is unknown.
     """
-    from models import build
-
     if batch not in BATCHES:
         taken = ", ".join(map(str, BATCHES))
         raise ModelError(f"batch must be one that the compiler takes, {taken}, got {batch}")
-    asked: dict[str, Any] = {"network": card.network, "input_type": input_type, "steps": mean_steps}
-    options = dict(card.options)
-    if card.network.startswith("meta_spikeformer"):
-        options["folded"] = True  # as it is compiled
+    asked: dict[str, Any] = {"network": name, "input_type": input_type, "steps": mean_steps}
+    if issubclass(network_class(name), MetaSpikeformer):
+        options = {**options, "folded": True}  # as it is compiled
     with torch.device("meta"):
-        network = build(card.network, **options).eval()
+        network = build(name, **options).eval()
         try:
             module = ChipModule(network, mean_steps)
         except ModelError as error:
             return Preflight(**asked, problems=(str(error),))
     module.to_empty(device="cpu")  # only shapes are asked for: the weights are whatever is there
     frame = torch.zeros(1, *network.input_shape, dtype=getattr(torch, input_type))
-    memory = ChipMemory()
-    with memory.in_use(), torch.no_grad(), warnings.catch_warnings():
+    with ChipMemory().in_use(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes that are static here
         graph = torch.jit.trace(module, frame, check_trace=False).inlined_graph
         outputs = module(frame).numel()
     nodes = [*_nodes(graph)]
     operators = _operators(nodes)
     parameters = sum(tensor.numel() for tensor in module.network.parameters())
-    kept = {flag: tensor.numel() for flag, tensor in memory.values.items()}
+    kept = sum(math.prod(shape) for name, shape in nodes if name == "custom::save")
     values = 4 if input_type == "float32" else 1
     return Preflight(
         **asked,
@@ -150,13 +153,13 @@ def preflight(
         outputs=outputs,
         parameters=parameters,
         weights_bytes=parameters * _HALF,
-        membranes=sum(kept.values()) - kept.get(MEAN, 0),
-        kept_bytes=batch * sum(kept.values()) * _HALF,
+        membranes=sum(membrane.numel() for membrane in network.initial_state(1)),
+        kept_bytes=batch * kept * _HALF,
         largest_bytes=batch * _HALF * max(math.prod(shape) for _, shape in nodes),
         buffers_bytes=_BUFFERS * batch * (values * math.prod(network.input_shape) + 4 * outputs),
         operators=operators,
-        problems=tuple(_problems(operators, card, input_type)),
-        remarks=tuple(_remarks(network.frame, card, input_type, mean_steps)),
+        problems=tuple(_problems(operators, network, input_type)),
+        remarks=tuple(_remarks(network, input_type, mean_steps)),
     )
 
 
@@ -179,7 +182,7 @@ def _operators(nodes: list[tuple[str, tuple[int, ...]]]) -> tuple[Operator, ...]
 
 
 def _problems(
-    operators: tuple[Operator, ...], card: ModelCard, input_type: InputType
+    operators: tuple[Operator, ...], network: Network[Any], input_type: InputType
 ) -> Iterator[str]:
     for operator in operators:
         if operator.axes > _MOST_AXES:
@@ -188,19 +191,17 @@ def _problems(
             yield f"{operator.name} writes in place, which the compiler does not do"
         elif not operator.known:
             yield f"{operator.name} is in no network that is known to compile"
-    if card.frame == "tokens" and input_type == "uint8":
+    if network.frame == "tokens" and input_type == "uint8":
         yield "input uint8 holds ids up to 255, the vocabulary has more; take input float32"
 
 
-def _remarks(
-    frame: str, card: ModelCard, input_type: InputType, mean_steps: int | None
-) -> Iterator[str]:
-    if frame == "counts" and input_type == "uint8":
+def _remarks(network: Network[Any], input_type: InputType, mean_steps: int | None) -> Iterator[str]:
+    if network.frame == "counts" and input_type == "uint8":
         yield "uint8 holds counts up to 255 a pixel and step; what is more must be cut off"
     if mean_steps is not None:
         yield (
             f"the mean is of the {mean_steps} steps since a model reset; a stream that is not reset"
             " goes on adding"
         )
-    if card.network.startswith("meta_spikeformer"):
+    if isinstance(network, MetaSpikeformer):
         yield "each RepConv is compiled as one 3×3 convolution, the same but for rounding"

@@ -11,6 +11,7 @@ from pipeline.cli.agent import agent
 from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.check import check
+from pipeline.cli.compile import compile
 from pipeline.cli.convert import convert
 from pipeline.cli.doctor import doctor
 from pipeline.cli.evaluate import evaluate
@@ -65,6 +66,7 @@ for command in (
     simulate,
     train,
     evaluate,
+    compile,
     bench,
     fault,
 ):

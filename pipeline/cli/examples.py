@@ -36,6 +36,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "evaluate": (
         "pipeline evaluate models/pipelines/nmnist.toml --data nmnist=data/NMNIST --part test",
     ),
+    "compile": (
+        "pipeline compile jester",
+        "pipeline compile models/weights/dvs_gesture.safetensors --verify my.aedat4",
+        "pipeline compile models/weights/dvs_gesture.safetensors --emulator --out out/chip",
+    ),
     "bench": ("pipeline bench --only read --quick",),
     "fault": ("pipeline fault mine.toml --kill network --times 3",),
     "models list": ("pipeline models list",),
