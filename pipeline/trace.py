@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from pipeline.clock import now_ns, offset_ns
 from pipeline.control import Traced
@@ -33,14 +33,9 @@ _BETWEEN_BEATS = 4096
 _STEP, _BLOCKED, _CHECKPOINT = "step", "blocked", "checkpoint"
 
 
-class Span(NamedTuple):
-    """What a stage did, by its host's monotonic clock; of a mark both times are the same."""
-
-    what: str
-    begin_ns: int
-    end_ns: int
-    event_us: int | None
-    """Event time that it had come to."""
+Span: TypeAlias = tuple[str, int, int, int | None]
+"""What a stage did, its begin and end in ns, the same for a mark, and the event time it had come to
+in µs. A plain tuple: it is made for each step."""
 
 
 class TracedPulse(Pulse):
@@ -60,23 +55,25 @@ class TracedPulse(Pulse):
 
     def begin(self, now_ns: int) -> None:
         """The stage is given something to do; what it sent before may have had to wait."""
-        blocked_ns = sum(sender.blocked_ns for sender in self._outputs)
+        blocked_ns = 0
+        for sender in self._outputs:
+            blocked_ns += sender.blocked_ns
         if waited_ns := blocked_ns - self._blocked_ns:
             self._blocked_ns = blocked_ns
             # Viewers reckon in floats of µs: spans that touch would overlap.
-            self._add(Span(_BLOCKED, now_ns - waited_ns, now_ns - 1, self.event_us))
+            self._add((_BLOCKED, now_ns - waited_ns, now_ns - 1, self.event_us))
         self._step_ns = now_ns
         super().begin(now_ns)
 
     def end(self, now_ns: int) -> None:
         """It has done it."""
         super().end(now_ns)
-        self._add(Span(_STEP, self._step_ns, now_ns, self.event_us))
+        self._add((_STEP, self._step_ns, now_ns, self.event_us))
 
     def mark(self, number: int) -> None:
         """A checkpoint has passed."""
         now_ns = time.monotonic_ns()
-        self._add(Span(f"{_CHECKPOINT} {number}", now_ns, now_ns, self.event_us))
+        self._add((f"{_CHECKPOINT} {number}", now_ns, now_ns, self.event_us))
 
     def traced(self, stage: str) -> Traced:
         """Return what was gathered since this was asked last, by the run's clock."""
@@ -155,7 +152,7 @@ class Trace:
         kept = self._spans[traced.stage]
         too_many = max(0, len(kept) + len(traced.spans) - MOST_SPANS)
         self._left_out[traced.stage] += traced.left_out + too_many
-        kept.extend(Span(*span) for span in traced.spans)
+        kept.extend(traced.spans)
 
     def watch(self, status: RunStatus) -> None:
         """Take note of how full queues are, and of what became of the run."""
