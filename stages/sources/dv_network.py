@@ -47,7 +47,7 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 class DvNetworkConfig(ConnectionConfig):
     """Options of `dv_network`: either ``port`` or ``path``."""
 
-    host: str = Field("127.0.0.1", min_length=1)
+    address: str = Field("127.0.0.1", min_length=1)
     """Name or address of the machine that sends."""
     port: int | None = Field(None, ge=1, le=65_535)
     """Its TCP port."""
@@ -88,7 +88,7 @@ class DvNetwork(LiveSource[DvNetworkConfig]):
     def connect(self) -> Device:
         """Connect and read the header."""
         config = self.config
-        where = str(config.path) if config.path else f"{config.host}:{config.port}"
+        where = str(config.path) if config.path else f"{config.address}:{config.port}"
         try:
             connection = self._connected()
         except ssl.SSLCertVerificationError as error:
@@ -103,7 +103,7 @@ class DvNetwork(LiveSource[DvNetworkConfig]):
                 " sender's own"
             ) from None
         except (socket.gaierror, UnicodeError) as error:
-            raise NotThere(f"{where}: no connection: {_reason(error)}; check host") from None
+            raise NotThere(f"{where}: no connection: {_reason(error)}; check address") from None
         except OSError as error:
             raise NotThere(f"{where}: no connection: {_reason(error)}; start the sender") from None
         try:
@@ -124,7 +124,7 @@ class DvNetwork(LiveSource[DvNetworkConfig]):
                 raise
         else:
             assert config.port is not None
-            connection = socket.create_connection((config.host, config.port), _CONNECT_S)
+            connection = socket.create_connection((config.address, config.port), _CONNECT_S)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for name, value in _KEEPALIVE.items():
                 if hasattr(socket, name):
@@ -132,7 +132,7 @@ class DvNetwork(LiveSource[DvNetworkConfig]):
         if not config.tls:
             return connection
         try:
-            return self._tls().wrap_socket(connection, server_hostname=config.host)
+            return self._tls().wrap_socket(connection, server_hostname=config.address)
         except BaseException:
             connection.close()
             raise
@@ -164,14 +164,14 @@ class _Connection(Device):
             stream, compression = self._header()
         except ValueError as error:
             raise DeviceError(
-                f"{where}: does not send what DV does: {error}; check host and port, and tls"
+                f"{where}: does not send what DV does: {error}; check address and port, and tls"
             ) from None
         except TimeoutError:
             raise NotThere(
-                f"{where}: accepts connections and sends nothing; check host and port, and tls"
+                f"{where}: accepts connections and sends nothing; check address and port, and tls"
             ) from None
         except Lost as lost:
-            raise NotThere(f"{lost}, at once; check host and port, and tls") from None
+            raise NotThere(f"{lost}, at once; check address and port, and tls") from None
         self.width, self.height = stream.width, stream.height
         self.source = stream.source or where
         self._stream = stream.number

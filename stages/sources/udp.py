@@ -49,7 +49,7 @@ _LOST_COUNT = 40 if sys.platform == "linux" else None
 class UdpConfig(LiveConfig):
     """Options of `udp`."""
 
-    host: str = Field("127.0.0.1", min_length=1)
+    address: str = Field("127.0.0.1", min_length=1)
     """Address to listen at; ``0.0.0.0`` takes events from every machine."""
     port: int = Field(3333, ge=1, le=65_535)
     """Port to listen at; SPIF's own is the default."""
@@ -79,7 +79,7 @@ class _Listener(Device):
         super().__init__()
         self.height, self.width = config.size
         self._raises = config.on_damage == "raise"
-        where = f"{config.host}:{config.port}"
+        where = f"{config.address}:{config.port}"
         self.source = f"udp {where}"
         self._buffer = bytearray(_BUFFER_BYTES)
         # Loaded here, where nothing has come yet.
@@ -88,14 +88,14 @@ class _Listener(Device):
         self._kernel = udp_kernel
         self._last_us = udp_kernel.NO_TIME_YET
         self._decode([], [])
-        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in config.address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
             with suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SYSTEM_BUFFER_BYTES)
             if _LOST_COUNT is not None:
                 self._socket.setsockopt(socket.SOL_SOCKET, _LOST_COUNT, 1)
-            self._socket.bind((config.host, config.port))
+            self._socket.bind((config.address, config.port))
         except OSError as error:
             self._socket.close()
             raise DeviceError(

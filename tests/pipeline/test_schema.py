@@ -9,7 +9,7 @@ import pytest
 from command_line import CommandLine
 from reference_pages import SCHEMA, schema_text
 
-from pipeline.config import parse_config, validate
+from pipeline.config import StageTable, parse_config, validate
 from pipeline.errors import ConfigError
 from pipeline.registry import BUILT_IN, load_stage
 
@@ -105,3 +105,10 @@ def test_it_explains_keys(schema: Any) -> None:
     replay = next(one for one in stage["oneOf"] if one["title"] == "replay")
     assert replay["description"].startswith("Play recordings")
     assert "real time" in replay["properties"]["speed"]["description"]
+
+
+@pytest.mark.parametrize("use", BUILT_IN)
+def test_no_stage_has_an_option_that_every_table_has(use: str) -> None:
+    """It would never reach the stage."""
+    common = {field.alias or name for name, field in StageTable.model_fields.items()}
+    assert not common & {*load_stage(use).Config.model_fields}

@@ -132,8 +132,8 @@ def test_a_host_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(NotThere) as caught:
-        network(host="nohost", port=7).connect()
-    assert str(caught.value) == "nohost:7: no connection: Name or service not known; check host"
+        network(address="nohost", port=7).connect()
+    assert str(caught.value) == "nohost:7: no connection: Name or service not known; check address"
 
 
 def test_no_socket_there_is_one_clear_error(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def server(*says: bytes) -> Iterator[int]:
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not send what DV does: it begins with b'HTTP"),
         (b"\x10\0\0\0\0\0\0\0NOPE........", "does not send what DV does: is marked b'NOPE'"),
-        (b"\x10\0\0", "the sender closed the connection, at once; check host and port, and tls"),
+        (b"\x10\0\0", "the sender closed the connection, at once; check address and port, and tls"),
     ],
 )
 def test_another_server_is_refused(says: bytes, message: str) -> None:
