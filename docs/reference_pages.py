@@ -139,7 +139,6 @@ _EXPRESSIONS = {"os.cpu_count() or 1": "number of cores"}
 
 def _cli_page() -> str:
     from pipeline.cli.commands import app
-    from pipeline.cli.examples import EXAMPLES
 
     parts = [
         "`pipeline COMMAND --help` shows the same on the terminal; `pipeline --version` shows the"
@@ -165,9 +164,16 @@ def _cli_page() -> str:
             f"```text\n{' '.join(usage)}\n```",
             _text(callback),
             _table(("argument", "type", "default", "meaning"), rows),
-            "```text\n" + "\n".join(EXAMPLES[usage[0].removeprefix("pipeline ")]) + "\n```",
+            *_examples(usage[0].removeprefix("pipeline ")),
         ]
     return _page("Command line", *parts)
+
+
+def _examples(command: str) -> list[str]:
+    from pipeline.cli.examples import EXAMPLES
+
+    lines = EXAMPLES.get(command, ())
+    return ["```text\n" + "\n".join(lines) + "\n```"] if lines else []
 
 
 def _parameters(callback: Callable[..., Any]) -> Iterable[tuple[str, tuple[str, ...]]]:

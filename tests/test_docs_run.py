@@ -46,6 +46,8 @@ def parse(words: list[str]) -> None:
         UsageError: there is no such command or option, or something is missing.
     """
     found, rest = PROGRAM, words[1:]
+    if rest[0].startswith("--install-completion"):
+        return  # of Typer, which would do it at once
     while rest and hasattr(found, "commands"):
         assert rest[0] in found.commands, " ".join(words)
         found, rest = found.commands[rest[0]], rest[1:]

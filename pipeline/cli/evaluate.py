@@ -80,8 +80,6 @@ def evaluate(
     The source plays one recording after another, sinks are left out. Of each recording the last
     prediction is the answer. One that was stopped or killed goes on when it is started again in the
     same way. Ctrl-C stops.
-
-    Example: pipeline evaluate models/pipelines/nmnist.toml --data nmnist=data/NMNIST --part test
     """
     from rich.console import Console
 
