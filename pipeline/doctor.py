@@ -61,7 +61,7 @@ def examine() -> Iterator[Finding]:
 
 def _python() -> Iterator[Finding]:
     said = f"{sys.version.split()[0]}, {sys.executable}"
-    least = (metadata(_PACKAGE).get("Requires-Python") or "").removeprefix(">=")
+    least = str(metadata(_PACKAGE).json.get("requires_python") or "").removeprefix(">=")
     if least and sys.version_info[:2] < _numbers(least):
         yield Finding("python", "fail", said, f"install Python {least} or newer")
     else:

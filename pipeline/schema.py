@@ -65,7 +65,7 @@ def _stage(name: str, common: Iterable[str]) -> dict[str, Any]:
     """Return the schema of one kind of stage; the keys of all are described once for all."""
     stage = load_stage(name)
     table = _table(stage.Config)
-    known = {key: {} for key in common} | {"use": {"const": name}}
+    known: dict[str, Any] = {key: {} for key in common} | {"use": {"const": name}}
     return {
         **table,
         "title": name,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pipeline.errors import ConfigError
 from pipeline.registry import nearest
 
-__all__ = ["LIVE", "NO_NETWORK", "SINKS", "Answers", "Steps", "file_text", "sinks_of"]
+__all__ = ["LIVE", "NO_NETWORK", "SINKS", "Answers", "Network", "file_text", "sinks_of"]
 
 NO_NETWORK = "none"
 """The answer of who wants events alone, and no predictions."""
@@ -37,14 +37,14 @@ SINKS: dict[str, str] = {
 """Where results go, and what stands in the file for it; ``record`` keeps events."""
 
 
-class Steps(NamedTuple):
+class Network(NamedTuple):
     """What a network takes, as its card says."""
 
     weights: Path
     window_us: int
     size: tuple[int, int]
     """(height, width) in pixels."""
-    count: int
+    steps: int
     """How many make a prediction."""
 
 
@@ -54,7 +54,7 @@ class Answers(NamedTuple):
     name: str
     source: str
     """One of `LIVE`, or recordings: a file, a folder or a pattern."""
-    network: Steps | None
+    network: Network | None
     sinks: tuple[str, ...]
 
 
@@ -109,12 +109,12 @@ def _source(source: str, folder: Path) -> str:
     )
 
 
-def _stages_of(network: Steps, folder: Path) -> Iterable[str]:
+def _stages_of(network: Network, folder: Path) -> Iterable[str]:
     weights = _text(_relative(network.weights, folder))
     bins = f'use = "time_bin"\nwindow_us = {network.window_us:_}\nsize = {[*network.size]}\n'
     yield _stage("bins", bins)
     yield _stage("network", f'use = "snn"\nweights = {weights}\n')
-    said = f"# of each {network.count} windows a prediction"
+    said = f"# of each {network.steps} windows a prediction"
     yield _stage("decision", f'use = "aggregate"                        {said}\n')
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.template import Steps
+    from pipeline.template import Network
 
 __all__ = ["init"]
 
@@ -63,14 +63,14 @@ def init(
     shipped = _shipped()
     choices = ", ".join([*shipped, "a weights file", NO_NETWORK])
     named = network or _ask("--network", f"Which network ({choices})?", next(iter(shipped), None))
-    steps = None if named == NO_NETWORK else _steps(named, shipped)
-    usual = "record" if steps is None else "screen,jsonl"
+    chosen = None if named == NO_NETWORK else _network(named, shipped)
+    usual = "record" if chosen is None else "screen,jsonl"
     sinks = sinks_of(
-        to or _ask("--to", "Where do results go (with commas between)?", usual), bool(steps)
+        to or _ask("--to", "Where do results go (with commas between)?", usual), chosen is not None
     )
     usual = re.sub(r"[^A-Za-z0-9_-]", "_", file.stem)[:40] or "run"
     called = name or _ask("--name", "What is it called?", usual)
-    text = file_text(Answers(called, source, steps, sinks), file.parent)
+    text = file_text(Answers(called, source, chosen, sinks), file.parent)
     build_graph(parse_config(tomllib.loads(text), file))
     try:
         with open(file, "x", encoding="utf-8") as made:
@@ -100,7 +100,7 @@ def _shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def _steps(named: str, shipped: dict[str, Path]) -> "Steps":
+def _network(named: str, shipped: dict[str, Path]) -> "Network":
     """Return what a network takes.
 
     Raises:
@@ -109,7 +109,7 @@ def _steps(named: str, shipped: dict[str, Path]) -> "Steps":
     """
     from pipeline.errors import ConfigError
     from pipeline.registry import nearest
-    from pipeline.template import Steps
+    from pipeline.template import Network
 
     path = shipped.get(named, Path(named))
     if named not in shipped and not path.exists():
@@ -122,4 +122,4 @@ def _steps(named: str, shipped: dict[str, Path]) -> "Steps":
             f"--network: {path}: {card.network} takes {card.frame} without a length in time, not"
             " windows of events; start from one of models/pipelines instead"
         )
-    return Steps(path, card.window_us, card.input_size, card.steps)
+    return Network(path, card.window_us, card.input_size, card.steps)
