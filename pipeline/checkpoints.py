@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.errors import CheckpointError
+from pipeline.fingerprint import difference
 from pipeline.messages import Shed, Start
 from pipeline.report import QueueCount, StageReport
 from pipeline.stage import Account
@@ -231,17 +232,11 @@ def check_same(made_of: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
     Raises:
         CheckpointError: the first option that differs, what it was and what it is.
     """
-    for place in sorted(made_of.keys() | now.keys()):
-        before, after = made_of.get(place), now.get(place)
-        if before != after:
-            raise CheckpointError(
-                f"{path}: is of another run: {place} was {_shown(before)}, and is {_shown(after)};"
-                " set it back, or start over with --fresh"
-            )
-
-
-def _shown(value: Any) -> str:
-    return "not there" if value is None else repr(value)
+    other = difference(made_of, now, "{place} was {ours}, and is {theirs}")
+    if other:
+        raise CheckpointError(
+            f"{path}: is of another run: {other}; set it back, or start over with --fresh"
+        )
 
 
 def _hash(body: bytes) -> bytes:

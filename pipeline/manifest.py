@@ -147,7 +147,7 @@ class Recorder:
         give_way()
         self._told["versions"] = _versions()
         self._told["git"] = _commit(graph.path.parent)
-        self._told["options"] = fingerprint(graph)
+        self._told["options"] = fingerprint(graph, whole=True)
 
     def _write(self) -> None:
         if self.path is None:

@@ -95,6 +95,9 @@ class Stage(ABC, Generic[C]):
     """Port types that the stage accepts; empty for a source."""
     writes: ClassVar[tuple[str, ...]] = ()
     """Options that name a file which the stage writes; no other stage may name that file."""
+    free: ClassVar[tuple[str, ...]] = ()
+    """Options that change when or how something happens and never what comes out, nor what a state
+    means. A run that goes on from a checkpoint may have others."""
     many_inputs: ClassVar[bool] = False
     """Whether several stages may feed it."""
     side_outputs: ClassVar[tuple[str, ...]] = ()

@@ -77,6 +77,7 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
     """
 
     Config = ConsoleConfig
+    free = ("every",)
     takes = (PredictionsPort,)
     many_inputs = True
     delivers = "what was printed cannot be taken back"

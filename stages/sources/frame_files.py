@@ -84,6 +84,7 @@ class FrameFiles(Source[C, FrameFilesState]):
         unit: What such files are called in the ledger.
     """
 
+    free = ("speed",)
     endings: ClassVar[tuple[str, ...]]
     unit: ClassVar[str]
 

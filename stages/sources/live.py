@@ -103,6 +103,7 @@ class LiveSource(Source[C, LiveState]):
     """A source of events that come when they come."""
 
     writes = ("spool",)
+    free = ("batch_events",)
 
     def __init__(self, name: str, config: C, inputs: tuple[()] = ()) -> None:
         super().__init__(name, config, inputs)

@@ -97,6 +97,7 @@ class Replay(Source[ReplayConfig, ReplayState]):
     """Play recordings: as fast as possible, in real time, or at any speed; once or in a loop."""
 
     Config = ReplayConfig
+    free = ("speed", "batch_events")
 
     def port(self) -> EventsPort:
         """Look into the recordings' headers for the sensor size; None where it must be measured."""

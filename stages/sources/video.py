@@ -88,6 +88,7 @@ class Video(Source[VideoConfig, VideoState]):
     """
 
     Config = VideoConfig
+    free = ("speed",)
 
     def port(self) -> FramesPort:
         """Open the clips for their size and rate; None where they differ."""

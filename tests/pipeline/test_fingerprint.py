@@ -1,6 +1,7 @@
 """Fingerprints: whose checkpoint it is, told option by option and file by file."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def told(
-    folder: Path, path: str = "a.aedat4", period_us: int = 1000, **placed: Any
+    folder: Path,
+    path: str = "a.aedat4",
+    period_us: int = 1000,
+    camera: Mapping[str, Any] | None = None,
+    **placed: Any,
 ) -> dict[str, Any]:
     stages = [
-        {"name": "camera", "use": "replay", "path": path},
+        {"name": "camera", "use": "replay", "path": path, **(camera or {})},
         {"name": "hot", "use": "hot_pixel", "file": "pixels.txt"},
         {"name": "calm", "use": "refractory", "period_us": period_us, **placed},
         {"name": "file", "use": "record", "path": "out.aedat4"},
@@ -48,6 +53,12 @@ def test_the_same_run_is_the_same(folder: Path) -> None:
 
 def test_where_stages_run_makes_no_difference(folder: Path) -> None:
     check_same(told(folder), told(folder, group="front", queue=3), Path("x"))
+
+
+def test_how_fast_it_plays_and_how_it_is_cut_makes_no_difference(folder: Path) -> None:
+    other = told(folder, camera={"speed": 2.0, "batch_events": 100})
+    check_same(told(folder), other, Path("x"))
+    assert not {"stage.camera.speed", "stage.camera.batch_events"} & other.keys()
 
 
 def test_another_option_is_named_with_what_it_was(folder: Path) -> None:
@@ -91,6 +102,39 @@ def test_a_recording_more_in_the_folder_is_another_run(folder: Path) -> None:
     assert "b.aedat4 (of stage.camera) was not there, and is '" in refusal(
         before, told(folder, path="all")
     )
+
+
+def test_of_many_recordings_each_counts_in_a_few_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.fingerprint._NAMED_FILES", 2)
+    (folder / "all").mkdir()
+    for name in "abcd":
+        write_recording(folder / "all" / f"{name}.aedat4", some_events(50))
+    before = told(folder, path="all")
+    assert sum("(of stage.camera)" in place for place in before) == 3
+    write_recording(folder / "all" / "d.aedat4", some_events(51))
+    said = refusal(before, told(folder, path="all"))
+    assert "further recordings (of stage.camera) was '2 files, " in said
+    (folder / "all" / "d.aedat4").unlink()
+    assert " and is '1 files, " in refusal(before, told(folder, path="all"))
+
+
+def test_behind_the_limit_of_what_is_read_a_recording_is_known_by_its_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "all").mkdir()
+    for name in "ab":
+        write_recording(folder / "all" / f"{name}.aedat4", some_events(50))
+    a, b = sorted((folder / "all").iterdir())
+    monkeypatch.setattr("pipeline.fingerprint._ALL_BYTES", a.stat().st_size)
+    before = told(folder, path="all")
+    assert before["all/b.aedat4 (of stage.camera)"] == f"{b.stat().st_size} bytes"
+    raw = b.read_bytes()
+    b.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    check_same(before, told(folder, path="all"), Path("x"))
+    b.write_bytes(raw + b"\0")
+    assert "all/b.aedat4 (of stage.camera) was '" in refusal(before, told(folder, path="all"))
 
 
 def test_another_version_of_the_package_is_another_run(folder: Path) -> None:

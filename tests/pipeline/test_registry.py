@@ -94,3 +94,9 @@ def test_the_nearest_word_is_offered_or_else_all_of_them() -> None:
     assert nearest("windw_us", ["window_us", "size"]) == "; did you mean 'window_us'?"
     assert nearest("zzz", ["b", "a"]) == "; known are a, b"
     assert nearest("zzz", []) == ""
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_what_makes_no_difference_to_a_run_is_an_option_of_its_stage(name: str) -> None:
+    stage = load_stage(name)
+    assert {*stage.free} <= {*stage.Config.model_fields}
