@@ -18,7 +18,7 @@ import msgspec
 import setproctitle
 
 from pipeline.board import Board
-from pipeline.checkpoints import CheckpointFolder, check_same, newest_in
+from pipeline.checkpoints import CheckpointFolder, check_same
 from pipeline.config import PipelineConfig, SupervisionConfig
 from pipeline.control import Pause, Plan, Resume, Step, Stop, ToWorker
 from pipeline.errors import CheckpointError, ConfigError, PipelineError, StageError
@@ -173,30 +173,36 @@ def run_pipeline(
             print(f"going on from {path.name}, made {made}", file=sys.stderr, flush=True)
             progress.go_on(path, checkpoint.number)
         elif not fresh:
-            refuse_unfinished(config)
+            _refuse_unfinished(folder)
         return _run(config, graph, prints_to, remote or Remote(), progress, watch, trace)
     finally:
         folder.close()
 
 
 def refuse_unfinished(config: PipelineConfig) -> None:
-    """Refuse to start over where a run was not finished, or its checkpoints cannot be read.
+    """Refuse to start over where a run goes on or was not finished; nothing is made or changed.
 
     Raises:
-        CheckpointError: the folder holds such checkpoints.
+        CheckpointError: the folder is in use, or holds checkpoints that are of use or unreadable.
     """
-    if config.checkpoint is None:
-        return
-    folder = config.checkpoint.directory
+    if config.checkpoint is not None and config.checkpoint.directory.is_dir():
+        folder = CheckpointFolder(config.checkpoint.directory, config.checkpoint.keep)
+        try:
+            _refuse_unfinished(folder)
+        finally:
+            folder.close()
+
+
+def _refuse_unfinished(folder: CheckpointFolder) -> None:
     try:
-        found = newest_in(folder)
+        found = folder.newest()
     except CheckpointError as error:
         raise CheckpointError(f"{error}; remove it, or start over by --fresh") from None
-    if found is not None and not found[1].finished and found[1].number > 0:
+    if found is not None and not found.checkpoint.finished and found.checkpoint.number > 0:
         raise CheckpointError(
-            f"{folder}: holds checkpoint {found[1].number} of a run that was not finished,"
-            f" made {_ago(time.time() - found[1].made_at_s)}; go on with it by --resume, or start"
-            " over by --fresh"
+            f"{folder.path}: holds checkpoint {found.checkpoint.number} of a run that was not"
+            f" finished, made {_ago(time.time() - found.checkpoint.made_at_s)}; go on with it by"
+            " --resume, or start over by --fresh"
         )
 
 

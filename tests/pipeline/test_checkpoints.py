@@ -78,10 +78,15 @@ def test_the_newest_are_kept(folder: CheckpointFolder) -> None:
     found = folder.newest()
     assert found is not None
     assert (found[0].name, found[1].number, found[2]) == ("checkpoint-00000004", 4, [])
-    folder.clear()
-    assert names(folder) == ["lock"]
+
+
+def test_the_first_of_another_run_takes_the_place_of_all(folder: CheckpointFolder) -> None:
     assert folder.newest() is None
     assert folder.oldest() == 0
+    folder.write(checkpoint(6))
+    folder.write(checkpoint(7))
+    folder.write(checkpoint(0), alone=True)
+    assert names(folder) == ["checkpoint-00000000", "lock"]
 
 
 def test_the_one_before_stands_in_for_a_damaged_one(folder: CheckpointFolder) -> None:

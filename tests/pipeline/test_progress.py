@@ -198,7 +198,7 @@ def test_where_the_first_cannot_be_written_the_run_fails(
         progress.keep(part(0, "left"))
 
 
-def fail(checkpoint: Checkpoint) -> Path:
+def fail(checkpoint: Checkpoint, alone: bool = False) -> Path:
     raise CheckpointError(f"f/checkpoint-{checkpoint.number}: cannot be written: No space left")
 
 

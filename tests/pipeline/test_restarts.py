@@ -202,6 +202,20 @@ def test_the_runner_is_killed_and_its_run_goes_on(
     assert trial.files() == undisturbed
 
 
+def test_a_stopped_worker_ends_with_its_runner(
+    trial: Trial, undisturbed: tuple[bytes, bytes]
+) -> None:
+    process = trial.start()
+    trial.wait_until(lambda: trial.has_lines(50))
+    stopped = trial.process_of("/file")
+    os.kill(stopped, signal.SIGSTOP)
+    process.kill()
+    process.communicate()
+    code, _, err = trial.finish("--resume")  # nobody holds the files any more
+    assert code == 0, err
+    assert trial.files() == undisturbed
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
