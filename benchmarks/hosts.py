@@ -243,7 +243,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     if os.geteuid():
-        sys.exit("error: network namespaces take root: sudo make hosts RECORDING=FILE")
+        sys.exit("error: network namespaces take root, and the program ip; run this as root")
     values = {
         "recording": chosen.recording.resolve(),
         "loops": chosen.loops,
