@@ -353,3 +353,6 @@ def test_one_step_is_exported(command_line: CommandLine, tmp_path: Path) -> None
         assert (code, out, err) == (0, f"written: {tmp_path / name}\n", "")
         code, _, err = command_line("models", "export", path, "--to", to)
         assert (code, err.startswith(f"error: {tmp_path / name}: exists already")) == (2, True)
+    deep = tmp_path / "new" / "folder" / "w.onnx"
+    assert command_line("models", "export", path, "--to", "onnx", "--out", deep).code == 0
+    assert deep.exists()

@@ -4,6 +4,7 @@ Networks and weights are `models`', stages are `stages`', which this package may
 """
 
 import os
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -167,6 +168,8 @@ def export(
     refuse_existing(target, replace)
     library = import_module("models")
     card, network = library.read_card(file), library.load(file)
+    with suppress(OSError):  # which is told when the file is written
+        target.parent.mkdir(parents=True, exist_ok=True)
     if to == "nir":
         writer = import_module("models.interchange.nir_out")
         writer.write(network, target, _window_us(file, card.window_us, window_us))
