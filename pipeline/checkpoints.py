@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, ConfigError
 from pipeline.fingerprint import difference
 from pipeline.messages import Shed, Start
 from pipeline.report import QueueCount, StageReport
@@ -230,11 +230,11 @@ def check_same(made_of: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
     """Refuse a checkpoint of another pipeline.
 
     Raises:
-        CheckpointError: the first option that differs, what it was and what it is.
+        ConfigError: the first option that differs, what it was and what it is.
     """
     other = difference(made_of, now, "{place} was {ours}, and is {theirs}")
     if other:
-        raise CheckpointError(
+        raise ConfigError(
             f"{path}: is of another run: {other}; set it back, or start over with --fresh"
         )
 

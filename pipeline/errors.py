@@ -55,7 +55,7 @@ class StageError(PipelineError):
 
 
 class CheckpointError(PipelineError):
-    """A checkpoint is incomplete, damaged or of another run; or it cannot be written."""
+    """A checkpoint is incomplete or damaged, in use by another run, or cannot be written."""
 
 
 class LedgerError(PipelineError):

@@ -18,7 +18,7 @@ import msgspec
 import setproctitle
 
 from pipeline.board import Board
-from pipeline.checkpoints import CheckpointFolder, check_same
+from pipeline.checkpoints import CheckpointFolder, check_same, files_in
 from pipeline.config import PipelineConfig, SupervisionConfig
 from pipeline.control import Pause, Plan, Resume, Step, Stop, ToWorker
 from pipeline.errors import CheckpointError, ConfigError, PipelineError, StageError
@@ -39,7 +39,15 @@ from pipeline.stage import Source
 from pipeline.status import EdgeStatus, HostStatus, RunStatus
 from pipeline.trace import Trace
 
-__all__ = ["Outcome", "Remote", "Restart", "StageFailure", "refuse_unfinished", "run_pipeline"]
+__all__ = [
+    "Outcome",
+    "Remote",
+    "Restart",
+    "StageFailure",
+    "can_go_on",
+    "refuse_unfinished",
+    "run_pipeline",
+]
 
 _BEAT_S = 0.25
 _BEATS = 5
@@ -134,7 +142,8 @@ def run_pipeline(
         graph: what to run.
         prints_to: where stages print; the caller's standard output when left out.
         remote: steers the run while it lasts.
-        resume: go on from the last checkpoint of a run that was ended before its time.
+        resume: go on from the last checkpoint of a run that was ended before its time; start where
+            there is none.
         fresh: start over where such a run has left checkpoints.
         watch: told how the run stands, a few times a second and when it is over.
         trace: gathers what the stages did; None where nothing does.
@@ -142,8 +151,9 @@ def run_pipeline(
     Raises:
         StageFailure: a stage failed, and the run could not go on.
         StageError: the process of a stage died or hung, and the run could not go on.
-        CheckpointError: checkpoints cannot be used as asked.
-        ConfigError: there is no folder with checkpoints to go on from.
+        CheckpointError: checkpoints cannot be read or written, or another run uses their folder.
+        ConfigError: checkpoints are of another pipeline, or of a run that was not finished and
+            nobody said what becomes of it; or it is to go on, and no folder is named for them.
     """
     if config.checkpoint is None:
         if resume:
@@ -158,10 +168,8 @@ def run_pipeline(
     try:
         tables = fingerprint(graph)
         progress = Progress(folder, stages, sources, config.checkpoint.interval_s, tables)
-        if resume:
-            found = folder.newest()
-            if found is None:
-                raise CheckpointError(f"{folder.path}: holds no checkpoint; run without --resume")
+        found = folder.newest() if resume else None
+        if found is not None:
             path, checkpoint, refused = found
             check_same(checkpoint.tables, tables, path)
             for error in refused:
@@ -172,6 +180,8 @@ def run_pipeline(
             made = _ago(time.time() - checkpoint.made_at_s)
             print(f"going on from {path.name}, made {made}", file=sys.stderr, flush=True)
             progress.go_on(path, checkpoint.number)
+        elif resume:
+            print(f"{folder.path}: holds no checkpoint yet, so the run starts", file=sys.stderr)
         elif not fresh:
             _refuse_unfinished(folder)
         return _run(config, graph, prints_to, remote or Remote(), progress, watch, trace)
@@ -179,11 +189,17 @@ def run_pipeline(
         folder.close()
 
 
+def can_go_on(config: PipelineConfig) -> bool:
+    """Return whether there are checkpoints to go on from; whether they can be read is not asked."""
+    return config.checkpoint is not None and bool(files_in(config.checkpoint.directory))
+
+
 def refuse_unfinished(config: PipelineConfig) -> None:
     """Refuse to start over where a run goes on or was not finished; nothing is made or changed.
 
     Raises:
-        CheckpointError: the folder is in use, or holds checkpoints that are of use or unreadable.
+        CheckpointError: the folder is in use, or holds checkpoints that cannot be read.
+        ConfigError: it holds checkpoints that are of use.
     """
     if config.checkpoint is not None and config.checkpoint.directory.is_dir():
         folder = CheckpointFolder(config.checkpoint.directory, config.checkpoint.keep)
@@ -199,7 +215,7 @@ def _refuse_unfinished(folder: CheckpointFolder) -> None:
     except CheckpointError as error:
         raise CheckpointError(f"{error}; remove it, or start over by --fresh") from None
     if found is not None and not found.checkpoint.finished and found.checkpoint.number > 0:
-        raise CheckpointError(
+        raise ConfigError(
             f"{folder.path}: holds checkpoint {found.checkpoint.number} of a run that was not"
             f" finished, made {_ago(time.time() - found.checkpoint.made_at_s)}; go on with it by"
             " --resume, or start over by --fresh"

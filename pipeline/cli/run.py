@@ -24,7 +24,11 @@ def run(
     set_: Set = None,
     json: Json = False,
     resume: Annotated[
-        bool, Option("--resume", help="Go on from the last checkpoint of a run cut short.")
+        bool,
+        Option(
+            "--resume",
+            help="Go on with a run cut short, from its last checkpoint; without one, start.",
+        ),
     ] = False,
     dashboard: Annotated[
         bool, Option("--dashboard", help="Show the run in the terminal; see `pipeline top`.")
@@ -67,7 +71,8 @@ def run(
     """Run a pipeline file to the end of its sources; Ctrl-C drains and stops it.
 
     With a [checkpoint] table in the file the run goes on by itself when a stage fails, dies or
-    hangs; and --resume goes on with one that was ended. Its output is then what it would have been.
+    hangs; and --resume goes on with one that was ended, if there is one. Its output is then what it
+    would have been.
 
     With --dashboard, or a `dashboard` stage in the file, the terminal shows the run meanwhile; what
     it prints comes at the end.
@@ -78,7 +83,7 @@ def run(
     from pipeline.config import read_config
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
-    from pipeline.runner import refuse_unfinished
+    from pipeline.runner import can_go_on, refuse_unfinished
 
     speaks = speak(log)
     if resume and fresh:
@@ -93,8 +98,9 @@ def run(
     if not (resume or fresh):
         # Before a sink speaks of a file that is there: the run that wrote it may go on.
         refuse_unfinished(config)
-    graph = build_graph(config, resumes=resume)
-    with observed(config, graph, speaks, manifest, trace, resume) as observers:
+    goes_on = resume and can_go_on(config)
+    graph = build_graph(config, resumes=goes_on)
+    with observed(config, graph, speaks, manifest, trace, goes_on) as observers:
         _run(config, graph, json, resume, fresh, dashboard, quiet, observers)
 
 

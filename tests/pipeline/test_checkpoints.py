@@ -18,7 +18,7 @@ from pipeline.checkpoints import (
     check_same,
     read_checkpoint,
 )
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, ConfigError
 from pipeline.messages import Start
 from pipeline.report import QueueCount
 from pipeline.snapshot import pack
@@ -239,7 +239,7 @@ def test_a_folder_that_was_removed_is_an_error_of_writing(folder: CheckpointFold
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(now: dict[str, Any], problem: str) -> None:
-    with pytest.raises(CheckpointError) as refused:
+    with pytest.raises(ConfigError) as refused:
         check_same({"a": 1, "b": 1}, now, Path("checkpoint-00000007"))
     assert str(refused.value) == (
         f"checkpoint-00000007: is of another run: {problem}; set it back, or start over with"

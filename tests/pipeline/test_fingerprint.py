@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.checkpoints import check_same
 from pipeline.config import parse_config
-from pipeline.errors import CheckpointError
+from pipeline.errors import ConfigError
 from pipeline.fingerprint import fingerprint
 from pipeline.graph import build_graph
 from recordings import some_events, write_recording
@@ -39,7 +39,7 @@ def told(
 
 
 def refusal(before: dict[str, Any], now: dict[str, Any]) -> str:
-    with pytest.raises(CheckpointError) as refused:
+    with pytest.raises(ConfigError) as refused:
         check_same(before, now, Path("checkpoint-00000003"))
     return str(refused.value)
 

@@ -185,11 +185,11 @@ def test_the_runner_is_killed_and_its_run_goes_on(
     process.kill()
     process.communicate()
     refused = command_line("run", file)
-    assert refused.code == 1
+    assert refused.code == 2
     assert " of a run that was not finished, made " in refused.err
     assert "; go on with it by --resume, or start over by --fresh" in refused.err
     refused = command_line("run", file, "--resume", "--set", "decision.every=2")
-    assert refused.code == 1
+    assert refused.code == 2
     assert "is of another run: stage.decision.every was 1, and is 2; set it" in refused.err
     code, _, err = trial.finish("--resume")
     assert code == 0, err
@@ -235,13 +235,16 @@ def test_requests_that_cannot_be_met_are_refused(
     assert error in refused.err
 
 
-def test_a_folder_without_checkpoints_has_nothing_to_go_on_with(
+def test_a_run_that_may_go_on_starts_where_there_is_nothing_to_go_on_with(
     command_line: CommandLine, tmp_path: Path
 ) -> None:
     (tmp_path / "p.toml").write_text(PIPELINE + CHECKPOINT)
-    refused = command_line("run", tmp_path / "p.toml", "--resume")
-    assert refused.code == 1
-    assert f"{tmp_path}/kept: holds no checkpoint; run without --resume" in refused.err
+    started = command_line("run", tmp_path / "p.toml", "--resume")
+    assert started.code == 0, started.err
+    assert f"{tmp_path}/kept: holds no checkpoint yet, so the run starts\n" in started.err
+    again = command_line("run", tmp_path / "p.toml", "--resume")
+    assert again.code == 0, again.err
+    assert "had come to its end before" in again.err
 
 
 def test_what_was_stopped_goes_on_as_if_it_had_not_been(
