@@ -48,8 +48,9 @@ def serve(file: Path, overrides: Sequence[str], only: str, json: bool, forever: 
     named = {name if name in hosts else of_stage.get(name, name) for name in only.split(",")}
     host = named.pop()
     if named or host not in hosts:
-        why = "stages of several hosts" if named else f"no stage is on it{nearest(host, hosts)}"
-        raise ConfigError(f"host '{only}': {why}; name one host of {', '.join(sorted(hosts))}")
+        several = f"these stages are on several; name one of {', '.join(sorted(hosts))}"
+        none = f"no stage is on it{nearest(host, hosts)}"
+        raise ConfigError(f"host '{only}': {several if named else none}")
 
     def load() -> tuple[PipelineConfig, Graph]:
         config = read_config(file, overrides)
