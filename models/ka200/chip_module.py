@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.ka200.lowered import features, prepared
+from models.ka200.lowered import features, logits, prepared
 from models.ka200.operators import cmpandfire, load, resetwithdecay, save
 from models.layers import LifLayer, Normalise
 from models.lif import Constants
@@ -78,13 +78,13 @@ class ChipModule(nn.Module):
             x = (x - self.mean) / self.std
         y = features(network, x, self._fire)
         if network.head == "per_step":
-            y = network.classify(y)
+            y = logits(network, y)
         if self.mean_steps is None:
             return y
         if network.take == "mean":
             y = load(torch.zeros_like(y), MEAN) + y / self.mean_steps
             save(y, MEAN)
-        return y if network.head == "per_step" else network.classify(y)
+        return y if network.head == "per_step" else logits(network, y)
 
     def _fire(self, name: str, layer: nn.Module, x: Tensor) -> Tensor:
         if isinstance(layer, TauLifLayer):

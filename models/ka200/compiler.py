@@ -97,7 +97,7 @@ def open_lyngor(operators: Path | None = None) -> Any:
         ) from None
     if operators is not None:
         try:
-            torch.ops.load_library(operators)
+            torch.ops.load_library(operators)  # type: ignore[no-untyped-call]
         except OSError as error:
             raise ModelError(
                 f"--operators: {operators} cannot be loaded ({error}); it must be Lynxi's"

@@ -34,9 +34,9 @@ from models.meta_spikeformer_blocks import (
 )
 from models.mnist_dvs import MnistDvs
 from models.network import Network
-from models.residual_lif import ResidualLif
+from models.residual_lif import ResidualBlock, ResidualLif
 
-__all__ = ["Fire", "features", "prepared"]
+__all__ = ["Fire", "features", "logits", "prepared"]
 
 Fire: TypeAlias = Callable[[str, nn.Module, Tensor], Tensor]
 """Advance the neurons of a name and a layer by their input; return what they put out."""
@@ -80,6 +80,14 @@ def features(network: Network[Any], x: Tensor, fire: Fire) -> Tensor:
     raise AssertionError(network.name)
 
 
+def logits(network: Network[Any], taken: Tensor) -> Tensor:
+    """Return the logits of features, (batch, features) -> (batch, classes), without slices."""
+    if isinstance(network, MetaSpikeformer) and network.options["head_input"] == "spikes":
+        y: Tensor = network.fc(taken)
+        return y if network.fc_kd is None else (y + network.fc_kd(taken)) / 2
+    return network.classify(taken)
+
+
 def _why_not(network: Network[Any]) -> str | None:
     if not isinstance(network, tuple(_LOWERED)):
         return (
@@ -120,16 +128,15 @@ def _imdb(network: Imdb, x: Tensor, fire: Fire) -> Tensor:
 
 
 def _residual(network: ResidualLif, x: Tensor, fire: Fire) -> Tensor:
-    x = _norm(network.stem.norm, network.stem.conv(x))
-    x = network.stem_pool(fire("stem", network.stem_lif, x))
+    x = network.stem_pool(fire("stem", network.stem_lif, _conv_norm(network.stem, x)))
     for number, block in enumerate(network.blocks, start=1):
+        assert isinstance(block, ResidualBlock)
         identity = x
-        if block.shortcut is not None:
-            identity = _norm(block.shortcut.norm, block.shortcut.conv(block.pool(x)))
-        y = _norm(block.conv1.norm, block.conv1.conv(x))
-        y = fire(f"block{number}_inner", block.lif1, y)
-        y = _norm(block.conv2.norm, block.conv2.conv(y))
-        x = fire(f"block{number}_outer", block.lif2, y + identity)
+        if block.pool is not None and block.shortcut is not None:
+            identity = _conv_norm(block.shortcut, block.pool(x))
+        y = fire(f"block{number}_inner", block.lif1, _conv_norm(block.conv1, x))
+        y = _conv_norm(block.conv2, y) + identity
+        x = fire(f"block{number}_outer", block.lif2, y)
     return x.mean((-2, -1))
 
 
@@ -166,23 +173,22 @@ def _conv_block(part: ConvBlock, x: Tensor, fire: _NextFire) -> Tensor:
 
 
 def _attention(part: Attention, x: Tensor, fire: _NextFire) -> Tensor:
-    batch, channels, height, width = x.shape
     x = fire(part.lif, x)
-    shape = (batch, HEADS, channels // HEADS, height * width)
+    shape = (x.shape[0], HEADS, part.lif.channels // HEADS, -1)
     q = fire(part.q_lif, part.q(x)).reshape(shape)
     k = fire(part.k_lif, part.k(x)).reshape(shape)
     v = fire(part.v_lif, part.v(x)).reshape(shape)
     y = (v @ k.transpose(-2, -1)) @ q * SCALE
-    y = part.project(fire(part.out_lif, y.reshape(batch, channels, height, width)))
-    return y
+    projected: Tensor = part.project(fire(part.out_lif, y.reshape(x.shape)))
+    return projected
 
 
 def _mlp(part: Mlp, x: Tensor, fire: _NextFire) -> Tensor:
     batch, _, height, width = x.shape
     y = part.norm1(part.fc1(fire(part.lif1, x).flatten(2)))
     y = fire(part.lif2, y.reshape(batch, -1, height, width))
-    y = part.norm2(part.fc2(y.flatten(2)))
-    return y.reshape(x.shape)
+    mapped: Tensor = part.norm2(part.fc2(y.flatten(2)))
+    return mapped.reshape(x.shape)
 
 
 def _transformer(part: TransformerBlock, x: Tensor, fire: _NextFire) -> Tensor:
@@ -203,6 +209,11 @@ _LOWERED: Mapping[type[Network[Any]], Callable[[Any, Tensor, Fire], Tensor]] = {
     ResidualLif: _residual,
     MetaSpikeformer: _meta_spikeformer,
 }
+
+
+def _conv_norm(part: Any, x: Tensor) -> Tensor:
+    """Convolve and normalise: a part of the residual network."""
+    return _norm(part.norm, part.conv(x))
 
 
 def _norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:

@@ -187,8 +187,9 @@ def _neurons(network: Network[Any]) -> list[nn.Module]:
 
 def _threshold(layer: nn.Module) -> float:
     """Return above what a layer's output is a spike."""
-    analog = isinstance(layer, LifLayer) and layer.lif.mode == "analog"
-    return float(layer.constants.theta) if analog else 0.0
+    if isinstance(layer, LifLayer) and layer.lif.mode == "analog":
+        return float(layer.constants.theta)
+    return 0.0
 
 
 @contextmanager

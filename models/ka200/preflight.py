@@ -140,9 +140,9 @@ def preflight(
     frame = torch.zeros(1, *network.input_shape, dtype=getattr(torch, input_type))
     with ChipMemory().in_use(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes that are static here
-        graph = torch.jit.trace(module, frame, check_trace=False).inlined_graph
+        traced: Any = torch.jit.trace(module, frame, check_trace=False)  # type: ignore[no-untyped-call]
         outputs = module(frame).numel()
-    nodes = [*_nodes(graph)]
+    nodes = [*_nodes(traced.inlined_graph)]
     operators = _operators(nodes)
     parameters = sum(tensor.numel() for tensor in module.network.parameters())
     kept = sum(math.prod(shape) for name, shape in nodes if name == "custom::save")
@@ -159,7 +159,7 @@ def preflight(
         buffers_bytes=_BUFFERS * batch * (values * math.prod(network.input_shape) + 4 * outputs),
         operators=operators,
         problems=tuple(_problems(operators, network, input_type)),
-        remarks=tuple(_remarks(network, input_type, mean_steps)),
+        remarks=tuple(_remarks(operators, network, input_type, mean_steps)),
     )
 
 
@@ -189,13 +189,19 @@ def _problems(
             yield f"{operator.name} has a tensor of {operator.axes} axes, the chip has {_MOST_AXES}"
         if operator.name.endswith("_"):
             yield f"{operator.name} writes in place, which the compiler does not do"
-        elif not operator.known:
-            yield f"{operator.name} is in no network that is known to compile"
     if network.frame == "tokens" and input_type == "uint8":
         yield "input uint8 holds ids up to 255, the vocabulary has more; take input float32"
 
 
-def _remarks(network: Network[Any], input_type: InputType, mean_steps: int | None) -> Iterator[str]:
+def _remarks(
+    operators: tuple[Operator, ...],
+    network: Network[Any],
+    input_type: InputType,
+    mean_steps: int | None,
+) -> Iterator[str]:
+    for operator in operators:
+        if not operator.known:
+            yield f"{operator.name} is in no network that is known to compile"
     if network.frame == "counts" and input_type == "uint8":
         yield "uint8 holds counts up to 255 a pixel and step; what is more must be cut off"
     if mean_steps is not None:

@@ -123,15 +123,15 @@ def _show_report(console: "Console", report: Any) -> None:
     say = _printer(console)
     if report.operators:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("operator", "in a step", "axes", "known to compile"):
-            table.add_column(heading, justify="right" if heading in ("in a step", "axes") else None)
+        table.add_column("operator")
+        table.add_column("in a step", justify="right")
+        table.add_column("axes", justify="right")
+        table.add_column("known to compile")
         for one in report.operators:
             table.add_row(one.name, str(one.count), str(one.axes), "yes" if one.known else "NO")
         console.print(table)
         shape = "×".join(map(str, report.input_shape))
-        say(
-            f"{report.network}: {shape} {report.input_type} in, {report.outputs} numbers out a step"
-        )
+        say(f"{report.network}: {shape} {report.input_type} in, {report.outputs} outputs a step")
         say(
             f"memory on the chip, about {report.memory_bytes / 1e6:.1f} MB in float16: weights"
             f" {report.weights_bytes / 1e6:.1f}, kept from step to step"
@@ -144,7 +144,9 @@ def _show_report(console: "Console", report: Any) -> None:
     for problem in report.problems:
         say(f"cannot run: {problem}")
     if not report.problems:
-        say("can run on the KA200, as far as is known without its compiler")
+        known = all(operator.known for operator in report.operators)
+        can = "can run" if known else "may run, the compiler must say,"
+        say(f"{can} on the KA200; nothing more is known without its compiler")
 
 
 def _show_parity(console: "Console", parity: Any) -> None:
