@@ -66,6 +66,8 @@ class Ka200State(NamedTuple):
 
     stream: str
     epoch: int
+    weights_sha256: str
+    """Of the network: a folder's content is not told by its name."""
     chip: int
     """Which of the devices."""
     due: bool
@@ -90,6 +92,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
 
     Config = Ka200Config
     takes = (FramesPort,)
+    free = ("device", "timeout_s")
 
     def __init__(self, name: str, config: Ka200Config, inputs: Sequence[Port] = ()) -> None:
         """Keep the options; the chips are opened by `open`."""
@@ -127,6 +130,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         """Open every device and load the network on it."""
         config, compiled = self.config, self._compiled()
         self._mean_steps, self._input_shape = compiled.mean_steps, compiled.input_shape
+        self._weights_sha256 = compiled.weights_sha256
         for device in config.device:
             if config.backend == "emulator":
                 self._chips.append(EmulatedChip(self._weights, compiled.mean_steps))
@@ -166,7 +170,19 @@ class Ka200(Transform[Ka200Config, Ka200State]):
                 f"stream '{header.stream}' has no chip: {others} took {len(self._chips)}, and a"
                 " chip has one set of membranes; name a further device in `device`"
             )
-        return Ka200State(header.stream, header.epoch, chip, True, 0, 0, 0, 0, 0, [])
+        return Ka200State(
+            stream=header.stream,
+            epoch=header.epoch,
+            weights_sha256=self._weights_sha256,
+            chip=chip,
+            due=True,
+            steps=0,
+            since=0,
+            resets=0,
+            busy_us=0,
+            approximate=0,
+            frames=[],
+        )
 
     def reset(self, state: Ka200State) -> Ka200State:
         """Let a model reset be due; the counts go on."""
@@ -179,6 +195,11 @@ class Ka200(Transform[Ka200Config, Ka200State]):
 
     def restore(self, saved: Ka200State) -> Ka200State:
         """Bring the chip's membranes back."""
+        if saved.weights_sha256 != self._weights_sha256:
+            raise StageError(
+                f"the checkpoint was made with another network than is in {self.config.model};"
+                " put that one back, or run it from the start"
+            )
         self._streams[saved.stream] = saved.chip
         if saved.chip >= len(self._chips):
             raise StageError(

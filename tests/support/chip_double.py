@@ -9,12 +9,13 @@ import ctypes
 import queue
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Call", "ChipDouble", "Leaky"]
+__all__ = ["Call", "ChipDouble", "Leaky", "Unplugged"]
 
 _PATIENCE_S = 20.0
 _ALIGNMENT = 64
@@ -395,6 +396,25 @@ class ChipDouble:
         done = threading.Event()
         self._thing(stream, "stream").put(bool, then=done.set)
         self._rule(done.wait(_PATIENCE_S), "a stream was waited for that never ends")
+
+
+class Unplugged(ChipDouble):
+    """Fails at a step, once: a file remembers it, since processes are begun anew.
+
+    Args:
+        mark: The file.
+        at: Which step.
+    """
+
+    def __init__(self, mark: Path, at: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._mark, self._at = mark, at
+
+    def _lyn_model_send_input_async(self, *arguments: Any) -> None:
+        if self._counts["lyn_model_send_input_async"] > self._at and not self._mark.exists():
+            self._mark.touch()
+            raise OSError("the board does not answer")
+        super()._lyn_model_send_input_async(*arguments)
 
 
 _PLAIN = frozenset({"lyn_addr_seek", "lyn_numpy_to_ptr"})

@@ -262,6 +262,28 @@ def test_membranes_brought_back_from_too_few_frames_are_told(
         assert told.startswith(f"membranes were brought back 1 times from the latest {kept} frames")
 
 
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"weights_sha256": "0"}, "made with another network than is in .*; put that one back"),
+        ({"chip": 1}, "made with 2 devices or more, `device` names 1; name as many"),
+        (
+            {"memory": {"v": np.zeros(2)}},
+            "made by the emulator, whose membranes cannot be put into",
+        ),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(
+    model: Path, chip: ChipDouble, changes: dict[str, Any], text: str
+) -> None:
+    net = stage(model)
+    net.open()
+    begun = net.start(start().header)._replace(due=False)  # type: ignore[arg-type]
+    with pytest.raises(StageError, match=text):
+        net.restore(begun._replace(**changes))
+    net.close()
+
+
 def test_the_chips_time_is_told(model: Path, chip: ChipDouble) -> None:
     net = stage(model)
     done = account(net, recording(frames(20)))
