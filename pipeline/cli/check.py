@@ -1,5 +1,6 @@
 """``pipeline check``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ from typer import Option
 from pipeline.cli.options import File, Json, Set
 
 if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
     from pipeline.graph import Edge, Graph, Node
 
 __all__ = ["check"]
@@ -22,27 +24,39 @@ def check(
     ] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Show only what is wrong.")] = False,
 ) -> None:
-    """Check a pipeline file and show its graph, shapes, queues and placement; nothing is run."""
+    """Check a pipeline file and show its graph, shapes, queues and placement; nothing is run.
+
+    Shows too what a run would do about crashes and overload: whether there is a checkpoint to go on
+    from, what comes twice behind a crash, what is given up. Warnings are on standard error.
+    """
+    from pipeline.cli.safety import warnings
     from pipeline.config import read_config
     from pipeline.graph import build_graph
 
-    graph = build_graph(read_config(file, set_ or []))
+    config = read_config(file, set_ or [])
+    graph = build_graph(config)
+    for warning in warnings(graph):
+        print(f"warning: {warning}", file=sys.stderr)
     if json:
         import msgspec
 
-        print(msgspec.json.encode(_as_data(graph)).decode())
+        print(msgspec.json.encode(_as_data(config, graph)).decode())
         return
     if not quiet:
-        _print(graph, verbose)
+        _print(config, graph, verbose)
 
 
-def _as_data(graph: "Graph") -> dict[str, Any]:
+def _as_data(config: "PipelineConfig", graph: "Graph") -> dict[str, Any]:
+    from pipeline.cli.safety import safety_data, warnings
+    from pipeline.stage import delivery_of
+
     edges = [
         {
             "from": edge.source,
             "to": edge.receiver,
             "capacity": edge.capacity,
             "transport": graph.edge_scheme(edge),
+            "policy": edge.policy,
         }
         for edge in graph.edges
     ]
@@ -54,17 +68,22 @@ def _as_data(graph: "Graph") -> dict[str, Any]:
             "gives": None if node.port is None else str(node.port),
             "process": node.group,
             "host": node.host,
+            "delivers": delivery_of(type(node.stage)),
         }
         for node in graph.nodes
     ]
-    return {"name": graph.name, "stages": nodes, "queues": edges}
+    safety = safety_data(config, graph)
+    return {"name": graph.name, "stages": nodes, "queues": edges, **safety} | {
+        "warnings": list(warnings(graph))
+    }
 
 
-def _print(graph: "Graph", verbose: bool) -> None:
+def _print(config: "PipelineConfig", graph: "Graph", verbose: bool) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    from pipeline.cli.safety import safety_lines
     from pipeline.options import toml_text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -85,6 +104,8 @@ def _print(graph: "Graph", verbose: bool) -> None:
             console.print(node.name, style="bold")
             for key, value in dict(node.stage.config).items():
                 console.print(f"    {key} = {toml_text(value)}", markup=False, soft_wrap=True)
+    for line in safety_lines(config, graph):
+        console.print(line, markup=False, soft_wrap=True)
     places = f"{len(graph.groups)} processes"
     if graph.hosts:
         places += f" on this host and {', '.join(graph.hosts)}"

@@ -37,10 +37,10 @@ def _list(found: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("stage", "takes", "what it does", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("stage", "takes", "what it does", "delivers", box=box.SIMPLE_HEAD, pad_edge=False)
     for stage in found:
-        told = "" if stage["delivers"] is None else f" Delivers {stage['delivers']}."
-        table.add_row(stage["name"], " or ".join(stage["takes"]), stage["summary"] + told)
+        often, _, _ = (stage["delivers"] or "").partition(":")
+        table.add_row(stage["name"], " or ".join(stage["takes"]), stage["summary"], often)
     console = Console(highlight=False)
     console.print(table)
     console.print("pipeline stages NAME shows the options of a stage")
