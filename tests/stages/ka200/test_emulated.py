@@ -1,11 +1,13 @@
 """The whole path without a chip: the stage on the emulator, beside the float network."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from chip_double import ChipDouble
 from compiled_models import compiled_model, emptied
 from numpy.typing import NDArray
 from streams import account, rows, through
@@ -92,6 +94,26 @@ def test_what_follows_is_that_of_any_network(model: Path) -> None:
     decision = Aggregate("decision", AggregateConfig(over="recording"), [port])
     scores = rows(through([net, decision], recording(frames())))
     np.testing.assert_allclose(scores[0], emulated(model, frames()).mean(0), atol=1e-6)
+
+
+def test_a_mean_kept_on_the_chip_is_the_prediction_of_a_recording(tmp_path: Path) -> None:
+    model = compiled_model(tmp_path / "mean", mean_steps=STEPS)
+    net = stage(model)
+    config = AggregateConfig(over="recording", take="last", steps=STEPS, mismatch="allow")
+    scores = rows(through([net, Aggregate("decision", config, [net.port()])], recording(frames())))
+    np.testing.assert_allclose(scores[0], emulated(model, frames()).mean(0), atol=2e-3)
+
+
+def test_by_the_runtime_the_same_comes_out(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = model / "weights.safetensors"
+    chip = ChipDouble(network=lambda: Emulator(models.load(weights)))
+    monkeypatch.setitem(sys.modules, "pylynchipsdk", chip)
+    config = Ka200Config(model=compiled_model(tmp_path / "chip"))
+    outputs = rows(through([Ka200("net", config, [PORT])], recording(frames())))
+    assert outputs.tobytes() == emulated(model, frames()).tobytes()
+    assert (chip.broken, chip.live) == ([], {})
 
 
 def test_the_emulator_is_called_what_it_is(model: Path) -> None:
