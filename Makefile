@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check audit format bench fuzz recordings train clean
+.PHONY: help run test check audit format bench fuzz recordings hosts train clean
 
 help:
 	@echo "make run     run the pipeline on the embedded recording"
@@ -14,6 +14,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make bench   measure speed, as ratios in one run; PEERS=\"PYTHON ...\" measures others too"
 	@echo "make fuzz    10 000 damaged recordings of each format, 100 000 messages (about ten minutes)"
+	@echo "make hosts RECORDING=...  three hosts in network namespaces, cut and killed (needs root)"
 	@echo "make recordings FOLDER=...  hold all recordings below it to what is known of them"
 	@echo "make train   train the embedded model again (about an hour on two cores)"
 	@echo "make train NAME=...  train models/recipes/NAME.toml on its simulated set (minutes)"
@@ -44,6 +45,9 @@ bench: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m benchmarks.fuzz
 	$(BIN)/python -m benchmarks.fuzz_queue
+
+hosts: $(READY)
+	$(BIN)/python -m benchmarks.hosts $(RECORDING)
 
 recordings: $(READY)
 	$(BIN)/python -m benchmarks.recordings $(FOLDER)
