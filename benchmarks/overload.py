@@ -19,19 +19,17 @@ kept      The share of events, and of windows, that was worked on.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from benchmarks.measure import Options, Row, Rows, command, compare
+from benchmarks.memory import memory_of
+from benchmarks.udp import free_port, send, wait_for
 
 __all__ = ["Overloaded", "figures", "offered", "rows"]
 
@@ -108,9 +106,7 @@ def offered(folder: Path, slow_at: str, load_s: float, calm_s: float) -> Overloa
     """
     each_us = 1e6 / _RATE_HZ if slow_at == "events" else _WINDOW_US
     slow = _SLOW.format(sleep_us=_FACTOR * each_us, until_us=round(load_s * 1e6))
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     text = _PIPELINE.format(
         port=port,
         side=_SIDE_PX,
@@ -123,7 +119,7 @@ def offered(folder: Path, slow_at: str, load_s: float, calm_s: float) -> Overloa
     line = [sys.executable, "-P", "-m", "pipeline.cli", "run", "p.toml", "--json"]
     with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, text=True) as run:
         try:
-            _wait_for(port, run)
+            wait_for(port, run)
             sent, memory_mb = _send(port, load_s + calm_s, run.pid)
             run.send_signal(2)
             printed, _ = run.communicate(timeout=_WAIT_S)
@@ -134,50 +130,15 @@ def offered(folder: Path, slow_at: str, load_s: float, calm_s: float) -> Overloa
     return _found(json.loads(printed), folder, sent, memory_mb, load_s)
 
 
-def _wait_for(port: int, run: "subprocess.Popen[str]") -> None:
-    """Wait until somebody listens."""
-    end_s = time.monotonic() + _WAIT_S
-    while f":{port:04X} " not in Path("/proc/net/udp").read_text():
-        if run.poll() is not None or time.monotonic() > end_s:
-            raise RuntimeError("the run did not start")
-        time.sleep(0.05)
-
-
 def _send(port: int, seconds: float, pid: int) -> tuple[int, list[tuple[float, float]]]:
-    """Send events in steps of a millisecond; return how many, and memory in MB, with its time."""
-    rng = np.random.default_rng(0)
-    count = _RATE_HZ * _TICK_US // 1_000_000
-    ticks = round(seconds * 1e6 / _TICK_US)
+    """Send events; return how many, and memory in MB, with its time."""
     memory_mb: list[tuple[float, float]] = []
-    with socket.socket(type=socket.SOCK_DGRAM) as out:
-        begun_s = time.monotonic()
-        for tick in range(ticks):
-            now_s = time.monotonic() - begun_s
-            if now_s >= len(memory_mb) * _SAMPLE_S:
-                memory_mb.append((now_s, _memory_mb(pid)))
-            ahead_s = tick * _TICK_US / 1e6 - (time.monotonic() - begun_s)
-            if ahead_s > 0:
-                time.sleep(ahead_s)
-            x, y, polarity = rng.integers(0, (_SIDE_PX, _SIDE_PX, 2), (count, 3)).T
-            t = tick * _TICK_US + np.arange(count) * _TICK_US // count
-            words = np.stack([x << 16 | polarity << 15 | y, t], axis=1)
-            out.sendto(words.astype("<u4").tobytes(), ("127.0.0.1", port))
-    return ticks * count, memory_mb
 
+    def sample(now_s: float) -> None:
+        if now_s >= len(memory_mb) * _SAMPLE_S:
+            memory_mb.append((now_s, sum(memory_of(pid).values())))
 
-def _memory_mb(pid: int) -> float:
-    """Return what a process and all that it has started hold; what they share counts once."""
-    total_kb, waiting = 0, [pid]
-    while waiting:
-        one = waiting.pop()
-        try:
-            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
-            children = Path(f"/proc/{one}/task/{one}/children").read_text().split()
-        except OSError:
-            continue  # it has ended meanwhile
-        total_kb += next((int(each.split()[1]) for each in lines if each.startswith("Pss:")), 0)
-        waiting += map(int, children)
-    return total_kb / 1024
+    return send(port, seconds, _RATE_HZ, _SIDE_PX, meanwhile=sample), memory_mb
 
 
 def _found(

@@ -13,8 +13,8 @@ from PIL import Image
 from rich.console import Console
 from weights import random_weights
 
-from pipeline.picture import activity_lines, sparkline
 from pipeline.cli.progress import progress_bar
+from pipeline.picture import activity_lines, sparkline
 from recordings import some_events, write_recording
 from stages.datasets.labels import Label, write_labels
 

@@ -148,9 +148,7 @@ class ListSender:
         self.drained = False
         self.arrived: list[Message] = []
 
-    def put(
-        self, parts: tuple[bytes, memoryview], units: int, others: Sequence[Any] = ()
-    ) -> None:
+    def put(self, parts: tuple[bytes, memoryview], units: int, others: Sequence[Any] = ()) -> None:
         self.arrived.append(decode(*parts))
         self.messages += 1
         self.units += units

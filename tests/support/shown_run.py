@@ -9,7 +9,7 @@ import msgspec
 import zmq
 
 from pipeline.board import Board
-from pipeline.control import Plan, Order
+from pipeline.control import Order, Plan
 from pipeline.latency import Latency
 from pipeline.messages import Message
 from pipeline.report import QueueCount

@@ -122,9 +122,7 @@ class TestOperators:
     def test_must_be_a_library(self, tmp_path: Path) -> None:
         library = tmp_path / "libcustom_ops.so"
         library.write_text("no library")
-        with pytest.raises(
-            ModelError, match=r"--operators: .* cannot be loaded"
-        ):
+        with pytest.raises(ModelError, match=r"--operators: .* cannot be loaded"):
             open_lyngor(library)
 
     def test_must_be_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
