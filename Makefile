@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check audit format bench fuzz recordings hosts train clean
+.PHONY: help run test check audit format bench fuzz recordings hosts docs docs-run train clean
 
 help:
 	@echo "make run     run the pipeline on the embedded recording"
@@ -14,6 +14,8 @@ help:
 	@echo "make format  format the code"
 	@echo "make bench   measure speed, as ratios in one run; PEERS=\"PYTHON ...\" measures others too"
 	@echo "make fuzz    10 000 damaged recordings of each format, 100 000 messages (about ten minutes)"
+	@echo "make docs    build the documentation as a site in out/site, and check its links"
+	@echo "make docs-run  run the commands that the documentation shows, in fresh clones"
 	@echo "make hosts RECORDING=...  three hosts in network namespaces, cut and killed (needs root)"
 	@echo "make recordings FOLDER=...  hold all recordings below it to what is known of them"
 	@echo "make train   train the embedded model again (about an hour on two cores)"
@@ -45,6 +47,14 @@ bench: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m benchmarks.fuzz
 	$(BIN)/python -m benchmarks.fuzz_queue
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet -f docs/site/mkdocs.yml
+	$(BIN)/python -m pytest -q tests/test_docs_site.py
+
+docs-run: $(READY)
+	$(BIN)/python docs/run_commands.py --fresh docs/tutorial.md docs/tutorial-own.md
+	$(BIN)/python docs/run_commands.py
 
 hosts: $(READY)
 	$(BIN)/python -m benchmarks.hosts $(RECORDING)
