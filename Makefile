@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check audit format bench fuzz recordings hosts docs docs-run train clean
+.PHONY: help run test check audit format bench fuzz recordings hosts soak docs docs-run train clean
 
 help:
 	@echo "make run     run the pipeline on the embedded recording"
@@ -14,6 +14,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make bench   measure speed, as ratios in one run; PEERS=\"PYTHON ...\" measures others too"
 	@echo "make fuzz    10 000 damaged recordings of each format, 100 000 messages (about ten minutes)"
+	@echo "make soak    an hour of a run: its memory, its clock, its ledger; MINUTES=... for another time"
 	@echo "make docs    build the documentation as a site in out/site, and check its links"
 	@echo "make docs-run  run the commands that the documentation shows, in fresh clones"
 	@echo "make hosts RECORDING=...  three hosts in network namespaces, cut and killed (needs root)"
@@ -55,6 +56,9 @@ docs: $(READY)
 docs-run: $(READY)
 	$(BIN)/python docs/run_commands.py --fresh docs/tutorial.md docs/tutorial-own.md
 	$(BIN)/python docs/run_commands.py
+
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak $(MINUTES)
 
 hosts: $(READY)
 	$(BIN)/python -m benchmarks.hosts $(RECORDING)
