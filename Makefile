@@ -27,7 +27,7 @@ run: $(READY)
 	$(BIN)/pipeline run pipeline.toml
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -51,7 +51,7 @@ from pipeline.processes import Processes
 from pipeline.rundir import RunDirectory
 from pipeline.stage_thread import HOME, control_endpoint
 
-__all__ = ["serve_host"]
+__all__ = ["Load", "serve_host"]
 
 _POLL_MS = 20
 _JOIN_S = 1.0

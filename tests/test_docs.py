@@ -121,7 +121,10 @@ def commands(path: Path, *words: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", PAGES_BY_NAME)
 def test_recipes_and_variants_that_are_named_are_there(name: str) -> None:
+    written = re.findall(r"^cat > (\S+) <<", "".join(blocks(PAGES_BY_NAME[name], "sh")), re.M)
     for named, *options in commands(PAGES_BY_NAME[name], "pipeline", "train"):
+        if named in written:
+            continue  # by the page itself, which `make docs-run` follows
         given = list(pairwise(options))
         changes: list[dict[str, Any]] = []
         for option, change in given:

@@ -112,6 +112,7 @@ def test_whatever_becomes_of_the_link_all_arrives_once_and_in_order(
     ends = Ends(*contexts, capacity=rng.choice([1, 3, 8]))
     sent = stream(300, size=rng.choice([3, 3_000]))
     with Relay(ends.port) as relay, ThreadPoolExecutor(2) as pool:
+        relay.delay_s = 0.02  # so that not all is over before anything happens
         sending = pool.submit(send_all, ends.sender(relay.port), sent)
         receiving = pool.submit(receive_all, ends.receiver)
         pause = threading.Event()
