@@ -50,6 +50,11 @@ class Agent:
                     return message  # type: ignore[no-any-return]
         raise AssertionError("home says nothing")
 
+    def hear_on(self, hosts: Hosts) -> None:
+        """Hear, and home too, until one of them raises."""
+        while self.hear(hosts):
+            pass
+
     def close(self) -> None:
         self.socket.close(0)
         self._monitor.close(0)
@@ -136,8 +141,7 @@ def test_who_leaves_with_workers_ends_the_generation(home: Home) -> None:
     home.hosts.launch(0, b"", None)
     agent.talk.say(msgspec.msgpack.encode(Left("it was ended there")))
     with pytest.raises(StageError, match=r"^host 'b' has left: it was ended there$"):
-        while agent.hear(home.hosts):
-            pass
+        agent.hear_on(home.hosts)
 
 
 def test_who_was_forgotten_is_told(home: Home) -> None:
