@@ -62,7 +62,8 @@ def difference(
     told: str = "{place} is {ours} here, and {theirs} there",
 ) -> str:
     """Return in what two runs differ first, as ``told`` says it; "" where they are the same."""
-    for place in sorted(ours.keys() | theirs.keys()):
+    # What was asked for says more than what was in the files of that name.
+    for place in sorted(ours.keys() | theirs.keys(), key=lambda it: (" (of " in it, it)):
         one, other = ours.get(place), theirs.get(place)
         if one != other:
             return told.format(place=place, ours=_shown(one), theirs=_shown(other))

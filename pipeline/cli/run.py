@@ -70,7 +70,7 @@ def run(
 ) -> None:
     """Run a pipeline file to the end of its sources; Ctrl-C drains and stops it.
 
-    With a [checkpoint] table in the file the run goes on by itself when a stage fails, dies or
+    With a table of checkpoints in the file the run goes on by itself when a stage fails, dies or
     hangs; and --resume goes on with one that was ended, if there is one. Its output is then what it
     would have been.
 
@@ -133,7 +133,11 @@ def _run(
         )
     observers.record.outcome = outcome
     if outcome.finished_before:
-        print(f"{graph.name}: had come to its end before", file=sys.stderr)
+        print(
+            f"{graph.name}: had come to its end before; its files were not looked at: to make them"
+            " again, start over by --fresh",
+            file=sys.stderr,
+        )
     resumable = config.checkpoint is not None
     conclude(outcome, json, resumable=resumable, quiet=quiet, log=observers.log)
 
