@@ -47,10 +47,17 @@ def _found(folder: Path) -> list[Mapping[str, Any]]:
     """Return what is known of all runs, oldest first; what is damaged is left out."""
     import msgspec
 
+    from pipeline.attach import running
+
+    living = {live.run_id for live in running()}
     found = []
     for path in sorted(folder.glob("*.json")):
         with suppress(OSError, msgspec.MsgspecError):
             found.append(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]))
+    for each in found:
+        # Whoever is killed cannot say so.
+        if each.get("state") == "running" and each.get("run") not in living:
+            each["state"] = "killed"
     return [each for each in found if each.get("run")]
 
 

@@ -127,6 +127,14 @@ def test_without_a_place_it_goes_to_the_users_own_folder_which_stays_small(
     assert left == ["20200103-000000-old-1.json", "20200104-000000-old-1.json", record.path.name]
 
 
+def test_a_run_that_could_not_say_how_it_ended_was_killed(command_line: CommandLine) -> None:
+    folder = runs_folder()
+    folder.mkdir(parents=True)
+    told = {"run": "lost-1", "state": "running", "began": "2026-01-01T00:00:00", "file": "p.toml"}
+    (folder / "20260101-000000-lost-1.json").write_text(json.dumps(told))
+    assert command_line("runs").out.split()[2:4] == ["lost-1", "killed"]
+
+
 def test_others_cannot_see_what_runs(tmp_path: Path) -> None:
     with recorder(tmp_path, None):
         pass
