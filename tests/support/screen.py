@@ -44,6 +44,9 @@ class Screen:
         everything = {key: value for key, value in (os.environ | changed).items() if value}
         self.pid, self._file = pty.fork()
         if not self.pid:
+            # Tests that run in the background, or under nohup, ignore these, and so would it.
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
             fcntl.ioctl(0, termios.TIOCSWINSZ, size)
             if folder is not None:
                 os.chdir(folder)
