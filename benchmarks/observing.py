@@ -8,7 +8,6 @@ are traced, whose metrics are scraped four times a second, and whose page asks a
 does. All must write the same bytes.
 """
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -20,23 +19,19 @@ from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
-from benchmarks.measure import CannotMeasure, Options, Rows, command, compare, in_turns
+from benchmarks.embedded import PROCESSORS, run_embedded
+from benchmarks.measure import Options, Rows, command, compare, in_turns
 from pipeline.attach import running
-from pipeline.config import read_config
-from pipeline.graph import build_graph
 from pipeline.metrics import Metrics
-from pipeline.runner import run_pipeline
 from pipeline.trace import Trace
 from pipeline.web.viewer import WebView
 
 __all__ = ["rows"]
 
-_PIPELINE = Path(__file__).parents[1] / "pipeline.toml"
 _LOOPS = 10
 _RUNS = 5
 _SCRAPE_S = 0.25
 _PICTURE_S = 0.08
-_PROCESSORS = "processor time for a million events"
 _STAGES = ("camera", "bins", "network", "decision", "screen", "file")
 
 _Observe = Callable[[Path], "Iterator[Trace | None]"]
@@ -45,33 +40,10 @@ _Observe = Callable[[Path], "Iterator[Trace | None]"]
 def observed(
     name: str, folder: Path, loops: int, observe: _Observe | None, sums: set[str]
 ) -> dict[str, float]:
-    """Run the chain while it is observed.
-
-    Returns:
-        Million events a second, and what they took of the stages' processors, which others who use
-        the machine disturb less.
-
-    Raises:
-        CannotMeasure: Not all runs write the same bytes.
-    """
-    file = folder / "predictions.jsonl"
-    chosen = ["camera.speed=0", f"camera.loop={loops}", f"file.path={file}", "screen.every=1000000"]
-    config = read_config(_PIPELINE, chosen)
-    graph = build_graph(config)
+    """Run the chain while it is observed; see `run_embedded`."""
     observing = nullcontext() if observe is None else contextmanager(observe)(folder)
-    with open(os.devnull, "w") as nowhere, observing as trace:
-        outcome = run_pipeline(config, graph, nowhere, trace=trace)
-    sums.add(hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
-    if len(sums) != 1:
-        raise CannotMeasure("a run that was observed has written something else")
-    camera = outcome.reports[0]
-    assert camera.account is not None
-    events = camera.account.made / 1e6
-    used_s = sum(report.processor_s for report in outcome.reports)
-    return {
-        name: events / max(report.wall_s for report in outcome.reports),
-        f"{_PROCESSORS}, {name}": used_s * 1e3 / events,
-    }
+    with observing as trace:
+        return run_embedded(name, folder, loops, sums, trace)
 
 
 def traced(folder: Path) -> Iterator[Trace | None]:
@@ -140,7 +112,7 @@ def rows(options: Options) -> Rows:
             },
             min(_RUNS, options.runs),
         )
-    for unit, what in (("Mev/s", ""), ("ms", f"{_PROCESSORS}, ")):
+    for unit, what in (("Mev/s", ""), ("ms", f"{PROCESSORS}, ")):
         chosen = {f"{what}{name}": found[f"{what}{name}"] for name in observers}
         yield from compare("observe", unit, chosen, next(iter(chosen)))
 

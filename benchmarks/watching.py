@@ -9,7 +9,6 @@ hundred of them, one after the other; and by a hundred that attach and detach wi
 that the start of a hundred Pythons is left out. All must write the same bytes.
 """
 
-import hashlib
 import os
 import pty
 import sys
@@ -20,21 +19,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import CannotMeasure, Options, Rows, command, compare, in_turns
+from benchmarks.embedded import PROCESSORS, run_embedded
+from benchmarks.measure import Options, Rows, command, compare, in_turns
 from pipeline.attach import Attached, running
-from pipeline.config import read_config
-from pipeline.graph import build_graph
-from pipeline.runner import run_pipeline
 
 __all__ = ["rows"]
 
-_PIPELINE = Path(__file__).parents[1] / "pipeline.toml"
 _TIMES = 100
 _LOOPS = 50
 _RUNS = 3
 _PICTURE = b"\x1b[?2026h"
 """With what the dashboard begins a picture."""
-_PROCESSORS = "processor time for a million events"
 _PATIENCE_S = 20.0
 
 _Watch = Callable[[Path, threading.Event], None]
@@ -43,38 +38,15 @@ _Watch = Callable[[Path, threading.Event], None]
 def watched(
     name: str, folder: Path, loops: int, watch: _Watch | None, sums: set[str]
 ) -> dict[str, float]:
-    """Run the chain while a thread watches it.
-
-    Returns:
-        Million events a second, and what they took of the stages' processors, which others who use
-        the machine disturb less.
-
-    Raises:
-        CannotMeasure: Not all runs write the same bytes.
-    """
-    file = folder / "predictions.jsonl"
-    chosen = ["camera.speed=0", f"camera.loop={loops}", f"file.path={file}", "screen.every=1000000"]
-    config = read_config(_PIPELINE, chosen)
-    graph, over = build_graph(config), threading.Event()
+    """Run the chain while a thread watches it; see `run_embedded`."""
+    over = threading.Event()
     thread = threading.Thread(target=_when_it_runs, args=(watch, over))
-    with open(os.devnull, "w") as nowhere:
-        thread.start()
-        try:
-            outcome = run_pipeline(config, graph, nowhere)
-        finally:
-            over.set()
-            thread.join()
-    sums.add(hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
-    if len(sums) != 1:
-        raise CannotMeasure("a run that was watched has written something else")
-    camera = outcome.reports[0]
-    assert camera.account is not None
-    events = camera.account.made / 1e6
-    used_s = sum(report.processor_s for report in outcome.reports)
-    return {
-        name: events / max(report.wall_s for report in outcome.reports),
-        f"{_PROCESSORS}, {name}": used_s * 1e3 / events,
-    }
+    thread.start()
+    try:
+        return run_embedded(name, folder, loops, sums)
+    finally:
+        over.set()
+        thread.join()
 
 
 def stays(folder: Path, over: threading.Event) -> None:
@@ -148,7 +120,7 @@ def rows(options: Options) -> Rows:
             },
             min(_RUNS, options.runs),
         )
-    for unit, what in (("Mev/s", ""), ("ms", f"{_PROCESSORS}, ")):
+    for unit, what in (("Mev/s", ""), ("ms", f"{PROCESSORS}, ")):
         chosen = {f"{what}{name}": found[f"{what}{name}"] for name in watchers}
         yield from compare("watch", unit, chosen, next(iter(chosen)))
 

@@ -1,0 +1,54 @@
+"""The chain of `pipeline.toml` over the embedded recording, for what is put beside it."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from benchmarks.measure import CannotMeasure
+from pipeline.config import read_config
+from pipeline.graph import build_graph
+from pipeline.runner import run_pipeline
+from pipeline.trace import Trace
+
+__all__ = ["PROCESSORS", "run_embedded"]
+
+PROCESSORS = "processor time for a million events"
+
+_PIPELINE = Path(__file__).parents[1] / "pipeline.toml"
+
+
+def run_embedded(
+    name: str, folder: Path, loops: int, sums: set[str], trace: Trace | None = None
+) -> dict[str, float]:
+    """Run the chain into a file of JSON lines.
+
+    Args:
+        name: of what is measured.
+        folder: where the file goes.
+        loops: how often the recording is played.
+        sums: hashes of what the runs before wrote; this one's is added.
+        trace: gathers what the stages do.
+
+    Returns:
+        Million events a second, and what they took of the stages' processors, which others who use
+        the machine disturb less.
+
+    Raises:
+        CannotMeasure: Not all runs write the same bytes.
+    """
+    file = folder / "predictions.jsonl"
+    chosen = ["camera.speed=0", f"camera.loop={loops}", f"file.path={file}", "screen.every=1000000"]
+    config = read_config(_PIPELINE, chosen)
+    with open(os.devnull, "w") as nowhere:
+        outcome = run_pipeline(config, build_graph(config), nowhere, trace=trace)
+    sums.add(hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
+    if len(sums) != 1:
+        raise CannotMeasure(f"a run, {name}, has written something else than those before")
+    camera = outcome.reports[0]
+    assert camera.account is not None
+    events = camera.account.made / 1e6
+    used_s = sum(report.processor_s for report in outcome.reports)
+    return {
+        name: events / max(report.wall_s for report in outcome.reports),
+        f"{PROCESSORS}, {name}": used_s * 1e3 / events,
+    }
