@@ -65,6 +65,8 @@ class Terminal:
         self._shown: list[str] = []
         self._size = (0, 0)
         self._held = False
+        self._stale = True
+        """Whether what is shown may be anything, as where the screen was given back in between."""
         with open(self._file, "w", closefd=False) as out:
             # Asked of a console, since it knows what NO_COLOR, TERM and COLORTERM mean.
             console = Console(file=out, force_terminal=True)
@@ -123,8 +125,9 @@ class Terminal:
         with self._lock:
             if not self._held or not select.select([], [self._file], [], 0)[1]:
                 return False
-            if self.size != self._size:
-                self._size, self._shown = self.size, []
+            # Not forgotten by whoever takes the screen: that may be amid these lines.
+            if self._stale or self.size != self._size:
+                self._stale, self._size, self._shown = False, self.size, []
             drawn = [self._row(line) for line in lines]
             before = self._shown if len(self._shown) == len(drawn) else [None] * len(drawn)
             changed = [
@@ -159,7 +162,7 @@ class Terminal:
             quiet[3] &= ~(termios.ECHO | termios.ICANON)
             termios.tcsetattr(self._keys, termios.TCSANOW, quiet)
             self._write(_ENTER)
-            self._shown, self._held = [], True
+            self._stale, self._held = True, True
 
     def _give_back(self) -> None:
         with self._lock:

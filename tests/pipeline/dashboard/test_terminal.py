@@ -5,9 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 from screen import Screen
 
-from pipeline.dashboard.terminal import is_screen
+from pipeline.dashboard.terminal import Terminal, is_screen
 
 ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
 PROGRAM = """
@@ -65,6 +66,28 @@ def test_ctrl_z_gives_it_back_until_the_program_goes_on(program: Path) -> None:
         screen.type("a")
         assert "got a" in screen.until("second")
         assert not screen.echoes
+
+
+def test_all_is_drawn_again_where_it_was_stopped_amid_drawing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = os.openpty()
+    with Terminal(theirs, theirs) as terminal:
+        write = terminal._write
+
+        def stopped(text: str) -> None:
+            write(text)
+            monkeypatch.undo()
+            terminal._give_back()
+            terminal._take()
+
+        monkeypatch.setattr(terminal, "_write", stopped)
+        assert terminal.draw([Text("first"), Text("second")])
+        assert terminal.draw([Text("other"), Text("second")])
+        drawn = b""
+        while b"other" not in drawn or not drawn.endswith(b"\x1b[?2026l"):
+            drawn += os.read(ours, 65_536)
+    assert b"second" in drawn.partition(b"other")[2]
 
 
 def test_only_lines_that_changed_are_drawn(program: Path) -> None:
