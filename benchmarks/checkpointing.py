@@ -19,7 +19,8 @@ from benchmarks.path import NETWORK
 from benchmarks.reading import some_events, write
 from pipeline.config import parse_config
 from pipeline.graph import build_graph
-from pipeline.runner import Outcome, run_pipeline
+from pipeline.run.outcome import Outcome
+from pipeline.run.runner import run_pipeline
 
 __all__ = ["rows"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.measure import CannotMeasure
 from pipeline.config import read_config
 from pipeline.graph import build_graph
-from pipeline.runner import run_pipeline
-from pipeline.trace import Trace
+from pipeline.observe.trace import Trace
+from pipeline.run.runner import run_pipeline
 
 __all__ = ["PROCESSORS", "run_embedded"]
 

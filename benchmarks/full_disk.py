@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.udp import free_port, send, wait_for
-from pipeline.checkpoints import files_in, read_checkpoint
+from pipeline.checkpoint.folder import files_in, read_checkpoint
 
 __all__ = ["main"]
 

@@ -44,7 +44,8 @@ from pipeline.messages import (
     data,
     encode,
 )
-from pipeline.queues import HELLO, Receiver
+from pipeline.queue.protocol import HELLO
+from pipeline.queue.receiver import Receiver
 
 __all__ = ["Tally", "fuzz", "main"]
 

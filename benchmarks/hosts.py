@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.keys import KeyFolder
+from pipeline.queue.keys import KeyFolder
 
 __all__ = ["main"]
 

@@ -21,10 +21,10 @@ from urllib.error import URLError
 
 from benchmarks.embedded import PROCESSORS, run_embedded
 from benchmarks.measure import Options, Rows, command, compare, in_turns
-from pipeline.attach import running
-from pipeline.metrics import Metrics
-from pipeline.trace import Trace
-from pipeline.web.viewer import WebView
+from pipeline.observe.attach import running
+from pipeline.observe.metrics import Metrics
+from pipeline.observe.trace import Trace
+from pipeline.observe.web.viewer import WebView
 
 __all__ = ["rows"]
 

@@ -32,7 +32,7 @@ from pipeline.graph import build_graph
 from pipeline.messages import Message
 from pipeline.offline import play, run_chain
 from pipeline.registry import load_stage
-from pipeline.runner import run_pipeline
+from pipeline.run.runner import run_pipeline
 
 __all__ = ["chain", "rows", "through_queues"]
 

@@ -19,7 +19,8 @@ from benchmarks.limits import raw_zmq
 from benchmarks.measure import Options, Rows, command, compare, in_turns, rate
 from pipeline.events import EVENT, EventArray, events_from_columns
 from pipeline.messages import EndStream, Events, control, data
-from pipeline.queues import Receiver, Sender
+from pipeline.queue.receiver import Receiver
+from pipeline.queue.sender import Sender
 
 __all__ = ["rows"]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.embedded import PROCESSORS, run_embedded
 from benchmarks.measure import Options, Rows, command, compare, in_turns
-from pipeline.attach import Attached, running
+from pipeline.observe.attach import Attached, running
 
 __all__ = ["rows"]
 

@@ -1,7 +1,7 @@
 """A streaming event-camera pipeline: the runtime.
 
 Stages are written against `pipeline.stage` and `pipeline.messages`; graphs are read with
-`pipeline.config` and `pipeline.graph`, run with `pipeline.runner`, or in one process without
+`pipeline.config` and `pipeline.graph`, run with `pipeline.run.runner`, or in one process without
 queues with `pipeline.offline`.
 """
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args,
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from pipeline.backlog import WhenFull
 from pipeline.errors import ConfigError
 from pipeline.events import LARGEST_SIDE_PX
+from pipeline.queue.backlog import WhenFull
 from pipeline.registry import nearest
 
 __all__ = [

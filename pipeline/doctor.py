@@ -181,7 +181,7 @@ def _ka200() -> Iterator[Finding]:
 def _folders() -> Iterator[Finding]:
     """Look at the folders that every run writes to."""
     from pipeline.kernel_cache import kernel_cache
-    from pipeline.rundir import live_runs
+    from pipeline.run.folder import live_runs
 
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     where = "XDG_RUNTIME_DIR" if runtime else "the folder for temporary files"

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.backlog import WhenFull
 from pipeline.config import RESERVED, PipelineConfig, StageTable, validate
 from pipeline.errors import ConfigError
-from pipeline.overload import IN_FLIGHT, may_shed
 from pipeline.ports import EventsPort, Port
+from pipeline.queue.backlog import WhenFull
+from pipeline.queue.overload import IN_FLIGHT, may_shed
 from pipeline.registry import load_stage, nearest
 from pipeline.stage import AnyStage, PortError, Sink, Source, StageConfig
 

@@ -19,7 +19,7 @@ def provide_kernel_cache() -> None:
     import tempfile
 
     from pipeline.errors import PipelineError
-    from pipeline.rundir import private
+    from pipeline.run.folder import private
 
     with suppress(OSError, PipelineError):  # Numba will say that there is no place
         folder = Path(tempfile.gettempdir()) / f"pipeline-kernels-{os.getuid()}"

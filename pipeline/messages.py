@@ -111,7 +111,7 @@ class Windows(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Shed(msgspec.Struct, frozen=True, array_like=True):
-    """What overload took from a stream since the message before; see `pipeline.backlog`."""
+    """What overload took from a stream since the message before; see `pipeline.queue.backlog`."""
 
     events: _Count = 0
     windows: _Count = 0

@@ -4,7 +4,7 @@ import traceback
 
 import msgspec
 
-from pipeline.latency import Latency
+from pipeline.observe.latency import Latency
 from pipeline.stage import Account
 
 __all__ = ["LOSSES", "Failure", "Pace", "QueueCount", "StageReport", "failure_of"]

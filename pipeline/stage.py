@@ -2,7 +2,7 @@
 
 A `Source` plays messages; a `Transform` takes a state and a message, yields messages and returns
 the next state; a `Sink` is a transform that yields none. Stages own no sockets, clocks,
-threads or logs: the runner does (`pipeline.loop`). Heavy imports (torch, numba) and resources
+threads or logs: the runner does (`pipeline.run.loop`). Heavy imports (torch, numba) and resources
 (weights, files) belong in `open`, so that a graph can be checked without them.
 
 The law every stage keeps: how a stream is cut into messages never changes the result.
@@ -155,9 +155,9 @@ class Stage(ABC, Generic[C]):
     def snapshot(self, state: Any) -> Any:
         """Return what a checkpoint keeps of a state; by default the state itself.
 
-        It is encoded at once (`pipeline.snapshot`: named tuples, arrays, numbers, texts), so it may
-        share arrays with the state, which is stepped on. What is not data, such as tensors or
-        memory of a device, is turned into arrays here.
+        It is encoded at once (`pipeline.checkpoint.snapshot`: named tuples, arrays, numbers,
+        texts), so it may share arrays with the state, which is stepped on. What is not data, such
+        as tensors or memory of a device, is turned into arrays here.
         """
         return state
 

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from command_line import CommandLine
 
-from pipeline.checkpoints import Checkpoint, CheckpointFolder
+from pipeline.checkpoint.fingerprint import fingerprint
+from pipeline.checkpoint.folder import Checkpoint, CheckpointFolder
 from pipeline.config import read_config
-from pipeline.fingerprint import fingerprint
 from pipeline.graph import build_graph
 
 MAIN = Path(__file__).parents[1] / "pipeline.toml"

@@ -14,7 +14,7 @@ from rich.console import Console
 from weights import random_weights
 
 from pipeline.cli.progress import progress_bar
-from pipeline.picture import activity_lines, sparkline
+from pipeline.observe.picture import activity_lines, sparkline
 from recordings import some_events, write_recording
 from stages.datasets.labels import Label, write_labels
 

@@ -12,7 +12,7 @@ import pytest
 from command_line import CommandLine
 from screen import Screen
 
-from pipeline.attach import LiveRun, running
+from pipeline.observe.attach import LiveRun, running
 
 SUPPORT = Path(__file__).parent / "support"
 PIPELINE = ("-P", "-m", "pipeline.cli")
@@ -105,7 +105,7 @@ def test_there_must_be_a_run(command_line: CommandLine) -> None:
 
 def test_several_are_listed(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [LiveRun(Path("a"), "gestures-1", "p.toml", 4711), LiveRun(Path("b"), "x-2", "q", 12)]
-    monkeypatch.setattr("pipeline.attach.running", lambda: runs)
+    monkeypatch.setattr("pipeline.observe.attach.running", lambda: runs)
     code, out, _ = command_line("top")
     assert code == 0
     assert out == "gestures-1\tp.toml\tprocess 4711\nx-2\tq\tprocess 12\n"

@@ -35,12 +35,12 @@ def serve(file: Path, overrides: Sequence[str], only: str, json: bool, forever: 
     Raises:
         ConfigError: there is no such host in the file, or the stages are on several.
     """
-    from pipeline.agent import serve_host
     from pipeline.config import PipelineConfig, read_config
     from pipeline.errors import ConfigError
     from pipeline.graph import Graph, build_graph
-    from pipeline.interrupts import Interrupts
+    from pipeline.hosts.agent import serve_host
     from pipeline.registry import nearest
+    from pipeline.run.interrupts import Interrupts
 
     config = read_config(file, overrides)
     of_stage = {table.name: table.host or "" for table in config.stages}

@@ -110,7 +110,7 @@ def _print_json(summary: Any) -> None:
 
 
 def _print_one(summary: Any, console: "Console") -> None:
-    from pipeline.picture import activity_lines, sparkline
+    from pipeline.observe.picture import activity_lines, sparkline
 
     camera = f", camera {summary.source}" if summary.source else ""
     sensor = f"{summary.width}×{summary.height}"

@@ -8,7 +8,7 @@ import typer
 from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
-    from pipeline.keys import KeyFolder
+    from pipeline.queue.keys import KeyFolder
 
 __all__ = ["allow", "keys", "list_keys", "make", "revoke", "show"]
 
@@ -67,6 +67,6 @@ def revoke(name: _Name, folder: _Folder = None) -> None:
 
 
 def _folder(folder: Path | None) -> "KeyFolder":
-    from pipeline.keys import KeyFolder, keys_folder
+    from pipeline.queue.keys import KeyFolder, keys_folder
 
     return KeyFolder(folder if folder is not None else keys_folder())

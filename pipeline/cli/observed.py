@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from pipeline.graph import Graph
-    from pipeline.log import JsonLog
-    from pipeline.manifest import Recorder
-    from pipeline.status import RunStatus
-    from pipeline.trace import Trace
+    from pipeline.observe.log import JsonLog
+    from pipeline.observe.manifest import Recorder
+    from pipeline.observe.status import RunStatus
+    from pipeline.observe.trace import Trace
 
 __all__ = ["Log", "Observed", "observed", "speak"]
 
@@ -37,7 +37,7 @@ def speak(log: Log) -> "JsonLog | None":
     """Return what takes all that is said from now on as JSON, None where a person reads it."""
     if log == "human":
         return None
-    from pipeline.log import JsonLog
+    from pipeline.observe.log import JsonLog
 
     return JsonLog()
 
@@ -64,7 +64,7 @@ def observed(
     Raises:
         PipelineError: a file cannot be written, or a port not be listened at.
     """
-    from pipeline.manifest import Recorder
+    from pipeline.observe.manifest import Recorder
 
     stages = [node.name for node in graph.nodes]
     traced = None
@@ -73,11 +73,11 @@ def observed(
     with ExitStack() as stack:
         record = stack.enter_context(Recorder(config, graph, manifest, resumes))
         if trace is not None:
-            from pipeline.trace import Trace
+            from pipeline.observe.trace import Trace
 
             traced = stack.enter_context(Trace(trace, stages))
         if config.metrics is not None:
-            from pipeline.metrics import Metrics
+            from pipeline.observe.metrics import Metrics
 
             metrics = stack.enter_context(Metrics(config.metrics.port))
             print(f"metrics at {metrics.url}", file=sys.stderr, flush=True)

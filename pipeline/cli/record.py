@@ -11,7 +11,7 @@ import typer
 from pipeline.cli.options import Json, Replace, Set, refuse_existing
 
 if TYPE_CHECKING:
-    from pipeline.runner import Remote
+    from pipeline.run.remote import Remote
 
 __all__ = ["record"]
 
@@ -49,7 +49,7 @@ def record(
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
     from pipeline.registry import load_stage
-    from pipeline.runner import run_pipeline
+    from pipeline.run.runner import run_pipeline
     from pipeline.stage import Source
 
     if seconds is not None and not seconds >= _SHORTEST_S:
@@ -92,8 +92,8 @@ def _tables(target: Path, use: str, compression: str | None, replace: bool) -> d
 
 def _remote(seconds: float | None) -> "Remote":
     """Return what stops a run so many seconds after its sources were let go."""
-    from pipeline.control import Stop, ToWorker
-    from pipeline.runner import Remote
+    from pipeline.run.control import Stop, ToWorker
+    from pipeline.run.remote import Remote
 
     class Timer(Remote):
         _until_s: float | None = None

@@ -13,8 +13,8 @@ from pipeline.cli.options import File, Json, Set
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from pipeline.graph import Graph
-    from pipeline.log import JsonLog
-    from pipeline.runner import Outcome
+    from pipeline.observe.log import JsonLog
+    from pipeline.run.outcome import Outcome
 
 __all__ = ["conclude", "run"]
 
@@ -83,7 +83,7 @@ def run(
     from pipeline.config import read_config
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
-    from pipeline.runner import can_go_on, refuse_unfinished
+    from pipeline.run.unfinished import can_go_on, refuse_unfinished
 
     speaks = speak(log)
     if resume and fresh:
@@ -114,7 +114,7 @@ def _run(
     quiet: bool,
     observers: Observed,
 ) -> None:
-    from pipeline.runner import run_pipeline
+    from pipeline.run.runner import run_pipeline
 
     if not quiet:
         starts = ", ".join(node.name for node in graph.nodes)
@@ -146,7 +146,7 @@ def _shown(wanted: bool) -> AbstractContextManager[None]:
     """Return what shows the run that goes on within it, if that is wanted."""
     if not wanted:
         return nullcontext()
-    from pipeline.dashboard.beside import dashboard
+    from pipeline.observe.dashboard.beside import dashboard
 
     return dashboard()
 
@@ -173,8 +173,8 @@ def conclude(
         StageFailure: a source failed.
         LedgerError: not everything is accounted for.
     """
-    from pipeline.ledger import check_ledger
-    from pipeline.runner import StageFailure
+    from pipeline.observe.ledger import check_ledger
+    from pipeline.run.generation import StageFailure
 
     if log is not None:
         log.say("ledger", {"outcome": outcome})
@@ -205,7 +205,7 @@ def _show(outcome: "Outcome", json: bool) -> None:
         return
     from rich.console import Console
 
-    from pipeline.ledger import (
+    from pipeline.observe.ledger import (
         clock_lines,
         ledger_table,
         overload_line,

@@ -29,7 +29,7 @@ def runs(
     must last is written elsewhere by `pipeline run --manifest FILE`, and not listed.
     """
     from pipeline.errors import PipelineError
-    from pipeline.manifest import runs_folder
+    from pipeline.observe.manifest import runs_folder
 
     found = _found(runs_folder())
     if run is not None:
@@ -47,7 +47,7 @@ def _found(folder: Path) -> list[Mapping[str, Any]]:
     """Return what is known of all runs, oldest first; what is damaged is left out."""
     import msgspec
 
-    from pipeline.attach import running
+    from pipeline.observe.attach import running
 
     living = {live.run_id for live in running()}
     found = []

@@ -78,8 +78,8 @@ def _makes_windows(graph: "Graph", name: str) -> bool:
 
 def _holds(config: "PipelineConfig", graph: "Graph") -> str:
     """Return what a run finds in the folder for checkpoints, and what it makes of it."""
-    from pipeline.checkpoints import newest_in
-    from pipeline.fingerprint import difference, fingerprint
+    from pipeline.checkpoint.fingerprint import difference, fingerprint
+    from pipeline.checkpoint.folder import newest_in
 
     assert config.checkpoint is not None
     try:

@@ -27,9 +27,9 @@ def top(
 
     Without a terminal it prints a line every two seconds, with --json every status as JSON.
     """
-    from pipeline.attach import find_run, running
-    from pipeline.dashboard.app import Dashboard, give_way, show_lines
-    from pipeline.dashboard.terminal import Terminal, is_screen
+    from pipeline.observe.attach import find_run, running
+    from pipeline.observe.dashboard.app import Dashboard, give_way, show_lines
+    from pipeline.observe.dashboard.terminal import Terminal, is_screen
 
     if run is None and len(runs := running()) > 1:
         for each in runs:
@@ -53,7 +53,7 @@ def top(
 def _print_json(folder: Path) -> None:
     import msgspec
 
-    from pipeline.attach import Attached, Shown
+    from pipeline.observe.attach import Attached, Shown
 
     with Attached(folder) as attached:
         while not attached.over:

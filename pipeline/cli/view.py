@@ -23,9 +23,9 @@ def view(
 
     It ends with the run, or with Ctrl-C; the run takes no notice.
     """
-    from pipeline.attach import find_run
-    from pipeline.interrupts import Interrupts
-    from pipeline.web.viewer import WebView
+    from pipeline.observe.attach import find_run
+    from pipeline.observe.web.viewer import WebView
+    from pipeline.run.interrupts import Interrupts
 
     found = find_run(run)
     page = WebView(found.folder, port)

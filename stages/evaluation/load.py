@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.graph import build_graph
 from pipeline.messages import Start
 from pipeline.report import StageReport
-from pipeline.runner import run_pipeline
+from pipeline.run.runner import run_pipeline
 from stages.datasets.data_set import Item
 from stages.datasets.frames import events_of, recorded
 from stages.evaluation.intervals import Interval, wilson

@@ -1,4 +1,4 @@
-"""Dashboard: predictions on a screen that shows the whole run, see `pipeline.dashboard`."""
+"""Dashboard: predictions on a screen that shows the whole run, see `pipeline.observe.dashboard`."""
 
 from typing import NamedTuple
 

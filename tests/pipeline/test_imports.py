@@ -67,7 +67,7 @@ def loads(program: str, folder: Path) -> list[str]:
     [
         "import pipeline",
         "import pipeline.cli",
-        "import pipeline.runner, pipeline.worker, pipeline.offline",
+        "import pipeline.run.runner, pipeline.run.worker, pipeline.offline",
         "sys.argv = ['pipeline', '--help']; from pipeline.cli import main; main()",
         "sys.argv = ['pipeline', 'stages']; from pipeline.cli import main; main()",
         "sys.argv = ['pipeline', 'stages', 'snn']; from pipeline.cli import main; main()",

@@ -8,10 +8,10 @@ from doubles import ListSender, ListSink, ListSource, end_recording, events, kin
 from worker_stages import Noise, NoiseConfig, Relay, RelayConfig
 
 from pipeline.errors import DeviceError
-from pipeline.loop import drive_source
 from pipeline.messages import Message
 from pipeline.offline import Chain, play, run_chain
-from pipeline.playback import Playback
+from pipeline.run.loop import drive_source
+from pipeline.run.playback import Playback
 from pipeline.stage import Played
 
 

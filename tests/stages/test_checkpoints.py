@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from streams import cuts, recording
 from weights import random_weights
 
+from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.events import EventArray, events_from_columns
 from pipeline.messages import EndRecording, Message, Outputs, Reset, Start, Windows, control, data
 from pipeline.ports import EventsPort, FramesPort, OutputsPort
 from pipeline.registry import BUILT_IN, load_stage
-from pipeline.snapshot import classes_of, pack, unpack
 from pipeline.stage import Sink, Source
 
 SENSOR = EventsPort(8, 6)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.messages import Message
-from pipeline.snapshot import classes_of, pack, unpack
 from pipeline.stage import Sink
 
 __all__ = ["Saved", "after_crash", "deliver", "dies", "undisturbed"]

@@ -138,7 +138,7 @@ class ListSink(Sink[NoOptions, int]):
 
 
 class ListSender:
-    """Stands for `pipeline.queues.Sender`; keeps what was sent, as it would arrive."""
+    """Stands for `pipeline.queue.sender.Sender`; keeps what was sent, as it would arrive."""
 
     def __init__(self, name: str = "queue", output: str = "") -> None:
         self.name, self.output = name, output

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.keys import KeyFolder
+from pipeline.queue.keys import KeyFolder
 
 __all__ = ["Host", "acquaint", "free_port"]
 

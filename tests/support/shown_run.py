@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from pipeline.board import Board
-from pipeline.control import Order, Plan
-from pipeline.latency import Latency
 from pipeline.messages import Message
+from pipeline.observe.board import Board
+from pipeline.observe.latency import Latency
+from pipeline.observe.status import EdgeStatus, RunStatus, StageStatus
+from pipeline.observe.tap import Tap, tap_endpoint
 from pipeline.report import QueueCount
-from pipeline.rundir import RunDirectory
-from pipeline.status import EdgeStatus, RunStatus, StageStatus
-from pipeline.tap import Tap, tap_endpoint
+from pipeline.run.control import Order, Plan
+from pipeline.run.folder import RunDirectory
 
 __all__ = ["ShownRun", "status"]
 

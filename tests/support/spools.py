@@ -8,8 +8,8 @@ from typing import Any
 
 from live import PATIENCE_S, Playing, Scripted, Sockets
 
+from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.messages import Message, encode
-from pipeline.snapshot import classes_of, pack, unpack
 from stages.sources.live_state import LiveState
 from stages.sources.tally import Tally
 

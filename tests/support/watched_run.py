@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from pipeline.attach import Shown
-from pipeline.dashboard.view import View
 from pipeline.events import events_from_columns
-from pipeline.latency import Latency
 from pipeline.messages import Events, Predictions, Span, Start, control, data
+from pipeline.observe.attach import Shown
+from pipeline.observe.dashboard.view import View
+from pipeline.observe.latency import Latency
+from pipeline.observe.status import EdgeStatus, RunStatus, StageStatus
 from pipeline.report import QueueCount
-from pipeline.status import EdgeStatus, RunStatus, StageStatus
 
 STAGES = ("camera", "bins", "network", "decision", "screen", "file")
 EDGES = (

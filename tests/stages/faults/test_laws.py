@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import account, cuts, event_arrays, recording, rows, through
 
+from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.events import EventArray, empty_events, events_from_columns
 from pipeline.messages import EndRecording, Events, Message, Reset, control
 from pipeline.ports import EventsPort, FramesPort, PredictionsPort
 from pipeline.registry import BUILT_IN, load_stage
-from pipeline.snapshot import classes_of, pack, unpack
 from stages.binning.time_bin import TimeBin, TimeBinConfig
 
 SENSOR = EventsPort(8, 6)

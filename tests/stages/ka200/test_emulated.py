@@ -14,10 +14,10 @@ from streams import account, rows, through
 
 import models
 from models.ka200.emulator import Emulator
+from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.errors import ConfigError
 from pipeline.messages import EndRecording, Frames, Message, Start, Windows, control, data
 from pipeline.ports import FramesPort
-from pipeline.snapshot import classes_of, pack, unpack
 from stages.aggregation.aggregate import Aggregate, AggregateConfig
 from stages.ka200.stage import Ka200, Ka200Config
 

@@ -12,10 +12,10 @@ from compiled_models import compiled_model, emptied
 from numpy.typing import NDArray
 from streams import account, rows, through
 
+from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.errors import ConfigError, DeviceError, StageError
 from pipeline.messages import EndRecording, Frames, Message, Reset, Start, Windows, control, data
 from pipeline.ports import FramesPort
-from pipeline.snapshot import classes_of, pack, unpack
 from pipeline.stage import PortError
 from stages.ka200.chip import BURST, PAIRS
 from stages.ka200.stage import Ka200, Ka200Config

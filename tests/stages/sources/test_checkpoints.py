@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from clips import write_video
 
+from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.messages import Data, Message
 from pipeline.registry import load_stage
-from pipeline.snapshot import classes_of, pack, unpack
 from recordings import some_events, write_recording
 
 Make = Callable[[], Any]

@@ -6,10 +6,10 @@ import pytest
 from live import Playing, Scripted, Sockets, kinds
 from spools import going_on, kept
 
+from pipeline.checkpoint.snapshot import classes_of, unpack
 from pipeline.errors import DeviceError
 from pipeline.events import EventArray, events_from_columns
 from pipeline.messages import EndRecording, Start
-from pipeline.snapshot import classes_of, unpack
 from stages.sources import capture
 from stages.sources.tally import Tally
 

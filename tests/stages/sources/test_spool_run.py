@@ -19,7 +19,7 @@ import pytest
 from senders import free_port, sender
 from weights import random_weights
 
-from pipeline.checkpoints import read_checkpoint
+from pipeline.checkpoint.folder import read_checkpoint
 from pipeline.errors import CheckpointError
 from pipeline.events import EventArray
 from recordings import some_events, write_recording

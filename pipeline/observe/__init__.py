@@ -1,0 +1,1 @@
+"""What is seen of a run: status, samples, gauges, logs, traces, metrics, dashboard, page."""

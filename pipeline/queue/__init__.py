@@ -1,0 +1,1 @@
+"""Queues between stages: bounded, over ZeroMQ, on one host or several; they lose nothing unseen."""

@@ -1,0 +1,1 @@
+"""A run: its supervisor, the processes of its stages, and what they say to each other."""
