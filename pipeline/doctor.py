@@ -32,6 +32,7 @@ _CAMERAS = {
     "31f7": "a Prophesee camera",
 }
 """USB vendors, or vendors and products, of event cameras: those that the drivers know."""
+_CAN_BE_OPENED = "can be opened"
 _SDK = ("lyngor", "pylynchipsdk")
 _ROOM_BYTES = 1 << 30
 _SHARED_BYTES = 64 << 20
@@ -69,8 +70,12 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Hold what is installed to what the package asks for."""
+    """Hold what is installed to what the package asks for.
+
+    An extra is missed only where it is there in part: where nothing of it is, nobody asked for it.
+    """
     missing: dict[str, list[str]] = {}
+    there: set[str] = set()
     sound = 0
     for text in requires(_PACKAGE) or ():
         found = re.match(r'([\w.-]+)(?:\[.*?\])?(?:>=([\d.]+))?(?:.*extra == "(\w+)")?', text)
@@ -81,21 +86,25 @@ def _packages() -> Iterator[Finding]:
         try:
             has = version(name)
         except PackageNotFoundError:
-            missing.setdefault(extra, []).append(name)
+            if name not in missing.setdefault(extra, []):
+                missing[extra].append(name)
             continue
+        there.add(extra)
         if least and _numbers(has) < _numbers(least):
             remedy = f"pip install '{name}>={least}'"
             yield Finding("packages", "fail", f"{name} {has} is older than {least}", remedy)
         else:
             sound += 1
-    for extra, names in missing.items():
-        said = f"{', '.join(names)} missing"
-        if not extra:
-            yield Finding("packages", "fail", said, f"pip install {_PACKAGE}")
-        else:
-            remedy = f"pip install '{_PACKAGE}[{extra}]', where it is needed"
-            yield Finding("packages", "warn", f"{said} ({extra})", remedy)
-    yield Finding("packages", "ok", f"{_PACKAGE} {version(_PACKAGE)}, {sound} as they must be")
+    if names := missing.pop("", []):
+        yield Finding("packages", "fail", f"missing: {', '.join(names)}", f"pip install {_PACKAGE}")
+    if parts := {extra: names for extra, names in missing.items() if extra in there}:
+        said = ", ".join(f"{', '.join(names)} ({extra})" for extra, names in parts.items())
+        remedy = f"pip install '{_PACKAGE}[{','.join(parts)}]', where they are needed"
+        yield Finding("packages", "warn", f"missing: {said}", remedy)
+    said = f"{_PACKAGE} {version(_PACKAGE)}, {sound} as they must be"
+    if unasked := [extra for extra in missing if extra not in there]:
+        said += f"; extras that are not installed: {', '.join(unasked)}"
+    yield Finding("packages", "ok", said)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -107,7 +116,10 @@ def _usb(devices: Path = _USB, nodes: Path = Path("/dev/bus/usb")) -> Iterator[F
     """Look whether event cameras are plugged in that this user may not open."""
     if not devices.is_dir():
         yield Finding(
-            "usb", "warn", "this machine has no USB", "give a container --device /dev/bus/usb"
+            "usb",
+            "warn",
+            "this machine has no USB",
+            "where a camera is to be plugged in, give a container --device /dev/bus/usb",
         )
         return
     found = 0
@@ -126,7 +138,7 @@ def _usb(devices: Path = _USB, nodes: Path = Path("/dev/bus/usb")) -> Iterator[F
         node = nodes / f"{int(bus):03}" / f"{int(number):03}"
         said = f"{kind} ({vendor}:{product}) at {node}"
         if os.access(node, os.R_OK | os.W_OK):
-            yield Finding("usb", "ok", said)
+            yield Finding("usb", "ok", f"{said} {_CAN_BE_OPENED}")
         else:
             yield Finding("usb", "fail", f"{said} cannot be opened by this user", _rule(vendor))
     if not found:
@@ -141,19 +153,29 @@ def _rule(vendor: str) -> str:
     )
 
 
-def _cameras() -> Iterator[Finding]:
+def _cameras(devices: Path = _USB) -> Iterator[Finding]:
+    """Look with the drivers, and say what `_usb` did not.
+
+    What keeps a driver from looking matters where there is something to be seen.
+    """
+    usb = [*_usb(devices)]
+    denied = any(finding.state == "fail" for finding in usb)
+    plugged_in = denied or any(finding.said.endswith(_CAN_BE_OPENED) for finding in usb)
     found = importlib.import_module("stages.sources.cameras").connected_cameras()
     for camera in found.cameras:
         name = f"{camera.model} {camera.serial}".rstrip()
-        if camera.problem:
-            said = f"{name}: cannot be opened: {camera.problem}"
-            yield Finding("cameras", "fail", said, "close other programs that use it; see usb")
-        else:
+        if not camera.problem:
             yield Finding("cameras", "ok", f'{name}: use = "{camera.use}"')
-    for problem in found.problems:
+        elif not denied:
+            said = f"{name}: cannot be opened: {camera.problem}"
+            yield Finding("cameras", "fail", said, "close other programs that use it")
+    problems: dict[str, list[str]] = {}
+    for problem in found.problems if plugged_in else ():
         said, *remedies = _PARTS.split(problem)
-        yield Finding("cameras", "warn", said, "; ".join(remedies))
-    if found.looked and not found.cameras:
+        problems.setdefault("; ".join(remedies), []).append(said)
+    for remedy, causes in problems.items():
+        yield Finding("cameras", "warn", "; ".join(causes), remedy)
+    if plugged_in and found.looked and not found.cameras:
         yield Finding("cameras", "ok", f"{' and '.join(found.looked)} can look, and find none")
 
 

@@ -10,6 +10,7 @@ from command_line import CommandLine
 
 from pipeline import doctor
 from pipeline.doctor import CHECKS, Finding, examine
+from stages.sources import cameras
 
 
 def quick(monkeypatch: pytest.MonkeyPatch, **checks: object) -> None:
@@ -91,15 +92,50 @@ def test_other_devices_are_no_cameras(tmp_path: Path) -> None:
 def test_packages_are_held_to_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ["numpy>=99.1", "no-such-thing>=1", 'no-such-extra>=2; extra == "train"', "pyzmq>=1.0"]
     monkeypatch.setattr(doctor, "requires", lambda _: [*asked, 'ruff>=99; extra == "dev"'])
-    found = {finding.said.partition(" ")[0]: finding for finding in CHECKS["packages"]()}
-    assert (found["numpy"].state, found["numpy"].remedy) == ("fail", "pip install 'numpy>=99.1'")
-    assert found["no-such-thing"].state == "fail"
-    assert found["no-such-extra"].state == "warn"
-    assert "[train]" in found["no-such-extra"].remedy
-    assert found["event-pipeline"].said.endswith("1 as they must be")
+    numpy, other, rest = CHECKS["packages"]()
+    assert (numpy.state, numpy.remedy) == ("fail", "pip install 'numpy>=99.1'")
+    assert (other.state, other.said) == ("fail", "missing: no-such-thing")
+    assert rest.said.endswith("1 as they must be; extras that are not installed: train")
 
 
 def test_few_files_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     first, *_ = CHECKS["limits"]()
     assert (first.state, first.said) == ("warn", "256 open files a process")
+
+
+def test_extras_that_nobody_asked_for_are_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["none-a>=1", "none-a>=2", "none-b>=1", "none-c>=1", "numpy>=1"]
+    extras = ["train", "train", "cluster", "interop", "interop"]
+    listed = [f'{name}; extra == "{extra}"' for name, extra in zip(asked, extras, strict=True)]
+    monkeypatch.setattr(doctor, "requires", lambda _: listed)
+    half, whole = CHECKS["packages"]()
+    assert (half.state, half.said) == ("warn", "missing: none-c (interop)")
+    assert half.remedy == "pip install 'event-pipeline[interop]', where they are needed"
+    assert whole.state == "ok"
+    assert whole.said.endswith("; extras that are not installed: train, cluster")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_keeps_drivers_from_looking_is_told_once_and_where_it_matters(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remedy = "check that this user may use USB devices; see Cameras"
+    problems = [f"{driver} cannot look: no access; {remedy}" for driver in ("one", "another")]
+    monkeypatch.setattr(cameras, "connected_cameras", lambda: cameras.Found([], [], problems))
+    if there:
+        camera(tmp_path, "152a", "841a")
+    said = "one cannot look: no access; another cannot look: no access"
+    assert [*doctor._cameras(tmp_path)] == [("cameras", "warn", said, remedy)] * there
+
+
+def test_a_camera_that_may_not_be_opened_is_not_told_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = cameras.Camera("dv_camera", "DVXplorer", "DXA00093", "USB", "access denied")
+    found = cameras.Found([busy], ["dv-processing"], [])
+    monkeypatch.setattr(cameras, "connected_cameras", lambda: found)
+    (told,) = doctor._cameras(tmp_path)
+    assert (told.state, told.remedy) == ("fail", "close other programs that use it")
+    camera(tmp_path, "152a", "841a")
+    assert [*doctor._cameras(tmp_path)] == []
