@@ -330,6 +330,14 @@ class Sink(Transform[C, S], Generic[C, S]):
     delivers: ClassVar[str] = "what it has delivered cannot be taken back"
     """Why that is so, for `pipeline stages`."""
 
+    def results(self) -> Sequence[Path]:
+        """Return the files that it leaves, which are to stay as they are once the run is over.
+
+        By default those that its options name (`writes`).
+        """
+        named = (getattr(self.config, key) for key in self.writes)
+        return [path for path in named if path is not None]
+
     def commit(self) -> Any:
         """Make durable what was delivered so far, and return where it ends.
 

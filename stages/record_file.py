@@ -25,10 +25,15 @@ class Mark(NamedTuple):
 
 
 class LostRecordsError(OSError):
-    """A file does not hold any more what it held when it was marked."""
+    """A file does not hold any more what it held when it was marked.
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(0, problem)
+    Args:
+        how: what became of it, as "was shortened".
+        why: what was expected, and what is there.
+    """
+
+    def __init__(self, how: str, why: str) -> None:
+        super().__init__(0, f"{how} since the checkpoint: {why}")
 
 
 class RecordFile:
@@ -56,7 +61,7 @@ class RecordFile:
         except FileNotFoundError:
             if mark is None:
                 raise
-            raise LostRecordsError("was removed") from None
+            raise LostRecordsError("was removed", f"{mark.end:,} bytes were committed") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._begin = self._end = 0
@@ -254,10 +259,13 @@ def _mark(file: int, begin: int, end: int) -> Mark:
 
 def _compare(file: int, mark: Mark) -> None:
     """Raise `LostRecordsError` if a file does not hold what was marked."""
-    if os.fstat(file).st_size < mark.end:
-        raise LostRecordsError("was shortened")
+    size = os.fstat(file).st_size
+    if size < mark.end:
+        why = f"{mark.end:,} bytes were committed, and {size:,} are there"
+        raise LostRecordsError("was shortened", why)
     if _mark(file, mark.begin, mark.end) != mark:
-        raise LostRecordsError("was changed")
+        why = f"the {mark.end:,} bytes that were committed are not the first {mark.end:,} any more"
+        raise LostRecordsError("was changed", why)
 
 
 def explain(path: Path, error: OSError) -> str:
@@ -266,7 +274,7 @@ def explain(path: Path, error: OSError) -> str:
         return f"{path}: is being written by another run or stage; name another file"
     if isinstance(error, LostRecordsError):
         return (
-            f"{path}: {error.strerror} since the checkpoint, so the run cannot go on behind it; put"
-            " it back as it was, or start the run anew"
+            f"{path}: {error.strerror}, so the run cannot go on behind it; put it back as it was,"
+            " or start over with --fresh"
         )
     return f"{path}: cannot be written: {error.strerror}; check space and permissions"

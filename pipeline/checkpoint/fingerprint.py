@@ -19,7 +19,7 @@ import msgspec
 from pipeline.graph import Graph
 from pipeline.stage import Source
 
-__all__ = ["difference", "fingerprint"]
+__all__ = ["content_of", "difference", "fingerprint"]
 
 _WHOLE_BYTES = 64 << 20
 _PART_BYTES = 1 << 20
@@ -47,13 +47,20 @@ def fingerprint(graph: Graph, whole: bool = False) -> dict[str, Any]:
                 continue
             told[f"{place}.{key}"] = _portable(value, base)
             if isinstance(value, Path) and key not in node.stage.writes and value.is_file():
-                content, _ = _content(value, _WHOLE_BYTES)
-                told[f"{_portable(value, base)} (of {place}.{key})"] = content
+                told[f"{_portable(value, base)} (of {place}.{key})"] = content_of(value)
         if isinstance(node.stage, Source):
             told |= _recordings(node.stage.recordings(), place, base)
     # As it will be read again: a list where there was a tuple, text where there was a path.
     plain: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(told, enc_hook=str))
     return plain
+
+
+def content_of(path: Path) -> str:
+    """Return what tells a file's content from another's: its size, and the hash of it.
+
+    Of a file of more than 64 MiB the first and the last MiB are read.
+    """
+    return _content(path, _WHOLE_BYTES)[0]
 
 
 def difference(

@@ -77,6 +77,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
     stages: list[StageSnapshot]
     finished: bool = False
     """Every stream was over: there is nothing to go on with."""
+    results: dict[str, str] = {}
+    """What a finished run has left, see `pipeline.checkpoint.results`."""
 
     def of(self, stage: str) -> StageSnapshot:
         """Return what is kept of a stage.

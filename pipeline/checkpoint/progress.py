@@ -7,7 +7,7 @@ which says that the run is finished.
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Progress:
         sources: those that inject barriers.
         interval_s: from the beginning of one to that of the next.
         tables: what the run is known by; see `pipeline.checkpoint.fingerprint`.
+        results: tells what the run has left, once all stages are closed.
 
     Attributes:
         path: the newest that is whole, None before the first.
@@ -44,7 +45,9 @@ class Progress:
         sources: Sequence[str],
         interval_s: float,
         tables: Mapping[str, Any],
+        results: Callable[[], dict[str, str]] = dict,
     ) -> None:
+        self._results = results
         self._folder, self._stages, self._sources = folder, stages, sources
         self._interval_s, self._tables = interval_s, dict(tables)
         self.path: Path | None = None
@@ -148,6 +151,7 @@ class Progress:
             tables=self._tables,
             stages=[parts[stage] for stage in self._stages],
             finished=finished,
+            results=self._results() if finished else {},
         )
         try:
             # Those of the run before are of use until this one stands.

@@ -116,9 +116,11 @@ def _run(
 ) -> None:
     from pipeline.run.runner import run_pipeline
 
-    if not quiet:
-        starts = ", ".join(node.name for node in graph.nodes)
-        print(f"{graph.name}: starting {starts}", file=sys.stderr, flush=True)
+    def starting() -> None:
+        names = ", ".join(node.name for node in graph.nodes)
+        if not quiet:
+            print(f"{graph.name}: starting {names}", file=sys.stderr, flush=True)
+
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
     with _shown(dashboard or any(node.use == "dashboard" for node in graph.nodes)):
@@ -130,16 +132,20 @@ def _run(
             fresh=fresh,
             watch=observers.watch,
             trace=observers.trace,
+            starting=starting,
         )
     observers.record.outcome = outcome
     if outcome.finished_before:
-        print(
-            f"{graph.name}: had come to its end before; its files were not looked at: to make them"
-            " again, start over by --fresh",
-            file=sys.stderr,
-        )
+        print(f"{graph.name}: {_finished(outcome.results)}", file=sys.stderr)
     resumable = config.checkpoint is not None
     conclude(outcome, json, resumable=resumable, quiet=quiet, log=observers.log)
+
+
+def _finished(results: int) -> str:
+    """Say what became of a run that had come to its end before."""
+    files = {0: "", 1: "; its file is as it left it"}
+    left = files.get(results, f"; its {results} files are as it left them")
+    return f"had come to its end before{left}; to run it again, start over with --fresh"
 
 
 def _shown(wanted: bool) -> AbstractContextManager[None]:

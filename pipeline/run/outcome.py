@@ -37,5 +37,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What it made the run give up; None without an ``[overload]`` table."""
     finished_before: bool = False
     """There was nothing to go on with: the run had come to its end before."""
+    results: int = 0
+    """How many files it had left then; they are as it left them."""
     hosts: list[HostStatus] = []
     """The others, and what is known of their clocks."""

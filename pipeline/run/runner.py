@@ -11,6 +11,7 @@ import setproctitle
 from pipeline.checkpoint.fingerprint import fingerprint
 from pipeline.checkpoint.folder import CheckpointFolder, check_same
 from pipeline.checkpoint.progress import Progress
+from pipeline.checkpoint.results import check_results, results_of
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.graph import Graph
@@ -45,6 +46,7 @@ def run_pipeline(
     fresh: bool = False,
     watch: Callable[[RunStatus], None] = lambda _: None,
     trace: Trace | None = None,
+    starting: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run a checked graph to its end.
 
@@ -58,11 +60,13 @@ def run_pipeline(
         fresh: start over where such a run has left checkpoints.
         watch: told how the run stands, a few times a second and when it is over.
         trace: gathers what the stages did; None where nothing does.
+        starting: called when nothing is left that would refuse the run, before its first process.
 
     Raises:
         StageFailure: a stage failed, and the run could not go on.
         StageError: the process of a stage died or hung, and the run could not go on.
-        CheckpointError: checkpoints cannot be read or written, or another run uses their folder.
+        CheckpointError: checkpoints cannot be read or written, or another run uses their folder; or
+            what it has left when it had come to its end before is not what it was.
         ConfigError: checkpoints are of another pipeline, or of a run that was not finished and
             nobody said what becomes of it; or it is to go on, and no folder is named for them.
     """
@@ -72,13 +76,20 @@ def run_pipeline(
                 f"{config.path}: checkpoint.directory: is required with --resume; without it no"
                 " run leaves checkpoints to go on from"
             )
-        return _run(config, graph, prints_to, remote or Remote(), None, watch, trace)
+        return _run(config, graph, prints_to, remote or Remote(), None, watch, trace, starting)
     stages = [node.name for node in graph.nodes]
     sources = [node.name for node in graph.nodes if isinstance(node.stage, Source)]
     folder = CheckpointFolder(config.checkpoint.directory, config.checkpoint.keep)
     try:
         tables = fingerprint(graph)
-        progress = Progress(folder, stages, sources, config.checkpoint.interval_s, tables)
+        progress = Progress(
+            folder,
+            stages,
+            sources,
+            config.checkpoint.interval_s,
+            tables,
+            lambda: results_of(graph),
+        )
         found = folder.newest() if resume else None
         if found is not None:
             path, checkpoint, refused = found
@@ -86,8 +97,10 @@ def run_pipeline(
             for error in refused:
                 print(error, file=sys.stderr)
             if checkpoint.finished:
+                check_results(checkpoint.results, graph)
                 reports = [each.report for each in checkpoint.stages if each.report is not None]
-                return Outcome(reports, True, False, True, finished_before=True)
+                count = len(checkpoint.results)
+                return Outcome(reports, True, False, True, finished_before=True, results=count)
             made = ago(time.time() - checkpoint.made_at_s)
             print(f"going on from {path.name}, made {made}", file=sys.stderr, flush=True)
             progress.go_on(path, checkpoint.number)
@@ -95,7 +108,7 @@ def run_pipeline(
             print(f"{folder.path}: holds no checkpoint yet, so the run starts", file=sys.stderr)
         elif not fresh:
             refuse_in(folder)
-        return _run(config, graph, prints_to, remote or Remote(), progress, watch, trace)
+        return _run(config, graph, prints_to, remote or Remote(), progress, watch, trace, starting)
     finally:
         folder.close()
 
@@ -108,6 +121,7 @@ def _run(
     progress: Progress | None,
     watch: Callable[[RunStatus], None],
     trace: Trace | None,
+    starting: Callable[[], None],
 ) -> Outcome:
     with RunDirectory() as folder:
         run_id = f"{graph.name}-{folder.name[-4:]}"
@@ -131,6 +145,7 @@ def _run(
         run = Supervisor(
             graph, folder, plan, prints_to, remote, limits, progress, hosts, ladder, watch, trace
         )
+        starting()
         try:
             with run.interrupts:
                 outcome = run.run()

@@ -123,6 +123,10 @@ class Record(ExactSink[RecordConfig, RecordState, RecordPosition]):
             writer.abandon()
             self._complete.append(writer.path)
 
+    def results(self) -> list[Path]:
+        """Return none: whoever collects recordings may take away what is complete."""
+        return []
+
     def commit(self) -> RecordPosition:
         """Write the files to the disk, and return where the one that is being written ends."""
         folder = self.config.path.parent

@@ -116,12 +116,15 @@ class Sqlite(PredictionFile[SqliteConfig, SqlitePosition]):
                 take_back(self.config.path, self._owner)
             elif begun:
                 if not self.config.path.exists():
-                    raise LostRecordsError("was removed")
+                    raise LostRecordsError("was removed", f"{rows:,} rows were committed")
                 base = self._connect("append")
-                if _count(base, rows) != rows:
-                    raise LostRecordsError("was shortened")
+                there = _count(base, rows)
+                if there != rows:
+                    why = f"{rows:,} rows were committed, and {there:,} of them are there"
+                    raise LostRecordsError("was shortened", why)
                 if _check(base, rows) != check:
-                    raise LostRecordsError("was changed")
+                    why = f"the {rows:,} rows that were committed are not the first any more"
+                    raise LostRecordsError("was changed", why)
                 base.execute("DELETE FROM predictions WHERE id > ?", (rows,))
                 base.commit()
                 self._rows = rows

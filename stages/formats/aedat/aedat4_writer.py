@@ -94,7 +94,7 @@ class Aedat4Writer(Writer):
         try:
             self._entries = list(self._known_packets(len(header)))
         except ValueError as error:
-            raise LostRecordsError(f"was changed ({error})") from None
+            raise LostRecordsError("was changed", str(error)) from None
 
     def _known_packets(self, place: int) -> Iterator[tuple[int, ...]]:
         """Yield the entries of the data table for the packets from a place on."""

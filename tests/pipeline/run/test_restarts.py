@@ -232,6 +232,7 @@ def test_requests_that_cannot_be_met_are_refused(
     (tmp_path / "p.toml").write_text(PIPELINE)
     refused = command_line("run", tmp_path / "p.toml", *arguments)
     assert refused.code == 2
+    assert refused.err.startswith("error: ")  # it is not said that anything starts
     assert error in refused.err
 
 
@@ -244,7 +245,25 @@ def test_a_run_that_may_go_on_starts_where_there_is_nothing_to_go_on_with(
     assert f"{tmp_path}/kept: holds no checkpoint yet, so the run starts\n" in started.err
     again = command_line("run", tmp_path / "p.toml", "--resume")
     assert again.code == 0, again.err
-    assert "had come to its end before" in again.err
+    assert again.err.startswith(
+        "trial: had come to its end before; its 2 files are as it left them; to run it again, start"
+        " over with --fresh\n"
+    )
+    before = (tmp_path / "out.jsonl").read_bytes()
+    size, result = len(before), tmp_path / "out.jsonl"
+    result.write_bytes(before[:-9])
+    (tmp_path / "out.csv").unlink()
+    refused = command_line("run", tmp_path / "p.toml", "--resume")
+    assert refused.code == 1
+    changed = f"{result}: was changed since the run had come to its end (it was {size} bytes, "
+    assert refused.err.startswith(f"error: {changed}")
+    assert f", and is {size - 9} bytes, " in refused.err
+    assert refused.err.endswith(
+        f"; {tmp_path}/out.csv: was removed since the run had come to its end; put them back as"
+        " they were, or start over with --fresh\n"
+    )
+    made = command_line("run", tmp_path / "p.toml", "--fresh")
+    assert (made.code, result.read_bytes()) == (0, before)
 
 
 def test_what_was_stopped_goes_on_as_if_it_had_not_been(
