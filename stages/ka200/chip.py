@@ -1,10 +1,11 @@
 """One KA200 and the network on it: buffers, streams, and steps in flight.
 
 Everything is acquired in one order and released in the reverse one, whatever happens: context,
-event, streams, model, buffers. There are three pairs of buffers, each for a few steps: while one is
-copied in, another is computed and a third copied back. Nothing is in flight between two calls of
-`run`, so a window's output never waits for the next window, and a checkpoint finds nothing
-half-done.
+event, streams, model, buffers. There are three pairs of buffers, each for a few steps, and the
+steps of a call are dealt out to all three: while one is copied in, another is computed and a third
+copied back. The sending stream copies in and hands steps over, the receiving one fetches outputs
+and copies them back, and neither computes. Nothing is in flight between two calls of `run`, so a
+window's output never waits for the next window, and a checkpoint finds nothing half-done.
 
 Membranes stay in the chip's memory from call to call. They are put to rest by a model reset, which
 is queued only where it is asked for; before it the sending stream waits for the last receive.
@@ -30,7 +31,7 @@ __all__ = ["BURST", "PAIRS", "Chip", "Ka200Chip"]
 PAIRS = 3
 """Pairs of buffers in flight: one copied in, one computed, one copied back."""
 BURST = 8
-"""Steps of one pair."""
+"""Steps of one pair, at most."""
 
 _TYPES = {"DT_UINT8": np.uint8, "DT_FLOAT": np.float32, "DT_FLOAT16": np.float16}
 
@@ -129,10 +130,11 @@ class Ka200Chip:
         frames = self._admit(frames)
         outputs = np.empty((len(frames), self._features), np.float32)
         free, flying = self._pairs.copy(), deque[_Burst]()
-        for first in range(0, len(frames), BURST):
+        steps = min(BURST, -(-len(frames) // PAIRS))
+        for first in range(0, len(frames), steps):
             if not free:
                 free.append(self._collect(flying, outputs))
-            burst = _Burst(free.popleft(), first, min(BURST, len(frames) - first))
+            burst = _Burst(free.popleft(), first, min(steps, len(frames) - first))
             self._send(burst, frames, reset and first == 0)
             flying.append(burst)
         while flying:

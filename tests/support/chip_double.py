@@ -1,23 +1,23 @@
 """A double of ``pylynchipsdk``: what Lynxi's runtime does, as far as is known, and its rules.
 
-Streams are threads that do what is queued in order, so that everything ends later than the call
-that asked for it. Every call is recorded and may be made to fail. What the runtime would take ill,
-or must not be done, is written into `broken`.
+Streams are threads that do what is queued in order, and the chip computes in another, so that
+everything ends later than the call that asked for it. Every call is recorded and may be made to
+fail; a log says when each copy and step began and ended. What the runtime would take ill, or must
+not be done, is written into `broken`.
 """
 
 import ctypes
-import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from chip_engine import PATIENCE_S, Log, Model, Step, Stream
 from numpy.typing import NDArray
 
 __all__ = ["Call", "ChipDouble", "Leaky", "Unplugged"]
 
-_PATIENCE_S = 20.0
 _ALIGNMENT = 64
 
 
@@ -69,43 +69,6 @@ class Leaky:
         return self.value.copy()
 
 
-class _Stream(threading.Thread):
-    def __init__(self, double: "ChipDouble") -> None:
-        super().__init__(daemon=True)
-        self._todo = queue.SimpleQueue[tuple[Callable[[], object], Callable[[], object]] | None]()
-        self._put = self._done = 0  # each is counted by one thread only
-        self._double = double
-        self.start()
-
-    @property
-    def waiting(self) -> int:
-        return self._put - self._done
-
-    def put(self, action: Callable[[], object], then: Callable[[], object] = bool) -> None:
-        self._put += 1
-        self._todo.put((action, then))
-
-    def end(self) -> None:
-        self._todo.put(None)
-
-    def run(self) -> None:
-        while (queued := self._todo.get()) is not None:
-            action, then = queued
-            try:
-                action()
-            except Exception as error:
-                self._double.broken.append(f"in a stream: {error!r}")
-            self._done += 1
-            then()
-
-
-class _Model:
-    def __init__(self, network: Any) -> None:
-        self.network = network
-        self.made = queue.SimpleQueue[tuple[int, bytes]]()
-        self.sent = self.received = 0
-
-
 class ChipDouble:
     """Put it into ``sys.modules`` as ``pylynchipsdk``.
 
@@ -117,6 +80,7 @@ class ChipDouble:
 
     Attributes:
         calls: Every call, in order.
+        log: When each copy and each step began and ended.
         broken: Rules that were broken; must stay empty.
         live: Handles that were not released: handle -> what it is, and its context.
         fails: (name, which call of it) -> the code that it returns, counted from 0.
@@ -142,14 +106,16 @@ class ChipDouble:
         self.dtype, self.out_dtype, self.batch = dtype, out_dtype, batch
         self.channels_last = channels_last
         self.calls: list[Call] = []
+        self.log = Log()
         self.broken: list[str] = []
         self.live: dict[int, tuple[str, int]] = {}
         self.fails: dict[tuple[str, int], int] = {}
         self.fault_at: int | None = None
         self.stuck_at: int | None = None
         self.steps = 0
-        self._network = network or (lambda: Leaky(features))
+        self.network = network or (lambda: Leaky(features))
         self._counts: dict[str, int] = {}
+        self._copies = {"copy in": 0, "copy back": 0}
         self._things: dict[int, Any] = {}
         self._handlers: dict[int, Any] = {}
         self._current: dict[int, int] = {}
@@ -210,13 +176,14 @@ class ChipDouble:
         return thing
 
     def _idle(self, what: str) -> None:
+        """Hold that nothing is queued, and every input that was sent has been read."""
         here = self._here()
-        busy = [
-            self._things[handle].waiting
-            for handle, (kind, context) in self.live.items()
-            if kind == "stream" and context == here
+        mine = [
+            (self._things[k], kind) for k, (kind, context) in self.live.items() if context == here
         ]
-        self._rule(not any(busy) or self._stuck_now, f"{what} while something was in flight")
+        busy = any(thing.waiting for thing, kind in mine if kind == "stream")
+        unread = not all(thing.all_read() for thing, kind in mine if kind == "model" and not busy)
+        self._rule(not (busy or unread) or self._stuck_now, f"{what} while something was in flight")
 
     @property
     def _stuck_now(self) -> bool:
@@ -245,7 +212,7 @@ class ChipDouble:
         self._handlers[self._here()] = handler
 
     def _lyn_create_stream(self) -> int:
-        return self._make("stream", _Stream(self))
+        return self._make("stream", Stream(self.broken))
 
     def _lyn_destroy_stream(self, stream: int) -> None:
         self._idle("a stream was destroyed")
@@ -259,11 +226,11 @@ class ChipDouble:
 
     def _lyn_load_model(self, path: str) -> int:
         self._rule(path.endswith("Net_0"), f"{path} is no Net_0")
-        return self._make("model", _Model(self._network()))
+        return self._make("model", Model(self.network(), self.broken))
 
     def _lyn_unload_model(self, model: int) -> None:
         self._idle("a model was unloaded")
-        self._gone(model, "model")
+        self._gone(model, "model").end()
 
     def _lyn_model_get_desc(self, model: int) -> Description:
         self._thing(model, "model")
@@ -317,35 +284,53 @@ class ChipDouble:
     def _lyn_memcpy_async(
         self, stream: int, target: int, source: int, size: int, direction: int
     ) -> None:
-        there = self._thing(stream, "stream")
+        there, here = self._thing(stream, "stream"), self._here()
         to_chip = direction == Directions.ClientToServer
         self._rule(to_chip or direction == Directions.ServerToClient, "a copy without direction")
         chip = self._region(target if to_chip else source, size)
+        what = "copy in" if to_chip else "copy back"
+        number, self._copies[what] = self._copies[what], self._copies[what] + 1
 
         def copy() -> None:
+            self.log.add(what, number, ends=False)
             if to_chip:
+                unread = any(model.reads(chip) for model in self._models(here))
+                self._rule(not unread, "a buffer was written to before its steps had read it")
                 chip[:] = ctypes.string_at(source, size)
             else:
                 ctypes.memmove(target, bytes(chip), size)
+            self.log.add(what, number, ends=True)
 
         there.put(copy)
 
+    def _models(self, context: int) -> list[Model]:
+        return [self._things[k] for k, of in self.live.items() if of == ("model", context)]
+
     def _lyn_model_reset_async(self, stream: int, model: int) -> None:
-        self._thing(stream, "stream").put(self._thing(model, "model").network.reset)
+        loaded = self._thing(model, "model")
+
+        def reset() -> None:
+            self._rule(loaded.idle, "a model was reset while it computed")
+            loaded.network.reset()
+
+        self._thing(stream, "stream").put(reset)
 
     def _lyn_model_send_input_async(
         self, stream: int, model: int, given: int, made: int, batch: int
     ) -> None:
         self._rule(batch == self.batch, f"a batch of {batch}")
         there, loaded = self._thing(stream, "stream"), self._thing(model, "model")
-        frame_bytes = self._region(given, self._in_bytes)
+        region = self._region(given, self._in_bytes)
         self._region(made, self._out_bytes)
-        self._rule((given - made) % 2 == 0, "buffers that are not aligned")
+        widths = (np.dtype(_DTYPES[kind]).itemsize for kind in (self.dtype, self.out_dtype))
+        aligned = all(at % width == 0 for at, width in zip((given, made), widths, strict=True))
+        self._rule(aligned, "buffers that are not aligned to their numbers")
         context = self._here()
         loaded.sent += 1
 
-        def step() -> None:
+        def compute(frame_bytes: bytes) -> bytes:
             number, self.steps = self.steps, self.steps + 1
+            self.log.add("compute", number, ends=False)
             if number == self.stuck_at:
                 self._stuck.wait()
             if number == self.fault_at:
@@ -357,9 +342,10 @@ class ChipDouble:
             if self.channels_last:
                 frame = frame.transpose(2, 0, 1)
             output = loaded.network.step(frame).astype(_DTYPES[self.out_dtype])
-            loaded.made.put((made, output.tobytes()))
+            self.log.add("compute", number, ends=True)
+            return bytes(output.tobytes())
 
-        there.put(step)
+        there.put(lambda: loaded.give(Step(region, made, compute)))
 
     def _lyn_model_recv_output_async(self, stream: int, model: int) -> None:
         there, loaded = self._thing(stream, "stream"), self._thing(model, "model")
@@ -368,7 +354,7 @@ class ChipDouble:
         context = self._here()
 
         def receive() -> None:
-            made, output = loaded.made.get(timeout=_PATIENCE_S)
+            made, output = loaded.made.get(timeout=PATIENCE_S)
             self._current[threading.get_ident()] = context
             self._region(made, len(output))[:] = output
 
@@ -383,7 +369,7 @@ class ChipDouble:
         records = self._thing(event, "event")
         self._rule(bool(records), "a wait for an event that nothing records")
         reached = records[-1]
-        self._thing(stream, "stream").put(lambda: reached.wait(_PATIENCE_S))
+        self._thing(stream, "stream").put(lambda: reached.wait(PATIENCE_S))
 
     def _lyn_stream_add_callback(self, stream: int, callback: Any, parameters: Any) -> None:
         def call() -> None:
@@ -395,7 +381,7 @@ class ChipDouble:
     def _lyn_synchronize_stream(self, stream: int) -> None:
         done = threading.Event()
         self._thing(stream, "stream").put(bool, then=done.set)
-        self._rule(done.wait(_PATIENCE_S), "a stream was waited for that never ends")
+        self._rule(done.wait(PATIENCE_S), "a stream was waited for that never ends")
 
 
 class Unplugged(ChipDouble):

@@ -103,11 +103,52 @@ def test_200_windows_are_called_for_by_the_rules_and_everything_is_released(
     assert names.index("lyn_model_reset_async") < sends[0]
 
 
-def test_three_pairs_of_buffers_are_in_flight(model: Path, chip: ChipDouble) -> None:
-    through([stage(model)], recording(frames(PAIRS * BURST), PAIRS * BURST))
+class Held(Leaky):
+    """Holds the chip back until what should overlap a step has happened.
+
+    Args:
+        chip: What it runs on.
+        after: Step -> the copy that must have ended meanwhile.
+    """
+
+    def __init__(self, chip: ChipDouble, after: dict[int, tuple[str, int]]) -> None:
+        super().__init__(11)
+        self._chip, self._after, self._steps = chip, after, 0
+
+    def step(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        copy, self._steps = self._after.get(self._steps), self._steps + 1
+        if copy is not None and not self._chip.log.has_ended(*copy, within_s=5.0):
+            self._chip.broken.append(f"{copy} did not happen while a step was computed")
+        return super().step(frame)
+
+
+@pytest.mark.parametrize("steps", [PAIRS, PAIRS * BURST])
+def test_copies_in_and_back_overlap_computing(
+    model: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    of_pair, array = steps // PAIRS, frames(steps)
+    chip = put_in(monkeypatch)
+    after = {0: ("copy in", PAIRS - 1), of_pair: ("copy back", 0), 2 * of_pair: ("copy back", 1)}
+    chip.network = lambda: Held(chip, after)
+    np.testing.assert_array_equal(
+        rows(through([stage(model)], recording(array, steps))), wanted(array)
+    )
+    assert (chip.broken, chip.live) == ([], {})
+    when = chip.log.place
+    # The chip is held in a step of one pair until the copy of another is done.
+    for step, (what, number) in after.items():
+        assert when(what, number, True) < when("compute", step, True)
     copies = [call.arguments for call in chip.calls if call.name == "lyn_memcpy_async"]
     targets = [copy[1] for copy in copies if copy[4] == chip.lyn_memcpy_dir_t.ClientToServer]
-    assert len(targets) == len({*targets}) == PAIRS
+    assert len(targets) == len({*targets}) == PAIRS, "each pair has a buffer of its own"
+
+
+def test_a_pair_is_used_again_when_its_steps_are_done(model: Path, chip: ChipDouble) -> None:
+    array = frames(5 * PAIRS * BURST + 1)
+    outputs = rows(through([stage(model)], recording(array, len(array))))
+    np.testing.assert_array_equal(outputs, wanted(array))
+    assert chip.names().count("lyn_malloc") == 2 * PAIRS
+    assert chip.broken == []
 
 
 def test_membranes_are_reset_once_a_recording_and_where_the_stream_says_so(
