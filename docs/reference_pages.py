@@ -224,7 +224,8 @@ def _default_sources(callback: Callable[..., Any]) -> dict[str, str]:
 
 
 def _messages_page() -> str:
-    from pipeline import events, messages, queues
+    from pipeline import events, messages
+    from pipeline.queue import protocol
 
     headers = [messages.Header, messages.Data]
     headers += [
@@ -248,7 +249,7 @@ def _messages_page() -> str:
         parts += _struct(header, headers)
     for part in (messages.Windows, messages.Span, messages.Clock):
         parts += _struct(part, headers)
-    parts += ["## On a queue", _text(queues)]
+    parts += ["## On a queue", _text(protocol)]
     return _page("Messages", *parts)
 
 

@@ -67,6 +67,12 @@ FilePath = Annotated[Path, BeforeValidator(_resolve)]
 """A path option: relative to the TOML file's folder, or to the working directory with ``--set``."""
 
 
+def _copies(value: Any) -> Any:
+    if value != "each" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError('must be 1 or more, or "each"')
+    return value
+
+
 _Side: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
 SensorSize: TypeAlias = tuple[_Side, _Side]
 """An option that is a sensor's size: (height, width) in pixels."""
@@ -155,6 +161,9 @@ class StageTable(BaseModel):
     side output of a stage is named behind a dot: ``bins.late``."""
     group: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")
     """Stages of one group share a process, and pass messages on without a copy."""
+    copies: Annotated[int | Literal["each"], BeforeValidator(_copies)] = 1
+    """To how many of this stage its inputs are dealt out, in turn; ``"each"``: one for each of
+    them. Each copy keeps the state of the streams that it is dealt."""
     host: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
     """The host that runs the stage, by the name under which `pipeline keys` knows its key; the one
     that runs the pipeline when left out."""

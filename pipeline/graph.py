@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RESERVED, PipelineConfig, StageTable, validate
+from pipeline.copies import MARK, deal_out
 from pipeline.errors import ConfigError
 from pipeline.ports import EventsPort, Port
 from pipeline.queue.backlog import WhenFull
@@ -161,8 +162,7 @@ def build_graph(config: PipelineConfig, resumes: bool = False, host: str = "") -
             that do not fit.
     """
     path = config.path
-    tables = _by_name(config)
-    inputs = _inputs(config, tables)
+    tables, inputs = _dealt(config)
     _check_groups(config, tables)
     _check_hosts(config)
     nodes = _nodes(config, tables, inputs, resumes, host)
@@ -201,14 +201,40 @@ def inputs_of(config: PipelineConfig) -> dict[str, tuple[str, ...]]:
     return _inputs(config, _by_name(config))
 
 
+def _dealt(
+    config: PipelineConfig,
+) -> tuple[dict[str, StageTable], dict[str, tuple[str, ...]]]:
+    """Return the stages and what each takes from, copies as stages of their own."""
+    tables = _by_name(config)
+    inputs = _inputs(config, tables)
+    _order(inputs, config.path)  # a cycle would have no end
+    tables, inputs = deal_out(tables, inputs, str(config.path))
+    for name, sources in inputs.items():
+        found = _kind(tables[name], config.path)
+        place = f"{config.path}: stage.{name.partition(MARK)[0]}"
+        if len(sources) > 1 and not found.many_inputs:
+            raise ConfigError(
+                f"{place}.from: {tables[name].use} takes one input, got {list(sources)};"
+                ' copies = "each" makes one of it for each of them'
+            )
+        if MARK in name and issubclass(found, Sink):
+            raise ConfigError(
+                f"{place}.copies: {tables[name].use} is a sink, and copies would deliver to the"
+                " same place; it takes from all of them, or write a table for each"
+            )
+    return tables, inputs
+
+
 def ports_into(config: PipelineConfig, name: str) -> tuple[Port | None, ...]:
-    """Return what feeds one stage; it, and what does not stand in front of it, is not made.
+    """Return what feeds one stage, or the first of its copies.
+
+    It, and what does not stand in front of it, is not made.
 
     Raises:
         ConfigError: see `build_graph`, of the stages in front of it.
     """
-    tables = _by_name(config)
-    inputs = _inputs(config, tables)
+    tables, inputs = _dealt(config)
+    name = next(one for one in inputs if one.partition(MARK)[0] == name)
     front, new = set[str](), set(map(_stage, inputs[name]))
     while new:
         front |= new
@@ -284,8 +310,6 @@ def _inputs(config: PipelineConfig, tables: dict[str, StageTable]) -> dict[str, 
             problem = _unknown(source, kinds)
             if problem:
                 raise ConfigError(f"{place}.from: {problem}")
-        if len(sources) != 1 and not issubclass(found, Source) and not found.many_inputs:
-            raise ConfigError(f"{place}.from: {table.use} takes one input, got {list(sources)}")
         if len(set(sources)) != len(sources):
             raise ConfigError(f"{place}.from: names a stage twice, got {list(sources)}")
         inputs[table.name] = sources
@@ -416,7 +440,7 @@ def _make(
     sheds: bool,
     is_live: bool,
 ) -> Node:
-    place = f"{config.path}: stage.{table.name}"
+    place = f"{config.path}: stage.{table.name.partition(MARK)[0]}"
     found = load_stage(table.use)
     if table.policy != "block" and not inputs:
         raise ConfigError(

@@ -31,6 +31,7 @@ __all__ = [
     "Source",
     "Stage",
     "StageConfig",
+    "Together",
     "Transform",
     "delivery_of",
 ]
@@ -125,6 +126,11 @@ class Stage(ABC, Generic[C]):
         self.name = name
         self.config = config
         self.inputs = tuple(inputs)
+
+    @property
+    def table(self) -> str:
+        """The name of its table: without what tells it from other copies (`pipeline.copies`)."""
+        return self.name.partition("@")[0]
 
     @abstractmethod
     def port(self) -> Port | None:
@@ -229,6 +235,13 @@ class Source(Stage[C], Generic[C, S]):
         """
         return ()
 
+    def length_us(self, recording: Path) -> int | None:
+        """Return how long it plays one of its recordings, from the first event to the last, in µs.
+
+        None where that cannot be known without reading much. Asked for in `pipeline check`.
+        """
+        return None
+
     def beside(self) -> Callable[[threading.Event], None] | None:
         """Make what is to outlive the workers; return what is to run beside them, if anything is.
 
@@ -260,12 +273,27 @@ class Source(Stage[C], Generic[C, S]):
         """Return what was read so far and what became of it."""
 
 
+class Together(NamedTuple):
+    """How data of several streams may be given to a stage as one turn."""
+
+    most: int
+    """How many streams."""
+    wait_s: float = 0.0
+    """For how long a turn of live streams waits for those that have nothing yet."""
+    spacing_us: int = 0
+    """By how much the ends of a stream's windows lie apart at least: what ends within that time
+    goes together."""
+
+
 class Transform(Stage[C], Generic[C, S]):
     """A stage with inputs. Its state lives from a recording's Start to the next of its stream.
 
     What it yields leaves by its main output, and data marked with `Message.output` by that side
     output. Control messages are passed on by all of them.
     """
+
+    together: Together | None = None
+    """Whether it takes data of several streams at once, see `process_together`; set in `port`."""
 
     @abstractmethod
     def start(self, header: Start) -> S:
@@ -274,6 +302,13 @@ class Transform(Stage[C], Generic[C, S]):
     @abstractmethod
     def process(self, state: S, message: Message) -> Generator[Message, None, S]:
         """Take a data message; yield what follows from it and return the next state."""
+
+    def process_together(self, turn: Sequence[tuple[S, Message]]) -> list[tuple[list[Message], S]]:
+        """Take data of several streams, each with its state; return of each what `process` would.
+
+        No stream is in a turn twice. Called only where `together` says so.
+        """
+        raise NotImplementedError
 
     def finish(self, state: S) -> Generator[Message, None, S]:
         """Yield what is left at the end of a recording and return the last state."""

@@ -96,6 +96,8 @@ class Engine:
             read_maps(chain, tensors, card.network, options["classes"], self.features)
         )
         self._room = self.program.room(cores)
+        self._rooms = list[Room]()
+        self._pool: ThreadPoolExecutor | None = None
         self._meter = Meter(self.program)
 
     @classmethod
@@ -191,6 +193,48 @@ class Engine:
         if self.card.options["head"] == "per_step":
             return self.classifier.logits(features), state
         return features, state
+
+    def step_each(
+        self,
+        x: NDArray[Any],
+        states: Sequence[EngineState],
+        threads: int = 1,
+        counts: Sequence[NDArray[np.int64] | None] = (),
+    ) -> NDArray[np.float32]:
+        """Advance several streams by one time step; each gives what it gives alone.
+
+        Args:
+            x: A frame of each, (streams, channels, height, width), any real dtype.
+            states: Of one sample each, stepped in place.
+            threads: Streams that are stepped at a time.
+            counts: For each stream what `forward` counts; empty counts nothing.
+
+        Returns:
+            The outputs, (streams, features), or (streams, classes) with ``head = "per_step"``.
+
+        Raises:
+            ModelError: `x` has another shape than the network was built for.
+        """
+        if x.shape[1:] != self.input_shape:
+            raise ModelError(f"{self.card.network} takes {self.input_shape}, got {x.shape[1:]}")
+        features = np.empty((len(x), 1, self.features), np.float32)
+        threads = max(1, min(threads, len(x)))
+
+        def work(first: int, room: Room) -> None:
+            for k in range(first, len(x), threads):
+                into = counts[k] if counts else None
+                self._run(x[k : k + 1], states[k].membranes[0], room, features[k], into)
+
+        if threads == 1:
+            work(0, self._room)
+        else:
+            while len(self._rooms) < threads:
+                self._rooms.append(self.program.room())
+            self._pool = self._pool or ThreadPoolExecutor()
+            list(self._pool.map(work, range(threads), self._rooms))
+        if self.card.options["head"] == "per_step":
+            return self.classifier.logits(features)[:, 0]
+        return features[:, 0]
 
     def to_arrays(self, state: EngineState) -> list[NDArray[np.float32]]:
         """Return a copy of the state as the torch network has it, (batch, channels, ...)."""

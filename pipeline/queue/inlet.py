@@ -9,16 +9,20 @@ Live sources are the exception. Each device has a clock of its own, so their tim
 order, and one may be silent or gone for as long as it likes. So inputs that come from different
 sources, one of which is live, wait for each other in nothing: each is delivered as it comes.
 
+Where a stage takes data of several streams at once (`pipeline.stage.Together`), what would be next
+of each goes as one turn, a window of each at most, in the same order. Recordings decide by their
+times alone which windows go together. Of live sources those go that are there: each has its window
+in a turn before anybody has a second one.
+
 Barriers of checkpoints wait for nobody, since that would change the order. The first of a
 checkpoint that comes in, from whatever input, is delivered at once, before what is waiting; what
 waits, and what the other inputs bring until their own barrier, belongs to the checkpoint (Chandy
 and Lamport 1985). An input that is over has passed all barriers.
 """
 
-from collections import deque
+import time
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 import zmq
 
 from pipeline.messages import (
@@ -28,23 +32,18 @@ from pipeline.messages import (
     EndStream,
     Header,
     Message,
-    Predictions,
     Retime,
-    Shed,
     Start,
-    decode,
-    encode,
 )
+from pipeline.queue.intake import Cut, Input, Pending, telling
 from pipeline.queue.receiver import Receiver
 from pipeline.queue.sender import Sender, wait_for
 from pipeline.report import QueueCount
+from pipeline.stage import Together
 
-__all__ = ["Inlet", "Pending"]
+__all__ = ["Inlet"]
 
 _ENDS: tuple[type[Header], ...] = (EndRecording, EndStream)
-
-Pending = list[list[tuple[bytes, bytes]]]
-"""For each input messages in their order, encoded."""
 
 
 class Inlet:
@@ -56,6 +55,7 @@ class Inlet:
         pending: what a checkpoint kept of what was on its way, when the run goes on from one.
         live: the sources that are live.
         senders: what waits before them goes on while there is nothing to take.
+        together: how many streams' data go as one turn; None: one after the other.
     """
 
     def __init__(
@@ -65,16 +65,19 @@ class Inlet:
         pending: Pending | None = None,
         live: frozenset[str] = frozenset(),
         senders: Sequence[Sender] = (),
+        together: Together | None = None,
     ) -> None:
-        self._senders = senders
+        self._senders, self._together = senders, together
+        self._turns_from = 0
+        """The group that is first in the next turn of live sources."""
         origins = origins or [frozenset()] * len(receivers)
         self._inputs = [
-            _Input(receiver, _relatives(k, origins)) for k, receiver in enumerate(receivers)
+            Input(receiver, _relatives(k, origins)) for k, receiver in enumerate(receivers)
         ]
         for each, encoded in zip(self._inputs, pending or [], strict=False):
             each.restore(encoded)
         self._groups = [[self._inputs[k] for k in group] for group in _groups(origins, live)]
-        self._cut: _Cut | None = None
+        self._cut: Cut | None = None
 
     def messages(self) -> Iterator[Message]:
         """Yield the messages.
@@ -84,6 +87,12 @@ class Inlet:
         """
         return self._single() if len(self._inputs) == 1 else self._merged()
 
+    def turns(self) -> Iterator[Sequence[Message]]:
+        """Yield the messages in turns; only data of different streams are ever in one turn."""
+        if self._together is None or len(self._inputs) == 1:
+            return ([message] for message in self.messages())
+        return self._in_turns(self._together)
+
     def cut(self, barrier: int, kept: Callable[[list[QueueCount], Pending], None]) -> None:
         """Gather what belongs to a checkpoint, whose barrier was just delivered.
 
@@ -92,7 +101,7 @@ class Inlet:
             kept: called once, when every input has passed the barrier, with what had come through
                 each queue by then and what of it is still to be delivered.
         """
-        self._cut = _Cut(barrier, self._inputs, kept)
+        self._cut = Cut(barrier, self._inputs, kept)
 
     def _single(self) -> Iterator[Message]:
         receiver = self._inputs[0].receiver
@@ -113,11 +122,66 @@ class Inlet:
                 yield from self._next(group)
             if not ready:
                 yield from self._fill(going)
+        yield from self._end()
+
+    def _in_turns(self, together: Together) -> Iterator[Sequence[Message]]:
+        until_s: float | None = None
+        while going := [group for group in self._groups if not _is_over(group)]:
+            ready = [group for group in going if all(each.rows for each in group)]
+            missing = [group for group in going if group not in ready]
+            told = [group for group in ready if not any(_holds_data(each) for each in group)]
+            for group in told or ready:
+                if told or any(isinstance(each.rows[0].header, Retime) for each in group):
+                    yield from ([message] for message in self._next(group))
+                    told = told or [group]
+            if told:
+                continue
+            if not ready:
+                yield from ([message] for message in self._fill(missing))
+                continue
+            if missing:
+                # Who has something is read even where the turn is full, or it might never be.
+                until_s = until_s or time.monotonic() + together.wait_s
+                left_s = until_s - time.monotonic() if len(ready) < together.most else 0.0
+                wait_ms = max(0, round(left_s * 1000))
+                yield from ([message] for message in self._fill(missing, wait_ms))
+                if any(all(each.rows for each in group) for group in missing):
+                    continue
+            until_s = None
+            chosen = self._chosen(ready, together)
+            yield [each.rows[0] for each in chosen]
+            for each in chosen:
+                each.take()
+        yield from ([message] for message in self._end())
+
+    def _chosen(self, ready: "Sequence[list[Input]]", together: Together) -> "list[Input]":
+        """Return the inputs whose next data go as one turn, at most one of each stream."""
+        first = self._turns_from
+        groups = sorted(enumerate(self._groups), key=lambda pair: pair[0] < first)
+        chosen: list[Input] = []
+        for number, group in groups:
+            if group not in ready:
+                continue
+            data = sorted(
+                (_time(each.rows[0].header), k) for k, each in enumerate(group) if _holds_data(each)
+            )
+            until_us = data[0][0] + max(1, together.spacing_us)
+            streams = set[str]()
+            for at_us, k in data:
+                stream = group[k].rows[0].header.stream
+                if len(chosen) < together.most and at_us < until_us and stream not in streams:
+                    streams.add(stream)
+                    chosen.append(group[k])
+                    self._turns_from = (number + 1) % len(groups)
+        return chosen
+
+    def _end(self) -> Iterator[Message]:
+        """Deliver the end of all streams."""
         yield _together([each.rows[0] for each in self._inputs])
         for each in self._inputs:
             each.take()
 
-    def _next(self, group: "Sequence[_Input]") -> Iterator[Message]:
+    def _next(self, group: "Sequence[Input]") -> Iterator[Message]:
         """Deliver what is next of inputs that each have a message at hand."""
         heads = [each.rows[0] for each in group]
         retimed = [k for k, head in enumerate(heads) if isinstance(head.header, Retime)]
@@ -135,7 +199,7 @@ class Inlet:
         # An input whose recording or stream is over waits for what the others have to say.
         kinds = [type(head.header) for head in heads]
         kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
-        said: dict[str, list[_Input]] = {}
+        said: dict[str, list[Input]] = {}
         for each, head in zip(group, heads, strict=True):
             if type(head.header) is kind:
                 # Each stream starts and ends by itself; everything else is said once for all.
@@ -146,8 +210,12 @@ class Inlet:
             for each in sayers:
                 each.take()
 
-    def _fill(self, groups: "Sequence[Sequence[_Input]]") -> Iterator[Message]:
+    def _fill(
+        self, groups: "Sequence[Sequence[Input]]", wait_ms: int | None = None
+    ) -> Iterator[Message]:
         """Read what comes first of what these groups wait for; yield the barriers that come in.
+
+        ``wait_ms``: for how long at most, where nothing comes.
 
         An input that shares a source with an empty one is read ahead and acknowledged at once: it
         would otherwise block that source, and with it the branch that is waited for. What is read
@@ -158,16 +226,17 @@ class Inlet:
         empty = {inputs.index(each) for group in groups for each in group if not each.rows}
         wanted = [k for k, each in enumerate(inputs) if k in empty or each.relatives & empty]
         sockets = [inputs[k].receiver.socket for k in wanted]
-        wait_for(sockets, self._senders)
+        if wait_ms is None:
+            wait_for(sockets, self._senders)
         poller = zmq.Poller()
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
-        ready = dict(poller.poll())
+        ready = dict(poller.poll(wait_ms))
         for k in wanted:
             if inputs[k].receiver.socket in ready:
                 yield from self._read(inputs[k])
 
-    def _read(self, source: "_Input") -> Iterator[Message]:
+    def _read(self, source: "Input") -> Iterator[Message]:
         """Take in one message, if there is one."""
         message = source.receiver.receive(timeout_ms=0)
         if message is None:
@@ -189,102 +258,16 @@ class Inlet:
             self._cut.look()
 
 
-class _Input:
-    """One of several queues, and what was read from it and not delivered yet."""
-
-    def __init__(self, receiver: Receiver, relatives: frozenset[int]) -> None:
-        self.receiver = receiver
-        self.relatives = relatives
-        """Inputs that share a source with it, itself not included."""
-        self.rows = deque[Message]()
-        self.barrier = -1
-        """The last that came in."""
-        self.over = False
-        self.shed: Shed | None = None
-        """What a barrier told that was not delivered."""
-        self._owed = 0
-        """Messages read that are to be acknowledged when their rows are delivered."""
-
-    def restore(self, encoded: list[tuple[bytes, bytes]]) -> None:
-        for header, buffer in encoded:
-            self._append(decode(header, buffer))
-
-    def put(self, message: Message) -> None:
-        self._append(message)
-        # Whoever has ended is let go: what takes the others long is no reason for it to wait.
-        if self.relatives or self.over:
-            self.receiver.deal()
-        else:
-            self._owed += 1
-
-    def take(self) -> None:
-        self.rows.popleft()
-        if not self.rows and self._owed:
-            self._owed -= 1
-            self.receiver.deal()
-
-    def _append(self, message: Message) -> None:
-        self.over = self.over or isinstance(message.header, EndStream)
-        if self.shed is not None:
-            message, self.shed = _telling(message, self.shed), None
-        self.rows.extend(_rows(message))
-
-
-class _Cut:
-    """What belongs to a checkpoint of several inputs: it is whole when all have passed it."""
-
-    def __init__(
-        self,
-        barrier: int,
-        inputs: Sequence[_Input],
-        kept: Callable[[list[QueueCount], Pending], None],
-    ) -> None:
-        self._barrier, self._inputs, self._kept = barrier, inputs, kept
-        self._pending: Pending = [[_encoded(row) for row in each.rows] for each in inputs]
-        self._counts: dict[int, QueueCount] = {}
-        self._told = False
-        if len(inputs) == 1:  # it comes in order, behind all that there was
-            inputs[0].barrier = barrier
-        self.look()
-
-    def came(self, source: _Input, message: Message) -> None:
-        """Keep a message that is on this side of its input's barrier."""
-        k = self._inputs.index(source)
-        if k not in self._counts:
-            self._pending[k].append(_encoded(message))
-
-    def look(self) -> None:
-        """See which inputs have passed."""
-        for k, each in enumerate(self._inputs):
-            if k not in self._counts and (each.over or each.barrier >= self._barrier):
-                self._counts[k] = each.receiver.count()
-        if len(self._counts) == len(self._inputs) and not self._told:
-            self._told = True
-            self._kept([self._counts[k] for k in range(len(self._inputs))], self._pending)
-
-
-def _telling(message: Message, shed: Shed) -> Message:
-    """Return a message that also tells what another would have told of overload."""
-    header = message.header
-    shed = shed if header.shed is None else header.shed + shed
-    return Message(msgspec.structs.replace(header, shed=shed), message.array)
-
-
 def _together(said: Sequence[Message]) -> Message:
     """Return what several inputs say as one."""
     message = said[0]
     for other in said[1:]:
         if other.header.shed is not None:
-            message = _telling(message, other.header.shed)
+            message = telling(message, other.header.shed)
     return message
 
 
-def _encoded(message: Message) -> tuple[bytes, bytes]:
-    header, buffer = encode(message)
-    return header, bytes(buffer)
-
-
-def _is_over(group: "Sequence[_Input]") -> bool:
+def _is_over(group: "Sequence[Input]") -> bool:
     return all(each.rows and isinstance(each.rows[0].header, EndStream) for each in group)
 
 
@@ -305,24 +288,9 @@ def _relatives(k: int, origins: Sequence[frozenset[str]]) -> frozenset[int]:
     )
 
 
+def _holds_data(source: "Input") -> bool:
+    return isinstance(source.rows[0].header, Data)
+
+
 def _time(header: Header) -> int:
     return header.t_last_us if isinstance(header, Data) else 0
-
-
-def _rows(message: Message) -> Iterator[Message]:
-    """Cut predictions into rows; other data pass whole."""
-    header = message.header
-    if not isinstance(header, Predictions) or len(header.spans) < 2:
-        yield message
-        return
-    for k, span in enumerate(header.spans):
-        row = message.array[k : k + 1]
-        one = msgspec.structs.replace(
-            header,
-            shape=row.shape,
-            spans=(span,),
-            t_first_us=span.t_start_us,
-            t_last_us=span.t_end_us,
-            shed=None if k else header.shed,
-        )
-        yield Message(one, row)

@@ -12,6 +12,7 @@ import zmq
 from pipeline.checkpoint.folder import StageSnapshot
 from pipeline.checkpoint.snapshot import classes_of, pack, unpack
 from pipeline.clock import now_ns
+from pipeline.errors import WireError
 from pipeline.messages import (
     Barrier,
     Clock,
@@ -197,34 +198,58 @@ def drive_transform(
             remarks=[] if account is None else stage.remarks(account),
         )
 
+    def take(message: Message) -> Message:
+        nonlocal total
+        header = message.header
+        clock.follow(header)
+        if isinstance(header, Data):
+            pulse.take(clock.due_ns(header))
+        if header.shed is not None:
+            outlet.shed = header.shed if outlet.shed is None else outlet.shed + header.shed
+        if isinstance(header, Start):
+            starts[header.stream] = header
+            if header.stream in states:
+                total = _sum(total, stage.account(states.pop(header.stream)))
+        return message if senders else _telling(message, outlet)
+
+    def step(message: Message) -> None:
+        header = message.header
+        turn = stage.step(states.get(header.stream), message)
+        while True:
+            pulse.begin(time.monotonic_ns())
+            try:
+                out = next(turn)
+            except StopIteration as end:
+                if end.value is not None:
+                    states[header.stream] = end.value
+                return
+            finally:
+                pulse.end(time.monotonic_ns())
+            outlet.emit(out, header.born_ns)
+
+    def step_together(messages: Sequence[Message]) -> None:
+        pulse.begin(time.monotonic_ns())
+        try:
+            found = stage.process_together(
+                [(_begun(states, message.header), message) for message in messages]
+            )
+        finally:
+            pulse.end(time.monotonic_ns())
+        for message, (out, state) in zip(messages, found, strict=True):
+            states[message.header.stream] = state
+            for each in out:
+                outlet.emit(each, message.header.born_ns)
+
     # Given up in the middle, a stage still tells what it has counted.
     with suppress(zmq.ContextTerminated):
-        for message in inlet.messages():
-            header = message.header
-            clock.follow(header)
-            if isinstance(header, Data):
-                pulse.take(clock.due_ns(header))
-            if header.shed is not None:
-                outlet.shed = header.shed if outlet.shed is None else outlet.shed + header.shed
-            if not senders:
-                message = _telling(message, outlet)
-            if isinstance(header, Start):
-                starts[header.stream] = header
-                if header.stream in states:
-                    total = _sum(total, stage.account(states.pop(header.stream)))
-            turn = stage.step(states.get(header.stream), message)
-            while True:
-                pulse.begin(time.monotonic_ns())
-                try:
-                    out = next(turn)
-                except StopIteration as end:
-                    if end.value is not None:
-                        states[header.stream] = end.value
-                    break
-                finally:
-                    pulse.end(time.monotonic_ns())
-                outlet.emit(out, header.born_ns)
+        for turn in inlet.turns():
+            taken = [take(message) for message in turn]
+            if len(taken) > 1:
+                step_together(taken)
+            else:
+                step(taken[0])
             pulse.deal()
+            header = taken[0].header
             gauges.ask(states.get(header.stream), done)
             if isinstance(header, EndRecording):
                 starts.pop(header.stream, None)
@@ -389,6 +414,13 @@ def _telling(message: Message, outlet: _Outlet) -> Message:
 
 def _committed(stage: AnyStage) -> bytes | None:
     return pack(stage.commit()) if isinstance(stage, Sink) else None
+
+
+def _begun(states: dict[str, Any], header: Header) -> Any:
+    """Return the state of a stream whose recording has started."""
+    if header.stream not in states:
+        raise WireError(f"{type(header).__name__} arrived before the start of a recording")
+    return states[header.stream]
 
 
 def _sum(total: Account | None, account: Account) -> Account:

@@ -266,7 +266,9 @@ class StageThread(threading.Thread):
                 )
             else:
                 pending = None if saved is None else saved.pending
-                inlet = Inlet(receivers, self._origins, pending, self._live, senders)
+                inlet = Inlet(
+                    receivers, self._origins, pending, self._live, senders, stage.together
+                )
                 report = drive_transform(
                     stage, inlet, receivers, senders, saved, self._keep, self.pulse, tap, states
                 )

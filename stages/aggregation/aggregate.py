@@ -136,7 +136,7 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
             )
         self._check_length()
         scores = "vote" if config.take == "vote" else self._outputs.scores
-        return PredictionsPort(self._outputs.classes, scores)
+        return PredictionsPort(self._outputs.classes, scores, self._needs_us)
 
     def open(self) -> None:
         """Load the network whose head the predictions go through, if it has one."""
@@ -237,6 +237,15 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
             f"a prediction needs {needed} windows{lasting} of one recording, and there were fewer:"
             ' over = "recording", with every = 1, makes one of what there is, marked partial'
         ]
+
+    @property
+    def _needs_us(self) -> int | None:
+        """How long a recording is in which the window that makes the first prediction begins."""
+        step_us, over = self._outputs.step_us, self.config.over
+        if step_us is None or self._outputs.steps is not None:
+            return None
+        needed = {"recording": 1, "running": self.config.every}.get(over, self._steps)
+        return (needed - 1) * step_us
 
     @property
     def _how(self) -> str:
@@ -345,7 +354,7 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
             epoch=state.epoch,
             t_first_us=spans[0].t_start_us,
             t_last_us=spans[-1].t_end_us,
-            by=self.name,
+            by=self.table,
             classes=self._outputs.classes,
             spans=spans,
         )

@@ -76,6 +76,16 @@ class OnnxStepper:
             membranes = tuple(after)
         return np.concatenate(outputs), membranes
 
+    def step_together(
+        self,
+        frames: NDArray[Any],
+        membranes: Sequence[Any],
+        counts: Sequence[NDArray[np.int64] | None],
+    ) -> tuple[NDArray[np.float32], list[Any]]:
+        """Advance several streams by a frame each, one after the other."""
+        found = [self.step(frame[None], own) for frame, own in zip(frames, membranes, strict=True)]
+        return np.concatenate([output for output, _ in found]), [after for _, after in found]
+
     def gauges(self, membranes: Any) -> dict[str, float]:
         """Return mean membranes."""
         named = zip(self._rest, membranes, strict=True)

@@ -5,12 +5,16 @@ until the next recording or an explicit reset. However the windows are cut into 
 one step of batch 1, so the outputs are the same to the bit, and the same as the network's own
 ``forward`` over the whole recording.
 
+Several streams may feed one network; each has membranes of its own. With ``batch`` windows of
+different streams are stepped together. The event-driven engine gives the same to the bit; torch
+sums in an order that depends on how many there are.
+
 A window that overload has dropped is none without events: nothing is known of its time, so the
 network is not stepped, and its membranes stay as they were. They leak too little by that much.
 Windows that were merged are one step. Both are told in the results.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,7 +31,7 @@ from pipeline.config import FilePath
 from pipeline.errors import StageError
 from pipeline.messages import Frames, Message, Outputs, Start, data
 from pipeline.ports import FramesPort, OutputsPort
-from pipeline.stage import Account, PortError, StageConfig, Transform
+from pipeline.stage import Account, PortError, StageConfig, Together, Transform
 from stages.inference.fit import check_expected, check_kind, check_shape, check_words, resized
 from stages.inference.onnx_stepper import OnnxStepper, onnx_of
 from stages.inference.stepper import EventStepper, Stepper, TorchStepper, gpu_driver
@@ -53,12 +57,32 @@ class SnnConfig(StageConfig):
     """Where torch computes; ``auto`` takes a GPU when there is one."""
     threads: int = Field(1, ge=1)
     """Processor cores for one step. More are faster only where they have nothing else to do."""
+    batch: int = Field(1, ge=1, le=4096)
+    """Windows of so many streams, one of each at most, are stepped together where there are several
+    (``from``). With torch the last digits of the outputs then depend on who was there; with the
+    event-driven engine they do not, and ``threads`` of them are stepped at a time."""
+    batch_wait_ms: float = Field(0.0, ge=0, le=10_000)
+    """How long live streams that have a window wait for the others; recordings wait for nobody."""
     statistics: bool = False
     """Whether synaptic operations and firing rates are counted, and told at the end of the run with
     an estimate of their energy. The event-driven engine counts them."""
     mismatch: Literal["refuse", "allow"] = "refuse"
     """Whether bins of another length, step or kind than the model was trained on, and words of
     another vocabulary, are refused."""
+
+
+def _outputs(message: Message, array: NDArray[np.float32]) -> Message:
+    header = message.header
+    assert isinstance(header, Frames)
+    return data(
+        Outputs,
+        array,
+        stream=header.stream,
+        epoch=header.epoch,
+        t_first_us=header.t_first_us,
+        t_last_us=header.t_last_us,
+        windows=header.windows,
+    )
 
 
 class SnnState(NamedTuple):
@@ -77,24 +101,35 @@ class Snn(Transform[SnnConfig, SnnState]):
 
     Config = SnnConfig
     takes = (FramesPort,)
+    many_inputs = True
     _counter: EventStepper | None = None
 
     def port(self) -> OutputsPort:
         """Hold the frames against what the model was trained for."""
-        (frames,) = self.inputs
-        assert isinstance(frames, FramesPort)
         self._check_expected_name()
         card = self._card()
         who = f"{self._name} ({card.network})"
         check_expected(self.config.expects, card, who)
-        check_shape(frames, card, who)
-        check_words(frames, card, who, allow=self.config.mismatch == "allow")
+        ports = [port for port in self.inputs if isinstance(port, FramesPort)]
+        for each in ports:
+            check_shape(each, card, who)
+            check_words(each, card, who, allow=self.config.mismatch == "allow")
+            if self.config.mismatch == "refuse":
+                check_kind(each, card, who)
         if self.config.engine == "event" or self.config.statistics:
             self._check_engine(card)
         if self.config.engine == "onnx":
             self._check_onnx()
-        if self.config.mismatch == "refuse":
-            check_kind(frames, card, who)
+        frames = ports[0]
+        for each in ports[1:]:
+            if (each.window_us, each.step_us) != (frames.window_us, frames.step_us):
+                raise PortError(
+                    "from", f"its inputs must have windows alike, got {frames}, and {each}"
+                )
+        if self.config.batch > 1:
+            self.together = Together(
+                self.config.batch, self.config.batch_wait_ms / 1000, frames.step_us or 0
+            )
         readout = card.network not in models.SCORES_ALREADY
         return OutputsPort(
             features=None if readout else len(card.classes),
@@ -116,7 +151,7 @@ class Snn(Transform[SnnConfig, SnnState]):
         config = self.config
         self._stepper: Stepper
         if self._event_driven():
-            stepper = EventStepper(config.weights, config.threads)
+            stepper = EventStepper(config.weights, config.threads, config.batch > 1)
             self._stepper, self._counter = stepper, stepper if config.statistics else None
         elif config.engine == "onnx":
             self._stepper = OnnxStepper(config.weights, config.threads)
@@ -142,29 +177,39 @@ class Snn(Transform[SnnConfig, SnnState]):
 
     def process(self, state: SnnState, message: Message) -> Generator[Message, None, SnnState]:
         """Step through the windows of a message; yield the output of each step."""
-        header, frames = message.header, message.array
-        assert isinstance(header, Frames)
-        wanted = self._stepper.input_shape
+        frames = self._checked(message)
+        if not len(frames):
+            return state
+        array, membranes = self._stepper.step(frames, state.membranes, state.counts, self.watched)
+        yield _outputs(message, array)
+        return state._replace(membranes=membranes, steps=state.steps + len(frames))
+
+    def process_together(
+        self, turn: Sequence[tuple[SnnState, Message]]
+    ) -> list[tuple[list[Message], SnnState]]:
+        """Step through a window of each of several streams as one batch."""
+        frames = np.concatenate([self._checked(message) for _, message in turn])
+        arrays, memories = self._stepper.step_together(
+            frames,
+            [state.membranes for state, _ in turn],
+            [state.counts for state, _ in turn],
+        )
+        return [
+            ([_outputs(message, array[None])], state._replace(membranes=own, steps=state.steps + 1))
+            for (state, message), array, own in zip(turn, arrays, memories, strict=True)
+        ]
+
+    def _checked(self, message: Message) -> NDArray[Any]:
+        """Return the frames of a message that have the shape of the network's input."""
+        frames, wanted = message.array, self._stepper.input_shape
         if frames.shape[1:] != wanted:
-            (given,) = self.inputs
+            given = self.inputs[0]
             assert isinstance(given, FramesPort)
             raise StageError(
                 f"{self._name} ({self._card().network}) takes frames of {wanted}, got"
                 f" {frames.shape[1:]}; {resized(given.made_of, wanted[1:])}"
             )
-        if not len(frames):
-            return state
-        array, membranes = self._stepper.step(frames, state.membranes, state.counts, self.watched)
-        yield data(
-            Outputs,
-            array,
-            stream=state.stream,
-            epoch=state.epoch,
-            t_first_us=header.t_first_us,
-            t_last_us=header.t_last_us,
-            windows=header.windows,
-        )
-        return state._replace(membranes=membranes, steps=state.steps + len(frames))
+        return frames
 
     def account(self, state: SnnState) -> Account:
         """Return windows stepped through, and what the network did in them."""

@@ -20,7 +20,7 @@ _DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")
 
 
 class Stepper(Protocol):
-    """Steps the one stream of a stage through a network."""
+    """Steps streams through a network."""
 
     input_shape: tuple[int, int, int]
 
@@ -38,6 +38,17 @@ class Stepper(Protocol):
 
         The membranes that are given may be written to. What the network does is added to `counts`,
         and counted for `gauges` while it is watched; torch counts nothing.
+        """
+
+    def step_together(
+        self,
+        frames: NDArray[Any],
+        membranes: Sequence[Any],
+        counts: Sequence[NDArray[np.int64] | None],
+    ) -> tuple[NDArray[np.float32], list[Any]]:
+        """Advance several streams by a frame each: (streams, channels, height, width), membranes.
+
+        Returns the outputs (streams, features), and the membranes of each.
         """
 
     def gauges(self, membranes: Any) -> dict[str, float]:
@@ -58,17 +69,19 @@ class EventStepper:
 
     Args:
         weights: A safetensors file with a model card.
-        threads: Processor cores for one step.
+        threads: Processor cores for one step, or streams stepped at a time.
+        batched: Whether streams are stepped together, each by one core.
 
     Raises:
         ConfigError: The weights cannot be used.
     """
 
-    def __init__(self, weights: Path, threads: int = 1) -> None:
+    def __init__(self, weights: Path, threads: int = 1, batched: bool = False) -> None:
         from models.engine.engine import Engine
 
+        self._threads = threads if batched else 1
         try:
-            self._engine = Engine.load(weights, threads)
+            self._engine = Engine.load(weights, 1 if batched else threads)
         except models.ModelError as error:
             raise ConfigError(str(error)) from None
         self._engine.tune()
@@ -106,6 +119,16 @@ class EventStepper:
             return outputs[0], membranes
         others, membranes = self._engine.forward(frames[None, seen:], membranes, counts=counts)
         return np.concatenate([outputs[0], others[0]]), membranes
+
+    def step_together(
+        self,
+        frames: NDArray[Any],
+        membranes: Sequence[Any],
+        counts: Sequence[NDArray[np.int64] | None],
+    ) -> tuple[NDArray[np.float32], list[Any]]:
+        """Advance several streams by a frame each; the membranes are stepped in place."""
+        outputs = self._engine.step_each(frames, membranes, self._threads, counts)
+        return outputs, [*membranes]
 
     def gauges(self, membranes: Any) -> dict[str, float]:
         """Return mean membranes, and firing rates since the last call."""
@@ -194,6 +217,22 @@ class TorchStepper:
                 outputs.append(output)
             array: NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
         return array, membranes
+
+    def step_together(
+        self,
+        frames: NDArray[Any],
+        membranes: Sequence[Any],
+        counts: Sequence[NDArray[np.int64] | None],
+    ) -> tuple[NDArray[np.float32], list[Any]]:
+        """Advance several streams by a frame each; the membranes given are not written to."""
+        torch, kind = self._torch, type(membranes[0])
+        with torch.inference_mode():
+            inputs = torch.from_numpy(frames.astype(np.float32)).to(self._network.device)
+            joined = kind(*(torch.cat(parts) for parts in zip(*membranes, strict=True)))
+            output, joined = self._network.step(inputs, joined)
+            array: NDArray[np.float32] = output.cpu().numpy()
+            split = [each.split(1) for each in joined]
+        return array, [kind(*parts) for parts in zip(*split, strict=True)]
 
     def gauges(self, membranes: Any) -> dict[str, float]:
         """Return mean membranes."""

@@ -68,7 +68,7 @@ def fitting(config: PipelineConfig, place: Place) -> Fitting:
         ConfigError: what feeds it cannot be told, or is no frames.
     """
     made = _vocabularies(config)
-    (frames,) = ports_into(config, place.name)
+    frames, *_ = ports_into(config, place.name)
     if not isinstance(frames, FramesPort):
         raise ConfigError(
             f"{place.key}.from: snn takes frames, it is given "

@@ -219,7 +219,7 @@ def test_each_mistake_has_a_line_of_its_own() -> None:
     assert text.splitlines() == [
         "pipeline.toml: stage.bins.size: must have 2 values, got [1, 2, 3]",
         "pipeline.toml: stage.bins.window_us: must be > 0, got 0",
-        "pipeline.toml: stage.bins.boxes: unknown key; known are bins, frame, from, group,"
+        "pipeline.toml: stage.bins.boxes: unknown key; known are bins, copies, frame, from, group,"
         " host, max_gap_us, memory, name, origin_us, policy, queue, size, step_us, tau_us, use,"
         " window_us",
     ]

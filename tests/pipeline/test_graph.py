@@ -15,6 +15,7 @@ Table: TypeAlias = dict[str, object]
 USES = {
     "camera": "worker_stages:Noise",
     "relay": "worker_stages:Relay",
+    "merge": "worker_stages:Merge",
     "tally": "worker_stages:Tally",
     "frames": "worker_stages:FrameTally",
     "mean": "aggregate",
@@ -41,6 +42,7 @@ def refusal(*tables: Table) -> str:
 
 CAMERA: Table = {"name": "camera"}
 RELAY: Table = {"name": "relay"}
+MERGE: Table = {"name": "merge"}
 TALLY: Table = {"name": "tally"}
 
 
@@ -113,7 +115,8 @@ def test_a_group_may_be_called_like_a_stage_in_it() -> None:
         ),
         (
             (CAMERA, {"name": "b", "use": "camera"}, RELAY | {"from": ["camera", "b"]}),
-            "stage.relay.from: worker_stages:Relay takes one input, got ['camera', 'b']",
+            "stage.relay.from: worker_stages:Relay takes one input, got ['camera', 'b'];"
+            ' copies = "each" makes one of it for each of them',
         ),
         (
             (CAMERA, TALLY | {"from": ["camera", "camera"]}),
@@ -142,7 +145,7 @@ def test_a_group_may_be_called_like_a_stage_in_it() -> None:
         ),
         (
             (CAMERA, TALLY, {"name": "b", "use": "tally", "from": "camera", "evnts": 5}),
-            "stage.b.evnts: unknown key; known are from, group, host,"
+            "stage.b.evnts: unknown key; known are copies, from, group, host,"
             " name, needs, opened, opens_slowly, path, policy, queue, use",
         ),
     ],
@@ -207,6 +210,64 @@ def test_a_file_that_one_stage_writes_belongs_to_it_alone(monkeypatch: pytest.Mo
 
 BINS: Table = {"name": "bins", "use": "time_bin", "window_us": 10, "from": "camera"}
 FRAMES: Table = {"name": "frames", "use": "frames", "from": "bins"}
+
+
+CAMERAS: tuple[Table, ...] = tuple({"name": name, "use": "camera"} for name in "abcd")
+
+
+def test_inputs_are_dealt_out_to_copies() -> None:
+    found = graph(*CAMERAS, RELAY | {"from": [*"abcd"], "copies": "each"}, TALLY)
+    assert joins(found) == [
+        *((name, f"relay@{name}") for name in "abcd"),
+        *((f"relay@{name}", "tally") for name in "abcd"),
+    ]
+    assert [node.stage.table for node in found.nodes[4:]] == ["relay"] * 4 + ["tally"]
+    assert len(found.groups) == 9
+    each = graph(
+        *CAMERAS,
+        RELAY | {"from": [*"abcd"], "copies": "each", "group": "front"},
+        {"name": "second", "use": "relay", "copies": "each", "from": "relay"},
+        TALLY | {"from": "second"},
+    )
+    assert ("relay@b", "second@b") in joins(each)
+    assert len(each.groups["front"]) == 4
+
+
+def test_copies_are_given_inputs_in_turn() -> None:
+    found = graph(*CAMERAS, MERGE | {"from": [*"abcd"], "copies": 3}, TALLY)
+    assert joins(found) == [
+        ("a", "merge@1"),
+        ("d", "merge@1"),
+        ("b", "merge@2"),
+        ("c", "merge@3"),
+        *((f"merge@{k}", "tally") for k in (1, 2, 3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            (CAMERA | {"copies": 2}, TALLY),
+            "stage.camera.copies: a source has no inputs to deal out; write a table for each",
+        ),
+        (
+            (*CAMERAS, RELAY | {"from": ["a", "b"], "copies": 3}, TALLY),
+            'stage.relay.copies: there are 2 inputs to deal out to 3 copies; at most 2, or "each"',
+        ),
+        (
+            (*CAMERAS[:2], TALLY | {"from": ["a", "b"], "copies": "each"}),
+            "stage.tally.copies: worker_stages:Tally is a sink, and copies would deliver to the"
+            " same place; it takes from all of them, or write a table for each",
+        ),
+        (
+            (CAMERA, RELAY | {"copies": 0}, TALLY),
+            'stage.relay.copies: must be 1 or more, or "each", got 0',
+        ),
+    ],
+)
+def test_copies_that_cannot_be_are_refused(tables: tuple[Table, ...], message: str) -> None:
+    assert refusal(*tables) == f"p.toml: {message}"
 
 
 def test_a_side_output_is_named_behind_a_dot() -> None:

@@ -317,3 +317,37 @@ def test_gauges_tell_what_was_counted_and_watching_changes_no_output(tmp_path: P
     assert all(0 < rate < 1 for rate in fired)
     assert sum(name.startswith("membrane: ") for name in gauges) == len(counts)
     assert not any(name.startswith("firing: ") for name in watched.gauges(membranes))
+
+
+def test_inputs_must_have_windows_alike(path: Path) -> None:
+    other = FramesPort(2, 40, 40, 25_000, 12_500)
+    with pytest.raises(PortError, match="its inputs must have windows alike"):
+        Snn("net", SnnConfig(weights=path, mismatch="allow"), [PORT, other]).port()
+
+
+def test_a_turn_of_several_streams_is_each_stream_alone(path: Path) -> None:
+    """Statistics too are counted for each stream as if it were alone."""
+    stage = Snn("net", SnnConfig(weights=path, batch=4, statistics=True), [PORT, PORT])
+    stage.port()
+    assert stage.together is not None
+    assert (stage.together.most, stage.together.spacing_us) == (4, 25_000)
+    stage.open()
+    arrays, states, outputs = [frames(0), frames(1)], [], [[], []]  # type: ignore[var-annotated]
+    for stream in "ab":
+        states.append(stage.start(Start(stream=stream, width=128, height=128, source="test")))
+    for k in range(STEPS):
+        turn = [
+            (state, replace_stream(next(messages(array[k : k + 1], [])), stream))
+            for stream, state, array in zip("ab", states, arrays, strict=True)
+        ]
+        for place, (made, state) in enumerate(stage.process_together(turn)):
+            states[place] = state
+            outputs[place] += made
+    for array, made, state in zip(arrays, outputs, states, strict=True):
+        assert rows(made).tobytes() == forward(path, array).tobytes()
+        alone = account(snn(path, statistics=True), recording(array, []))
+        assert stage.account(state) == alone
+
+
+def replace_stream(message: Message, stream: str) -> Message:
+    return Message(replace(message.header, stream=stream), message.array)

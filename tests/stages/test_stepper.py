@@ -81,3 +81,39 @@ def test_weights_that_do_not_fit_their_card_are_one_clear_error(
     save(models.load(path), replace(card, options=card.options | {"size": [80, 80]}), odd)
     with pytest.raises(ConfigError, match=r"fc1\.fc\.weight"):
         MAKE[name](odd)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: EventStepper(path, batched=True),
+        lambda path: EventStepper(path, 2, batched=True),
+        MAKE["torch"],
+    ],
+    ids=["event", "event, two threads", "torch"],
+)
+def test_streams_stepped_together_are_as_alone(path: Path, make: Make) -> None:
+    """Three streams, of which a changing part has a window; torch may differ in the last digit."""
+    stepper, exact = make(path), make(path).__class__ is EventStepper
+    streams = [frames(seed) for seed in range(3)]
+    alone = [stepper.step(x, stepper.rest()) for x in streams]
+    memories = [stepper.rest() for _ in streams]
+    outputs: list[list[NDArray[np.float32]]] = [[] for _ in streams]
+    random = np.random.default_rng(5)
+    at = [0, 0, 0]
+    while any(step < STEPS for step in at):
+        left = [k for k in range(3) if at[k] < STEPS]
+        there = [k for k in left if random.random() < 0.7] or left
+        batch = np.stack([streams[k][at[k]] for k in there])
+        found, after = stepper.step_together(
+            batch, [memories[k] for k in there], [None] * len(there)
+        )
+        for k, output, memory in zip(there, found, after, strict=True):
+            outputs[k].append(output)
+            memories[k] = memory
+            at[k] += 1
+    for (expected, end), found_here, memory in zip(alone, outputs, memories, strict=True):
+        if exact:
+            np.testing.assert_array_equal(found_here, expected)
+        for ours, theirs in zip(stepper.arrays(memory), stepper.arrays(end), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=0 if exact else 1e-4)

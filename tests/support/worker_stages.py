@@ -99,6 +99,12 @@ class Relay(Transform[RelayConfig, Seen]):
         )
 
 
+class Merge(Relay):
+    """Takes the events of many streams."""
+
+    many_inputs = True
+
+
 class TallyConfig(StageConfig):
     path: FilePath
     opens_slowly: bool = False

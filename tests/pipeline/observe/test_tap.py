@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import zmq
 
-from pipeline import tap
 from pipeline.events import events_from_columns
 from pipeline.messages import EndRecording, Events, Message, Start, control, data, decode
+from pipeline.observe import tap
 from pipeline.observe.tap import GAUGES, Tap
 
 START = control(Start(stream="camera", width=8, height=6, source="a"))

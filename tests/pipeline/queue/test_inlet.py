@@ -2,9 +2,10 @@
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 from doubles import (
@@ -26,12 +27,15 @@ from msgspec import structs
 from pipeline.messages import (
     Barrier,
     Clock,
+    Frames,
     Message,
     Predictions,
     Reset,
     Retime,
     Start,
+    Windows,
     control,
+    data,
     decode,
 )
 from pipeline.ports import PredictionsPort
@@ -41,7 +45,7 @@ from pipeline.queue.sender import Sender
 from pipeline.report import QueueCount
 from pipeline.run.loop import drive_source, drive_transform
 from pipeline.run.playback import Playback
-from pipeline.stage import Account, Transform
+from pipeline.stage import Account, Together, Transform
 
 
 class Script:
@@ -64,13 +68,15 @@ class Script:
         self.dealt += 1
 
 
-def merging(
-    scripts: Sequence[Script],
-    arrivals: Sequence[int],
-    origins: Sequence[frozenset[str]] = (),
-    pending: Any = None,
-) -> Iterator[tuple[Message, Inlet]]:
-    """Merge, the messages arriving in an order: each number chooses among those to come."""
+def as_receivers(scripts: Sequence[Script]) -> Any:
+    return scripts
+
+
+@contextmanager
+def faked(
+    scripts: Sequence[Script], arrivals: Sequence[int], asked: list[int | None] | None = None
+) -> Iterator[None]:
+    """Let messages arrive in an order: each number chooses among those that may come."""
     order = iter(arrivals)
 
     class Poller:
@@ -80,15 +86,29 @@ def merging(
         def register(self, socket: object, flags: int) -> None:
             self.heard.append(socket)
 
-        def poll(self) -> list[tuple[object, int]]:
+        def poll(self, timeout_ms: int | None = None) -> list[tuple[object, int]]:
+            if asked is not None:
+                asked.append(timeout_ms)
             speaking = [one for one in scripts if one.left and one.socket in self.heard]
+            if timeout_ms is not None and not speaking:
+                return []
             assert speaking, "waits for messages that will never come"
             return [(speaking[next(order, 0) % len(speaking)].socket, zmq.POLLIN)]
 
-    receivers: Any = scripts
-    inlet = Inlet(receivers, origins, pending)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zmq, "Poller", Poller)
+        yield
+
+
+def merging(
+    scripts: Sequence[Script],
+    arrivals: Sequence[int],
+    origins: Sequence[frozenset[str]] = (),
+    pending: Any = None,
+) -> Iterator[tuple[Message, Inlet]]:
+    """Merge, the messages arriving in an order: see `faked`."""
+    with faked(scripts, arrivals):
+        inlet = Inlet(as_receivers(scripts), origins, pending)
         for message in inlet.messages():
             yield message, inlet
 
@@ -150,6 +170,106 @@ def test_merging_depends_on_neither_arrival_nor_cut(
     controls = [kind for kind in kinds(found) if kind != "Predictions"]
     assert controls == [*["Start", "EndRecording"] * max(map(len, inputs)), "EndStream"]
     assert [script.dealt for script in scripts] == [len(messages) for messages in streams]
+
+
+def frames_ending(stream: str, ends_us: Sequence[int], first: int = 0) -> Message:
+    """Windows of 10 µs, one pixel each, which holds the time at which its window ends."""
+    windows = Windows(first, ends_us[0] - 10, 10, 10, (None,) * len(ends_us))
+    array = np.array(ends_us, np.uint8).reshape(-1, 1, 1, 1)
+    return data(
+        Frames,
+        array,
+        stream=stream,
+        t_first_us=ends_us[0] - 10,
+        t_last_us=ends_us[-1],
+        windows=windows,
+    )
+
+
+def camera(stream: str, offset_us: int, counts: Sequence[int]) -> list[Message]:
+    """A recording of windows every 10 µs, so many in each message."""
+    messages, first = [], 0
+    for count in counts:
+        ends_us = [offset_us + 10 * (first + k + 1) for k in range(count)]
+        messages.append(frames_ending(stream, ends_us, first))
+        first += count
+    return [start(stream), *messages, end_recording(stream), end_stream(stream)]
+
+
+def turns(
+    scripts: Sequence[Script], arrivals: Sequence[int], together: Together | None, live: str = ""
+) -> list[list[tuple[str, int]]]:
+    """The turns of data, as stream and end of each window, and of control messages the kind."""
+    names = [frozenset({script.left[0].header.stream}) for script in scripts]
+    with faked(scripts, arrivals):
+        inlet = Inlet(as_receivers(scripts), names, None, frozenset(live), (), together)
+        return [
+            [(message.header.stream, int(message.array[0, 0, 0, 0])) for message in turn]
+            for turn in inlet.turns()
+            if not turn[0].is_control
+        ]
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 3), max_size=4), min_size=2, max_size=4),
+    st.lists(st.integers(0, 9), min_size=4, max_size=4),
+    st.lists(st.integers(0, 5), max_size=60),
+    st.integers(1, 5),
+)
+def test_recordings_go_together_by_their_times_alone(
+    cuts: list[list[int]], offsets_us: list[int], arrivals: list[int], most: int
+) -> None:
+    """As one by one: the same order; no stream twice in a turn; however cut, whenever it came."""
+
+    def cameras(cuts: list[list[int]]) -> list[Script]:
+        named = zip("abcd", offsets_us, cuts, strict=False)
+        return [Script(camera(name, offset, counts)) for name, offset, counts in named]
+
+    found = turns(cameras(cuts), arrivals, Together(most, 0.0, 10))
+    single = turns(cameras(cuts), [], None)
+    assert [window for turn in found for window in turn] == [one for (one,) in single]
+    for turn in found:
+        streams = [stream for stream, _ in turn]
+        assert len(streams) == len(set(streams)) <= most
+    whole = [[sum(counts)] if counts else [] for counts in cuts]
+    assert turns(cameras(whole), [], Together(most, 0.0, 10)) == found
+
+
+def test_windows_of_all_that_play_at_the_same_time_go_together() -> None:
+    scripts = [Script(camera(name, k, [2, 1])) for k, name in enumerate("abc")]
+    assert turns(scripts, [], Together(8, 0.0, 10)) == [
+        [("a", 10), ("b", 11), ("c", 12)],
+        [("a", 20), ("b", 21), ("c", 22)],
+        [("a", 30), ("b", 31), ("c", 32)],
+    ]
+    scripts = [Script(camera(name, k, [2, 1])) for k, name in enumerate("abc")]
+    assert [len(turn) for turn in turns(scripts, [], Together(2, 0.0, 10))] == [2, 2, 2, 2, 1]
+
+
+def test_live_streams_take_turns_whatever_one_sends() -> None:
+    """One has brought ten windows, the others two: nobody has its third before others are done."""
+    scripts = [
+        Script(camera("a", 0, [10])),
+        Script(camera("b", 100, [1, 1])),
+        Script(camera("c", 200, [1, 1])),
+    ]
+    found = turns(scripts, [], Together(2, 0.0, 10), live="abc")
+    order = [stream for turn in found for stream, _ in turn]
+    assert {stream: order.index(stream) for stream in "abc"} == {"a": 0, "b": 1, "c": 2}
+    assert order[:6].count("a") == 2
+    assert sorted(order) == ["a"] * 10 + ["b"] * 2 + ["c"] * 2
+
+
+def test_live_streams_wait_for_others_as_long_as_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that come one after the other, both go together if there is time to wait."""
+    asked: list[int | None] = []
+    scripts = [Script(camera("a", 0, [1])), Script(camera("b", 0, [1]))]
+    with faked(scripts, [0] * 30, asked):
+        names = [frozenset("a"), frozenset("b")]
+        inlet = Inlet(as_receivers(scripts), names, None, frozenset("ab"), (), Together(2, 5.0, 10))
+        sizes = [len(turn) for turn in inlet.turns() if not turn[0].is_control]
+    assert sizes == [2]
+    assert any(wait_ms is not None and 4000 < wait_ms <= 5000 for wait_ms in asked)
 
 
 def test_rows_keep_their_own_span() -> None:

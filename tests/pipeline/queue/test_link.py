@@ -11,8 +11,8 @@ import zmq
 from doubles import end_stream, events
 from relay import Relay, disturb
 
-from pipeline import guard, link
 from pipeline.messages import EndStream, Message
+from pipeline.queue import guard, link
 from pipeline.queue.guard import Guard
 from pipeline.queue.keys import KeyPair
 from pipeline.queue.receiver import Receiver

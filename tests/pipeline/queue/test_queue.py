@@ -14,9 +14,9 @@ import pytest
 import zmq
 from doubles import end_stream, events, units
 
-from pipeline import queues
 from pipeline.errors import WireError
 from pipeline.messages import EndStream, Message, Shed
+from pipeline.queue import sender as sender_end
 from pipeline.queue.backlog import Backlog, Loss, Policy, WhenFull
 from pipeline.queue.protocol import HELLO, Passed
 from pipeline.queue.receiver import Receiver
@@ -153,7 +153,7 @@ def test_what_is_on_its_way_is_bounded_in_bytes_too(
     in_flight: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queues, "_MAX_IN_FLIGHT_BYTES", limit_bytes)
+    monkeypatch.setattr(sender_end, "_MAX_IN_FLIGHT_BYTES", limit_bytes)
     receiver = Receiver(context, "inproc://q", "q", 8)
     sender = Sender(context, "inproc://q", "q")
     sending = pool.submit(send_all, sender, stream(20, 1_000))

@@ -21,11 +21,11 @@ from doubles import (
 )
 
 from pipeline import clock as run_clock
-from pipeline import loop
 from pipeline.errors import DeviceError, RecordingError
 from pipeline.messages import Barrier, Clock, Message, Retime, Shed, Start, control
 from pipeline.queue.inlet import Inlet
 from pipeline.report import StageReport
+from pipeline.run import loop
 from pipeline.run.loop import drive_source, drive_transform
 from pipeline.run.playback import Playback
 from pipeline.stage import Account, Played, Sink
