@@ -119,6 +119,9 @@ class PredictionsPort:
     kind: ClassVar[str] = "predictions"
     classes: tuple[str, ...] = field(repr=False)
     scores: str = "score"
+    needs_us: int | None = field(default=None, compare=False)
+    """How long a recording must be, from its first event to its last, to have a prediction, in µs;
+    None where that is not known."""
 
     def __str__(self) -> str:
         return f"predictions (n, {len(self.classes)})"

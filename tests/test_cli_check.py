@@ -1,5 +1,6 @@
 """`pipeline check`: what it says of crashes and overload before anything runs."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from pipeline.checkpoint.fingerprint import fingerprint
 from pipeline.checkpoint.folder import Checkpoint, CheckpointFolder
 from pipeline.config import read_config
 from pipeline.graph import build_graph
+from recordings import some_events, write_recording
 
 MAIN = Path(__file__).parents[1] / "pipeline.toml"
 TWICE = "behind a crash 'screen' delivers at least once: what was printed cannot be taken back"
@@ -92,3 +94,34 @@ def test_events_that_are_dropped_before_bins_are_warned_of(command_line: Command
     assert file["delivers"].startswith("exactly once")
     for harmless in ("bins.policy=thin", "screen.policy=drop_oldest"):
         assert command_line("check", MAIN, "--set", harmless).err == ""
+
+
+def test_a_recording_too_short_for_a_prediction_is_warned_of(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "set").mkdir()
+    for name, span_us in (("long", 2_000_000), ("b", 500_000), ("c", 600_000)):
+        write_recording(tmp_path / "set" / f"{name}.aedat4", some_events(99, span_us))
+    played = f"camera.path={tmp_path}/set/b.aedat4"
+    code, _, err = command_line("check", MAIN, "--set", played)
+    assert code == 0
+    assert re.fullmatch(
+        rf"warning: {MAIN}: stage.decision: {tmp_path}/set/b.aedat4 is 0.4\d+ s long, too short"
+        " for a prediction, which needs 1.475 s; play longer recordings, or set over ="
+        ' "recording" to have one of what there is\n',
+        err,
+    )
+    several = command_line("check", MAIN, "--set", f"camera.path={tmp_path}/set").err
+    assert "which needs 1.475 s, as are 1 of 2 others; play longer" in several
+    long = f"camera.path={tmp_path}/set/long.aedat4"
+    enough = command_line("check", MAIN, "--set", long)
+    assert (enough.code, enough.err) == (0, "")
+    parts = command_line("check", MAIN, "--set", long, "--set", "camera.stop_us=1_000_000").err
+    assert "long.aedat4 is 1 s long, too short" in parts
+    for enough in (
+        ["decision.over=recording", "decision.every=1"],
+        ["camera.join=true"],
+        ["bins.origin_us=5"],
+    ):
+        changed = [part for setting in enough for part in ("--set", setting)]
+        assert command_line("check", MAIN, "--set", played, *changed).err == ""

@@ -23,7 +23,7 @@ def names(path: Path) -> dict[str, str]:
 
 
 def test_flags_answer_all(recording: Path, tmp_path: Path, command_line: CommandLine) -> None:
-    weights = random_weights(tmp_path / "net.safetensors")
+    weights = random_weights(tmp_path / "net.safetensors", steps=10)
     made = tmp_path / "mine.toml"
     code, out, err = command_line(
         "init", made, "--from", recording, "--network", weights, "--to", "screen,csv,record",
@@ -97,3 +97,16 @@ def test_what_cannot_be_is_refused_before_there_is_a_file(
     code, _, err = command_line("init", made, *options)
     assert (code in (1, 2), error in err) == (True, True), err
     assert not made.exists()
+
+
+def test_a_recording_too_short_for_a_prediction_is_warned_of(
+    recording: Path, tmp_path: Path, command_line: CommandLine
+) -> None:
+    weights = random_weights(tmp_path / "net.safetensors", steps=60)
+    made = tmp_path / "short.toml"
+    code, _, err = command_line(
+        "init", made, "--from", recording, "--network", weights, "--to", "screen", "--name", "a"
+    )
+    assert (code, made.exists()) == (0, True)
+    assert err.startswith(f"warning: {made}: stage.decision: {recording} is 0.4")
+    assert "s long, too short for a prediction, which needs 1.475 s; play longer" in err

@@ -48,8 +48,10 @@ def init(
     """Make a pipeline file that works, of the answers to four questions.
 
     In a terminal it asks for what is not given. The file is checked before it is written; one that
-    is there is never written over.
+    is there is never written over. Warnings, as of a recording that is too short for a prediction,
+    are on standard error.
     """
+    from pipeline.cli.safety import warnings
     from pipeline.config import parse_config
     from pipeline.errors import ConfigError
     from pipeline.graph import build_graph
@@ -71,12 +73,14 @@ def init(
     usual = re.sub(r"[^A-Za-z0-9_-]", "_", file.stem)[:40] or "run"
     called = name or _ask("--name", "What is it called?", usual)
     text = file_text(Answers(called, source, chosen, sinks), file.parent)
-    build_graph(parse_config(tomllib.loads(text), file))
+    graph = build_graph(parse_config(tomllib.loads(text), file))
     try:
         with open(file, "x", encoding="utf-8") as made:
             made.write(text)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}; name another") from None
+    for warning in warnings(graph):
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"{file}: written; next: pipeline run {file}")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cli.lengths import too_short
 from pipeline.errors import CheckpointError
 from pipeline.ports import EventsPort, FramesPort
 
@@ -56,6 +57,7 @@ def safety_lines(config: "PipelineConfig", graph: "Graph") -> Iterator[str]:
 
 def warnings(graph: "Graph") -> Iterator[str]:
     """Yield what is allowed and seldom meant."""
+    yield from too_short(graph)
     for edge in graph.edges:
         drops = edge.policy in ("drop_oldest", "drop_newest")
         of_events = isinstance(graph.port(edge.source), EventsPort)

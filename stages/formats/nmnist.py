@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from stages.formats.words import Kernel, WordReader
 
-__all__ = ["NmnistReader"]
+__all__ = ["OVERFLOW_US", "OVERFLOW_Y", "NmnistReader"]
 
 _SIDE_PX = 34
+OVERFLOW_Y = 240
+OVERFLOW_US = 1 << 13
+_SHORT_BYTES = 1 << 22
+"""Files up to which all words are looked at for their length: 840 000 events."""
 
 
 class NmnistReader(WordReader):
@@ -27,6 +31,20 @@ class NmnistReader(WordReader):
 
     def _open(self, stream: str | None) -> None:
         """There is no header."""
+
+    def length_us(self) -> int | None:
+        """Return the time from the first event to the last, by their words; None of long files."""
+        if self.file_bytes > _SHORT_BYTES:
+            return None
+        whole = self.file_bytes // self.event_words
+        words = np.frombuffer(self._read_at(0, whole * self.event_words), np.uint8).reshape(
+            whole, self.event_words
+        )
+        words = words.astype(np.int64)
+        is_event = words[:, 1] != OVERFLOW_Y
+        times_us = (words[:, 2] & 0x7F) << 16 | words[:, 3] << 8 | words[:, 4]
+        times_us = (times_us + (~is_event).cumsum() * OVERFLOW_US)[is_event]
+        return int(times_us.max() - times_us[0]) if len(times_us) else 0
 
     def _measure(self) -> tuple[int, int]:
         height, width = super()._measure()

@@ -5,13 +5,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stages.formats.memory_kernel import load8, load32, store64
+from stages.formats.nmnist import OVERFLOW_US, OVERFLOW_Y
 from stages.formats.notes import OVERFLOW_WORDS
 
 __all__ = ["SKIPPED", "decode"]
 
 SKIPPED = (OVERFLOW_WORDS,)
-_OVERFLOW_Y = 240
-_OVERFLOW_US = 1 << 13
 _BYTES = 5
 
 
@@ -32,8 +31,8 @@ def decode(
         x, rest = load8(words, i), load32(words, i + 1)
         y, high = rest & 0xFF, rest >> 8 & 0xFF
         i += _BYTES
-        if y == _OVERFLOW_Y:
-            overflow_us += _OVERFLOW_US
+        if y == OVERFLOW_Y:
+            overflow_us += OVERFLOW_US
             counts[2] += 1
             continue
         low_us = (high & 0x7F) << 16 | (rest >> 16 & 0xFF) << 8 | rest >> 24

@@ -217,6 +217,14 @@ class Reader(ABC):
             position = packet.position
         return position
 
+    def length_us(self) -> int | None:
+        """Return the time from the first event to the last, µs, without events 0.
+
+        None where the file cannot tell without being decoded: a format overrides this where it can,
+        and needs no Numba for it.
+        """
+        return None
+
     def close(self) -> None:
         """Close the file."""
         if self._file >= 0:

@@ -142,6 +142,21 @@ class Replay(Source[ReplayConfig, ReplayState]):
         """Return the recordings of one time through."""
         return playlist(self.config.path)
 
+    def length_us(self, recording: Path) -> int | None:
+        """Return how long a recording is played, where its file says how long it is."""
+        if self.config.join:
+            return None
+        try:
+            with self._open(recording) as reader:
+                whole_us = reader.length_us()
+        except PipelineError:
+            return None  # it is told when it is played, or was already
+        if whole_us is None:
+            return None
+        stop_us = self.config.stop_us
+        last_us = whole_us if stop_us is None else min(whole_us, stop_us)
+        return max(0, last_us - self.config.start_us)
+
     def initial_state(self) -> ReplayState:
         """Return the place before the first recording."""
         return ReplayState(0, False, BEGINNING, 0, 0, None, None, 0, (), (), 0)

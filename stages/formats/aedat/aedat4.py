@@ -152,6 +152,12 @@ class Aedat4Reader(Reader):
         elif not self._closed:
             self._damaged("is truncated", offset, 0)
 
+    def length_us(self) -> int | None:
+        """Return the time from the first event to the last, as the data table has it."""
+        if self._index is None:
+            return 0 if self.event_count == 0 else None
+        return int(self._index["last_us"][-1] - self._index["first_us"][0])
+
     def _place_at(self, t_us: int) -> Position | None:
         # A gap that must not be may lie before that.
         if self._index is None or self.policies.on_gap != "keep":

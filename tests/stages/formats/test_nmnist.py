@@ -48,7 +48,9 @@ def test_a_row_of_240_adds_8192_us_to_all_times_behind_it(
             expected.append((t + 8192 * overflows, x, y, p))
     with NmnistReader(path) as reader:
         assert reader.size == (180, 240)
+        length_us = reader.length_us()
     events, found = look(path)
+    assert length_us == events["t"][-1] - events["t"][0]
     np.testing.assert_array_equal(events, as_events(expected))
     assert found.get("overflow words", 0) == overflows
     assert_resuming_continues(path, monkeypatch, [{"chunk_words": n} for n in (5, 20)])
@@ -59,3 +61,11 @@ def test_the_sensor_has_34_rows_and_columns_wherever_its_events_are(tmp_path: Pa
     with open_recording(path) as reader:
         assert (reader.format, reader.size) == ("N-MNIST", (34, 34))
     assert read(path).tolist() == [(654, 3, 5, 1), (700, 33, 1, 0)]
+
+
+def test_a_file_tells_its_length_if_it_is_not_long(tmp_path: Path) -> None:
+    for rows, length_us in (([], 0), ([(9, 1, OVERFLOW_Y, 0)], 0)):
+        with NmnistReader(nmnist(tmp_path / "a.bin", rows)) as reader:
+            assert reader.length_us() == length_us
+    with NmnistReader(nmnist(tmp_path / "a.bin", [(9, 1, 1, 0)] * 850_000)) as reader:
+        assert reader.length_us() is None

@@ -422,3 +422,14 @@ def test_where_a_gap_must_not_be_a_seek_is_a_scan(tmp_path: Path) -> None:
             reader.position_at(9_000_000)
     with open_recording(path) as reader:
         assert read(reader, reader.position_at(9_000_000))["t"].tolist() == [9_000_000]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5_000])
+def test_the_data_table_tells_how_long_it_is(count: int, tmp_path: Path) -> None:
+    events = some_events(count)
+    path = write_recording(tmp_path / "some.aedat4", events)
+    with open_recording(path) as reader:
+        assert reader.length_us() == (np.ptp(events["t"]) if count else 0)
+    os.truncate(path, path.stat().st_size - 9)
+    with open_recording(path) as reader:
+        assert reader.length_us() is None
