@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.errors import ModelError
+from models.ka200.compiled import Layout
 from models.ka200.lowered import features, logits, prepared
 from models.ka200.operators import cmpandfire, load, resetwithdecay, save
 from models.layers import LifLayer, Normalise
@@ -32,21 +34,24 @@ MEAN = "mean"
 class ChipModule(nn.Module):
     """A step: frame (batch, channels, height, width) -> outputs (batch, features or classes).
 
+    With the layout ``nhwc`` it takes frames (batch, height, width, channels).
+
     ``.to(torch.float16)`` makes it what the chip computes.
 
     Args:
         network: It is copied.
         mean_steps: None: what each step puts out, as `Network.step`. Otherwise the chip keeps the
-            mean, ``mean += out / mean_steps``, and the class logits of that are put out; with
-            ``Network.take = "last"`` those of the step. So many steps after a reset it is whole.
+            mean, ``mean += out / mean_steps``, and the class logits of that are put out. So many
+            steps after a reset it is whole.
         arithmetic: Type in which it will be computed: of this the threshold is a number.
+        layout: Of the frames that it takes.
 
     Attributes:
         network: What it computes, see `models.ka200.lowered.prepared`.
         watch: Where set, called for each layer of neurons with its name, output and membrane.
 
     Raises:
-        ModelError: The network cannot run on the chip.
+        ModelError: The network cannot run on the chip, or has no mean to keep.
     """
 
     mean: Tensor | None
@@ -57,12 +62,18 @@ class ChipModule(nn.Module):
         network: Network[Any],
         mean_steps: int | None = None,
         arithmetic: torch.dtype = torch.float16,
+        layout: Layout = "nchw",
     ) -> None:
         super().__init__()
+        if mean_steps is not None and network.take == "last":
+            raise ModelError(
+                f"{network.name}: its last step decides, so there is no mean to keep on the chip;"
+                " leave --mean out"
+            )
         self.network = prepared(network)
         self.mean_steps = mean_steps
         self.watch: Callable[[str, Tensor, Tensor], None] | None = None
-        self._arithmetic = arithmetic
+        self._arithmetic, self._channels_last = arithmetic, layout == "nhwc"
         scaled = isinstance(network.normalise, Normalise)
         for name in ("mean", "std"):
             values = network.options[name] if scaled else None
@@ -74,6 +85,8 @@ class ChipModule(nn.Module):
         """Advance one step; what is kept is that of the `ChipMemory` in use."""
         network = self.network
         x = frame.to(network.dtype)
+        if self._channels_last:
+            x = x.permute(0, 3, 1, 2)
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
         y = features(network, x, self._fire)
@@ -81,9 +94,8 @@ class ChipModule(nn.Module):
             y = logits(network, y)
         if self.mean_steps is None:
             return y
-        if network.take == "mean":
-            y = load(torch.zeros_like(y), MEAN) + y / self.mean_steps
-            save(y, MEAN)
+        y = load(torch.zeros_like(y), MEAN) + y / self.mean_steps
+        save(y, MEAN)
         return y if network.head == "per_step" else logits(network, y)
 
     def _fire(self, name: str, layer: nn.Module, x: Tensor) -> Tensor:

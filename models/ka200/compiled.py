@@ -7,7 +7,7 @@ copy of the weights, for the head and the emulator; and, where Lynxi's compiler 
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -15,10 +15,13 @@ from models.card import ModelCard
 from models.errors import ModelError
 
 __all__ = [
+    "BURST",
     "COMPILED",
     "NETWORK",
+    "PAIRS",
     "WEIGHTS",
     "Compiled",
+    "Layout",
     "check_network",
     "read_compiled",
     "write_compiled",
@@ -27,6 +30,14 @@ __all__ = [
 COMPILED = "compiled.json"
 WEIGHTS = "weights.safetensors"
 NETWORK = "Net_0"
+
+PAIRS = 3
+"""Pairs of buffers on the chip: one copied in, one computed, one copied back."""
+BURST = 8
+"""Steps that a pair has room for."""
+
+Layout: TypeAlias = Literal["nchw", "nhwc"]
+"""Order of a frame's axes on the chip: channels first, as everywhere here, or last."""
 
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -41,6 +52,7 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         features: Outputs of a step.
         batch: Streams that the network runs at a time.
         input_type: What a frame's numbers are on the chip.
+        layout: Order of its axes there; `input_shape` has channels first all the same.
         mean_steps: None: each step's output comes out; else the running mean of so many.
     """
 
@@ -50,6 +62,7 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     features: _Count
     batch: _Count = 1
     input_type: Literal["uint8", "float32"] = "uint8"
+    layout: Layout = "nchw"
     mean_steps: _Count | None = None
 
 

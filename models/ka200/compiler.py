@@ -40,7 +40,7 @@ def compile_weights(
     Args:
         weights: A safetensors file with a card.
         folder: Where to.
-        report: Of its network, with the batch, the type of the input and the mean as wanted.
+        report: Of its network, with the batch, the input's type and layout and the mean as wanted.
         lyngor: The compiler, from `open_lyngor`; without it the folder is for the emulator.
         replace: Whether an older result in `folder` is removed first.
 
@@ -58,13 +58,16 @@ def compile_weights(
         features=report.outputs,
         batch=report.input_shape[0],
         input_type=report.input_type,
+        layout=report.layout,
         mean_steps=report.steps,
     )
     _make(folder, replace)
     try:
         shutil.copyfile(weights, folder / WEIGHTS)
         if lyngor is not None:
-            _build(lyngor, ChipModule(network, report.steps), compiled, folder)
+            _build(
+                lyngor, ChipModule(network, report.steps, layout=report.layout), compiled, folder
+            )
         write_compiled(compiled, folder)  # last: what is not finished is none
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -118,7 +121,10 @@ def _build(lyngor: Any, module: ChipModule, compiled: Compiled, folder: Path) ->
     Raises:
         ModelError: It fails, or what it makes is not for the batch that was asked for.
     """
-    shape = (1, *compiled.input_shape)
+    channels, height, width = compiled.input_shape
+    shape = (1, channels, height, width)
+    if compiled.layout == "nhwc":
+        shape = (1, height, width, channels)
     many = {} if compiled.batch == 1 else {"run_batch": compiled.batch}
     try:
         model = lyngor.DLModel()

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.ka200.chip_module import ChipModule
+from models.ka200.compiled import Layout
 from models.ka200.operators import ChipMemory
 from models.network import Network
 
@@ -27,6 +28,7 @@ class Emulator:
         mean_steps: None: each step's output comes out; else the running mean of so many that the
             chip keeps.
         dtype: What is computed in; float32 gives the network's own numbers.
+        layout: In which its module takes frames; `step` brings them there.
 
     Attributes:
         memory: What the chip keeps from step to step, by its flag.
@@ -40,14 +42,18 @@ class Emulator:
         network: Network[Any],
         mean_steps: int | None = None,
         dtype: torch.dtype = torch.float16,
+        layout: Layout = "nchw",
     ) -> None:
-        self._module = ChipModule(network, mean_steps, dtype).to(dtype).eval()
+        self._module = ChipModule(network, mean_steps, dtype, layout).to(dtype).eval()
+        self._layout = layout
         self._dtype = dtype
         self.memory = ChipMemory()
 
     def step(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Advance one step: frame (channels, height, width), any real dtype -> (features,)."""
         x = torch.from_numpy(frame[None].astype(np.float32)).to(self._dtype)
+        if self._layout == "nhwc":
+            x = x.permute(0, 2, 3, 1)
         with torch.inference_mode(), self.memory.in_use():
             output: NDArray[np.float32] = self._module(x)[0].float().numpy()
         return output

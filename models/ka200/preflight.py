@@ -18,6 +18,7 @@ import torch
 from models import build, network_class
 from models.errors import ModelError
 from models.ka200.chip_module import ChipModule
+from models.ka200.compiled import BURST, PAIRS, Layout
 from models.ka200.operators import ChipMemory
 from models.meta_spikeformer import MetaSpikeformer
 from models.network import Network
@@ -43,8 +44,6 @@ _KNOWN = {
 """In BIDL's networks for the chip, or a sign of one. Dropout does nothing in evaluation."""
 _NO_WORK = ("prim::", "aten::size", "aten::Int", "aten::ScalarImplicit", "aten::detach")
 """Of the trace itself: constants, lists, names of weights, sizes that are static."""
-_BUFFERS = 3
-"""Pairs of input and output on the chip, so that copying overlaps computing."""
 _HALF = 2  # bytes
 
 
@@ -71,6 +70,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         network: Name of the network.
         input_shape: Of one step: (batch, channels, height, width).
         input_type: Type of its numbers.
+        layout: Order of its axes on the chip.
         outputs: Numbers that a step puts out for each of the batch.
         steps: Steps that the mean on the chip is of; None where it keeps none.
         parameters: Numbers in all weights.
@@ -78,7 +78,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         membranes: Neurons, each with a membrane, for each of the batch.
         kept_bytes: What stays on the chip from step to step.
         largest_bytes: The largest tensor between two operators.
-        buffers_bytes: Of input and output.
+        buffers_bytes: Of input and output, for all steps that are in flight.
         operators: All of them, the most frequent first.
         problems: Why it cannot run on the chip; none when it can, as far as is known.
         remarks: What may go wrong.
@@ -87,6 +87,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     network: str
     input_shape: tuple[int, ...] = ()
     input_type: InputType
+    layout: Layout = "nchw"
     outputs: int = 0
     steps: int | None
     parameters: int = 0
@@ -111,6 +112,7 @@ def preflight(
     batch: int = 1,
     input_type: InputType = "uint8",
     mean_steps: int | None = None,
+    layout: Layout = "nchw",
 ) -> Preflight:
     """Look at the module of a network; its weights are not needed.
 
@@ -120,6 +122,7 @@ def preflight(
         batch: One of `BATCHES`.
         input_type: Type of the frames that the chip is given.
         mean_steps: Steps of the mean on the chip, see `ChipModule`.
+        layout: Of the frames that the chip is given.
 
     Raises:
         ModelError: The batch is none of the compiler's, or the network or an option is unknown.
@@ -128,16 +131,19 @@ def preflight(
         taken = ", ".join(map(str, BATCHES))
         raise ModelError(f"batch must be one that the compiler takes, {taken}, got {batch}")
     asked: dict[str, Any] = {"network": name, "input_type": input_type, "steps": mean_steps}
+    asked["layout"] = layout
     if issubclass(network_class(name), MetaSpikeformer):
         options = {**options, "folded": True}  # as it is compiled
     with torch.device("meta"):
         network = build(name, **options).eval()
         try:
-            module = ChipModule(network, mean_steps)
+            module = ChipModule(network, mean_steps, layout=layout)
         except ModelError as error:
             return Preflight(**asked, problems=(str(error),))
     module.to_empty(device="cpu")  # only shapes are asked for: the weights are whatever is there
     frame = torch.zeros(1, *network.input_shape, dtype=getattr(torch, input_type))
+    if layout == "nhwc":
+        frame = frame.permute(0, 2, 3, 1)
     with ChipMemory().in_use(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes that are static here
         traced: Any = torch.jit.trace(module, frame, check_trace=False)  # type: ignore[no-untyped-call]
@@ -156,7 +162,10 @@ def preflight(
         membranes=sum(membrane.numel() for membrane in network.initial_state(1)),
         kept_bytes=batch * kept * _HALF,
         largest_bytes=batch * _HALF * max(math.prod(shape) for _, shape in nodes),
-        buffers_bytes=_BUFFERS * batch * (values * math.prod(network.input_shape) + 4 * outputs),
+        buffers_bytes=PAIRS
+        * BURST
+        * batch
+        * (values * math.prod(network.input_shape) + _HALF * outputs),
         operators=operators,
         problems=tuple(_problems(operators, network, input_type)),
         remarks=tuple(_remarks(operators, network, input_type, mean_steps)),
@@ -190,7 +199,7 @@ def _problems(
         if operator.name.endswith("_"):
             yield f"{operator.name} writes in place, which the compiler does not do"
     if network.frame == "tokens" and input_type == "uint8":
-        yield "input uint8 holds ids up to 255, the vocabulary has more; take input float32"
+        yield "bytes hold ids up to 255, and the vocabulary has more; compile with --input float32"
 
 
 def _remarks(
@@ -203,11 +212,14 @@ def _remarks(
         if not operator.known:
             yield f"{operator.name} is in no network that is known to compile"
     if network.frame == "counts" and input_type == "uint8":
-        yield "uint8 holds counts up to 255 a pixel and step; what is more must be cut off"
+        yield (
+            "bytes hold up to 255 events of a pixel and step; a frame with more ends the run, so"
+            " compile with --input float32 where windows are long or pixels hot"
+        )
     if mean_steps is not None:
         yield (
-            f"the mean is of the {mean_steps} steps since a model reset; a stream that is not reset"
-            " goes on adding"
+            f"the mean is of the {mean_steps} steps since a model reset, and a recording with more"
+            " ends the run; for streams leave --mean out and let `aggregate` take it"
         )
     if isinstance(network, MetaSpikeformer):
         yield "each RepConv is compiled as one 3×3 convolution, the same but for rounding"

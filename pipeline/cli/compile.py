@@ -39,6 +39,10 @@ def compile(
         Literal["uint8", "float32"] | None,
         typer.Option("--input", help="Type of the frames on the chip; uint8, for tokens float32."),
     ] = None,
+    layout: Annotated[
+        Literal["nchw", "nhwc"],
+        typer.Option(help="Order of a frame's axes on the chip; nhwc has channels last."),
+    ] = "nchw",
     mean: Annotated[
         bool, typer.Option("--mean", help="Let the chip keep the mean of the outputs, and decide.")
     ] = False,
@@ -86,7 +90,9 @@ def compile(
     network = library.network_class(name)
     taken = input_type or ("float32" if network.frame == "tokens" else "uint8")
     steps = (network.known_options() | options)["steps"] if mean else None
-    looked = import_module("models.ka200.preflight").preflight(name, options, batch, taken, steps)
+    looked = import_module("models.ka200.preflight").preflight(
+        name, options, batch, taken, steps, layout
+    )
     parities = []
     if verify is not None and not looked.problems:
         parities = _verify(weights, card, verify)
@@ -130,14 +136,15 @@ def _show_report(console: "Console", report: Any) -> None:
         for one in report.operators:
             table.add_row(one.name, str(one.count), str(one.axes), "yes" if one.known else "NO")
         console.print(table)
-        shape = "×".join(map(str, report.input_shape))
+        batch, channels, height, width = report.input_shape
+        sides = (channels, height, width) if report.layout == "nchw" else (height, width, channels)
+        shape = "×".join(map(str, (batch, *sides)))
         say(f"{report.network}: {shape} {report.input_type} in, {report.outputs} outputs a step")
         say(
-            f"memory on the chip, about {report.memory_bytes / 1e6:.1f} MB in float16: weights"
-            f" {report.weights_bytes / 1e6:.1f}, kept from step to step"
-            f" {report.kept_bytes / 1e6:.2f} ({report.membranes:,} membranes a stream), largest"
-            f" tensor {report.largest_bytes / 1e6:.2f}, input and output"
-            f" {report.buffers_bytes / 1e6:.2f}"
+            f"memory on the chip, about {_mb(report.memory_bytes)} MB in float16: weights"
+            f" {_mb(report.weights_bytes)}, kept from step to step {_mb(report.kept_bytes)}"
+            f" ({report.membranes:,} membranes a stream), largest tensor"
+            f" {_mb(report.largest_bytes)}, input and output {_mb(report.buffers_bytes)}"
         )
     for remark in report.remarks:
         say(f"note: {remark}")
@@ -178,6 +185,11 @@ def _show_parity(console: "Console", parity: Any) -> None:
         f" {parity.steps} steps; outputs up to {parity.output_max:.3g} differ by at most"
         f" {parity.difference_max:.2g}"
     )
+
+
+def _mb(count: int) -> str:
+    """Return bytes in MB, to two digits at least."""
+    return f"{count / 1e6:.1f}" if count >= 1_000_000 else f"{count / 1e6:.2g}"
 
 
 def _printer(console: "Console") -> Any:

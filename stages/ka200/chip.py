@@ -23,15 +23,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ka200.compiled import BURST, NETWORK, PAIRS, Compiled
 from pipeline.errors import ConfigError, DeviceError, StageError
 from stages.ka200.calls import Calls
 
-__all__ = ["BURST", "PAIRS", "Chip", "Ka200Chip"]
-
-PAIRS = 3
-"""Pairs of buffers in flight: one copied in, one computed, one copied back."""
-BURST = 8
-"""Steps of one pair, at most."""
+__all__ = ["Chip", "Ka200Chip"]
 
 _TYPES = {"DT_UINT8": np.uint8, "DT_FLOAT": np.float32, "DT_FLOAT16": np.float16}
 
@@ -91,9 +87,8 @@ class Ka200Chip:
 
     Args:
         device: Its number.
-        network: The compiled network's folder, ``Net_0``.
-        input_shape: (channels, height, width) of a frame.
-        features: Outputs of a step.
+        folder: That `pipeline compile` made.
+        compiled: What is in it.
         timeout_s: How long to wait for the chip before it counts as stuck.
 
     Raises:
@@ -101,14 +96,7 @@ class Ka200Chip:
         DeviceError: a call failed. What was acquired is released by then.
     """
 
-    def __init__(
-        self,
-        device: int,
-        network: Path,
-        input_shape: tuple[int, int, int],
-        features: int,
-        timeout_s: float,
-    ) -> None:
+    def __init__(self, device: int, folder: Path, compiled: Compiled, timeout_s: float) -> None:
         self._calls = Calls(device)
         self._timeout_s = timeout_s
         self._acquired = ExitStack()
@@ -116,8 +104,8 @@ class Ka200Chip:
         self._finished = queue.SimpleQueue[_Pair | _Fault]()
         self._stuck, self._recorded = False, False
         try:
-            self._open(network)
-            self._describe(network, input_shape, features)
+            self._open(folder / NETWORK)
+            self._describe(folder / NETWORK, compiled)
             self._pairs = deque(self._pair() for _ in range(PAIRS))
             self._acquired.callback(self._drain)
         except BaseException:
@@ -127,7 +115,6 @@ class Ka200Chip:
     def run(self, frames: NDArray[Any], reset: bool) -> NDArray[np.float32]:
         """Advance over frames; all outputs are there when it returns."""
         self._calls("lyn_set_current_context", self._context)
-        frames = self._admit(frames)
         outputs = np.empty((len(frames), self._features), np.float32)
         free, flying = self._pairs.copy(), deque[_Burst]()
         steps = min(BURST, -(-len(frames) // PAIRS))
@@ -180,28 +167,31 @@ class Ka200Chip:
         self._model = calls("lyn_load_model", str(network))
         self._release("lyn_unload_model", self._model)
 
-    def _describe(self, network: Path, input_shape: tuple[int, int, int], features: int) -> None:
+    def _describe(self, network: Path, compiled: Compiled) -> None:
         """Hold what the chip says of the network against what it was compiled of."""
         description = self._calls("lyn_model_get_desc", self._model)
-        (given,), (made,) = description.inputTensorAttrArray, description.outputTensorAttrArray
+        inputs, outputs = description.inputTensorAttrArray, description.outputTensorAttrArray
+        if (len(inputs), len(outputs)) != (1, 1):
+            raise _wrong(network, f"has {len(inputs)} inputs and {len(outputs)} outputs, not one")
+        (given,), (made,) = inputs, outputs
         if given.batchSize != 1:
             raise _wrong(network, f"runs batches of {given.batchSize}, and a stream is one of 1")
-        channels, height, width = input_shape
-        dims = tuple(given.dims)
-        self._channels_last = dims[-3:] == (height, width, channels) != input_shape
-        if dims[-3:] != input_shape and not self._channels_last:
-            raise _wrong(network, f"takes frames of {dims[-3:]}, not {input_shape}")
-        if math.prod(made.dims) != features:
-            raise _wrong(network, f"puts out {math.prod(made.dims)} numbers, not {features}")
+        self._channels_last = _channels_last(network, tuple(given.dims)[-3:], compiled)
+        if math.prod(made.dims) != compiled.features:
+            raise _wrong(
+                network, f"puts out {math.prod(made.dims)} numbers, not {compiled.features}"
+            )
         types = [self._calls.data_type(each.dtype) for each in (given, made)]
         if unknown := [name for name in types if name not in _TYPES]:
             raise _wrong(
                 network, f"has numbers of type {unknown[0]}, known are {', '.join(_TYPES)}"
             )
         self._input_type, self._output_type = (np.dtype(_TYPES[name]) for name in types)
-        self._input_shape, self._features = input_shape, features
-        self._input_bytes = math.prod(input_shape) * self._input_type.itemsize
-        self._output_bytes = features * self._output_type.itemsize
+        if self._input_type == np.uint8 and compiled.input_type != "uint8":
+            raise _wrong(network, f"takes bytes, and was compiled for {compiled.input_type}")
+        self._input_shape, self._features = compiled.input_shape, compiled.features
+        self._input_bytes = math.prod(compiled.input_shape) * self._input_type.itemsize
+        self._output_bytes = compiled.features * self._output_type.itemsize
         sizes = (description.inputDataLen, description.outputDataLen)
         if sizes != (self._input_bytes, self._output_bytes):
             raise _wrong(
@@ -237,10 +227,11 @@ class Ka200Chip:
 
     def _drain(self) -> None:
         """Wait until nothing is in flight any more, so that no buffer is freed under a copy."""
-        if self._stuck:  # waiting would never end
-            return
         try:
+            # What is released behind this is of this device, whichever was the last in use.
             self._calls("lyn_set_current_context", self._context)
+            if self._stuck:  # waiting would never end
+                return
             self._calls("lyn_synchronize_stream", self._sending)
             self._calls("lyn_synchronize_stream", self._receiving)
         except DeviceError as error:
@@ -249,17 +240,6 @@ class Ka200Chip:
             while True:
                 if isinstance(left := self._finished.get_nowait(), _Fault):
                     self._not_released.append(self._calls.fault(left.code))
-
-    def _admit(self, frames: NDArray[Any]) -> NDArray[Any]:
-        """Return frames as the chip takes them; no number is cut off."""
-        if self._input_type != np.uint8 or frames.dtype == np.uint8:
-            return frames
-        if frames.dtype.kind == "f" or frames.min() < 0 or frames.max() > 255:
-            raise StageError(
-                f"the network was compiled for bytes, and a frame has numbers from {frames.min()}"
-                f" to {frames.max()} of type {frames.dtype}; compile it for float32"
-            )
-        return frames
 
     def _send(self, burst: _Burst, frames: NDArray[Any], reset: bool) -> None:
         calls, pair = self._calls, burst.pair
@@ -317,6 +297,19 @@ class Ka200Chip:
     def _on_fault(self, stream: Any, error: Any, parameters: Any) -> None:
         """Hear of an error that no call returned."""
         self._finished.put(_Fault(getattr(error, "errCode", error)))
+
+
+def _channels_last(network: Path, dims: tuple[int, ...], compiled: Compiled) -> bool:
+    """Return whether frames go to the chip with channels last, as the chip says.
+
+    Raises:
+        ConfigError: its frames have another shape.
+    """
+    channels, height, width = compiled.input_shape
+    first, last = compiled.input_shape, (height, width, channels)
+    if dims not in (first, last):
+        raise _wrong(network, f"takes frames of {dims}, not {first}")
+    return compiled.layout == "nhwc" if first == last else dims == last
 
 
 def _wrong(network: Path, problem: str) -> ConfigError:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
+from models.ka200.compiled import WEIGHTS, Compiled
 from pipeline.errors import ConfigError
 
 __all__ = ["EmulatedChip"]
@@ -16,21 +17,23 @@ class EmulatedChip:
     """An emulated device with a network on it; see `stages.ka200.chip.Chip`.
 
     Args:
-        weights: A safetensors file with a model card.
-        mean_steps: None, or of how many steps it keeps the running mean.
+        folder: That `pipeline compile` made.
+        compiled: What is in it.
 
     Raises:
         ConfigError: the weights cannot be used, or their network cannot run on the chip.
     """
 
-    def __init__(self, weights: Path, mean_steps: int | None) -> None:
+    def __init__(self, folder: Path, compiled: Compiled) -> None:
         import torch
 
         from models.ka200.emulator import Emulator
 
         torch.set_num_threads(1)
         try:
-            self._emulator = Emulator(models.load(weights), mean_steps)
+            self._emulator = Emulator(
+                models.load(folder / WEIGHTS), compiled.mean_steps, layout=compiled.layout
+            )
         except models.ModelError as error:
             raise ConfigError(str(error)) from None
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import models
-from models.ka200.compiled import Compiled, read_compiled
+from models.ka200.compiled import WEIGHTS, Compiled, read_compiled
 from models.scores import scores_of
 from pipeline.config import FilePath
 from pipeline.errors import StageError
@@ -77,14 +77,26 @@ class Ka200State(NamedTuple):
     since: int
     """Steps since the last reset."""
     resets: int
+    calls: int
+    """How often the chip was given frames: one or several at a time."""
     busy_us: int
     """How long the chip took, copies included."""
+    longest_us: int
+    """The longest of these times: from frames to their outputs."""
     approximate: int
     """How often membranes were brought back from fewer frames than they had seen."""
     frames: list[NDArray[Any]]
     """The latest since the last reset, (channels, height, width); added to in place."""
     memory: dict[str, NDArray[Any]] | None = None
     """In a snapshot: the emulator's membranes."""
+
+
+class _Seen(NamedTuple):
+    """What the chip did since the gauges were last read."""
+
+    calls: int = 0
+    steps: int = 0
+    busy_us: int = 0
 
 
 class Ka200(Transform[Ka200Config, Ka200State]):
@@ -99,7 +111,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         super().__init__(name, config, inputs)
         self._chips: list[Chip] = []
         self._streams: dict[str, int] = {}
-        self._seen_us, self._seen_steps = 0, 0
+        self._seen = _Seen()
 
     def port(self) -> OutputsPort:
         """Hold the frames against what the model was trained for."""
@@ -129,22 +141,13 @@ class Ka200(Transform[Ka200Config, Ka200State]):
     def open(self) -> None:
         """Open every device and load the network on it."""
         config, compiled = self.config, self._compiled()
-        self._mean_steps, self._input_shape = compiled.mean_steps, compiled.input_shape
-        self._weights_sha256 = compiled.weights_sha256
+        self._opened = compiled
         for device in config.device:
             if config.backend == "emulator":
-                self._chips.append(EmulatedChip(self._weights, compiled.mean_steps))
+                self._chips.append(EmulatedChip(config.model, compiled))
                 continue
             try:
-                self._chips.append(
-                    Ka200Chip(
-                        device,
-                        config.model / "Net_0",
-                        compiled.input_shape,
-                        compiled.features,
-                        config.timeout_s,
-                    )
-                )
+                self._chips.append(Ka200Chip(device, config.model, compiled, config.timeout_s))
             except BaseException:
                 with suppress(Exception):
                     self.close()
@@ -163,23 +166,19 @@ class Ka200(Transform[Ka200Config, Ka200State]):
 
     def start(self, header: Start) -> Ka200State:
         """Return the state with a model reset due."""
-        chip = self._streams.setdefault(header.stream, len(self._streams))
-        if chip >= len(self._chips):
-            others = ", ".join(f"'{name}'" for name in self._streams if name != header.stream)
-            raise StageError(
-                f"stream '{header.stream}' has no chip: {others} took {len(self._chips)}, and a"
-                " chip has one set of membranes; name a further device in `device`"
-            )
+        chip = self._chip_of(header.stream)
         return Ka200State(
             stream=header.stream,
             epoch=header.epoch,
-            weights_sha256=self._weights_sha256,
+            weights_sha256=self._opened.weights_sha256,
             chip=chip,
             due=True,
             steps=0,
             since=0,
             resets=0,
+            calls=0,
             busy_us=0,
+            longest_us=0,
             approximate=0,
             frames=[],
         )
@@ -195,7 +194,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
 
     def restore(self, saved: Ka200State) -> Ka200State:
         """Bring the chip's membranes back."""
-        if saved.weights_sha256 != self._weights_sha256:
+        if saved.weights_sha256 != self._opened.weights_sha256:
             raise StageError(
                 f"the checkpoint was made with another network than is in {self.config.model};"
                 " put that one back, or run it from the start"
@@ -228,8 +227,9 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         begun_ns = time.monotonic_ns()
         outputs = self._chips[state.chip].run(frames, state.due)
         took_us = (time.monotonic_ns() - begun_ns) // 1000
-        self._seen_us += took_us
-        self._seen_steps += len(frames)
+        self._seen = _Seen(
+            self._seen.calls + 1, self._seen.steps + len(frames), self._seen.busy_us + took_us
+        )
         yield data(
             Outputs,
             outputs,
@@ -245,7 +245,9 @@ class Ka200(Transform[Ka200Config, Ka200State]):
             steps=state.steps + len(frames),
             since=state.since + len(frames),
             resets=state.resets + state.due,
+            calls=state.calls + 1,
             busy_us=state.busy_us + took_us,
+            longest_us=max(state.longest_us, took_us),
         )
 
     def account(self, state: Ka200State) -> Account:
@@ -253,21 +255,25 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         account = Account.one_to_one(state.steps, "windows", "outputs")
         counts = {
             "model resets": state.resets,
+            "chip calls": state.calls,
             "chip us": state.busy_us,
+            "longest us": state.longest_us,
             "approximate": state.approximate,
         }
         return msgspec.structs.replace(account, counts=counts)
 
     def gauges(self, state: Ka200State) -> dict[str, float]:
-        """Return how long a step takes on the chip, copies included, and how many it does in 1 s.
+        """Return the time from frames to their outputs, copies included, and the steps of 1 s.
 
-        Either since the last call.
+        Both since the last call.
         """
-        busy_us, steps, shown = self._seen_us, self._seen_steps, dict[str, float]()
-        if steps and busy_us:
-            shown = {"chip ms a step": busy_us / steps / 1e3, "chip steps/s": steps / busy_us * 1e6}
-        self._seen_us, self._seen_steps = 0, 0
-        return shown
+        seen, self._seen = self._seen, _Seen()
+        if not seen.busy_us:
+            return {}
+        return {
+            "chip latency ms": seen.busy_us / seen.calls / 1e3,
+            "chip steps/s": seen.steps / seen.busy_us * 1e6,
+        }
 
     def remarks(self, account: Account) -> list[str]:
         """Return what the chip did, and whether membranes were brought back but roughly."""
@@ -277,30 +283,55 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         resets, busy_us = counts["model resets"], max(1, counts["chip us"])
         where = "the emulator" if self.config.backend == "emulator" else "the KA200"
         said = [
-            f"{steps} steps on {where} in {busy_us / 1e6:.3g} s: {busy_us / steps / 1e3:.3g} ms a"
-            f" step, {steps / busy_us * 1e6:.4g} steps/s; {resets} model resets"
+            f"{steps} steps on {where} in {busy_us / 1e6:.3g} s, {steps / busy_us * 1e6:.4g}"
+            f" steps/s; outputs {busy_us / counts['chip calls'] / 1e3:.3g} ms behind their frames,"
+            f" at most {counts['longest us'] / 1e3:.3g} ms; {resets} model"
+            f" reset{'' if resets == 1 else 's'}"
         ]
-        if counts["approximate"]:
+        if again := counts["approximate"]:
             said.append(
-                f"membranes were brought back {counts['approximate']} times from the latest"
-                f" {self.config.replay_steps} frames only: outputs may differ from those of an"
-                " undisturbed run; a larger replay_steps, or resets, make it exact"
+                f"membranes were brought back {'once' if again == 1 else f'{again} times'} from"
+                f" the latest {self.config.replay_steps} frames only: outputs may differ from those"
+                " of an undisturbed run; a larger replay_steps, or resets, make it exact"
             )
         return said
 
+    def _chip_of(self, stream: str) -> int:
+        """Return which of the devices is that of a stream; a new one gets the first that is free.
+
+        Raises:
+            StageError: none is.
+        """
+        free = {*range(len(self._chips))} - {*self._streams.values()}
+        if stream not in self._streams and not free:
+            others = ", ".join(f"'{name}'" for name in self._streams)
+            raise StageError(
+                f"stream '{stream}' has no chip: {others} took {len(self._chips)}, and a chip has"
+                " one set of membranes; name a further device in `device`"
+            )
+        return self._streams.setdefault(stream, min(free, default=0))
+
     def _check(self, frames: NDArray[Any], state: Ka200State) -> None:
-        """Refuse frames of another shape, and steps behind those of a mean."""
-        if frames.shape[1:] != self._input_shape:
+        """Refuse frames of another shape or other numbers, and steps behind those of a mean."""
+        takes, who = self._opened, self.config.model.name
+        if frames.shape[1:] != takes.input_shape:
             (given,) = self.inputs
             assert isinstance(given, FramesPort)
             raise StageError(
-                f"{self.config.model.name} takes frames of {self._input_shape}, got"
-                f" {frames.shape[1:]}; {resized(given.made_of, self._input_shape[1:])}"
+                f"{who} takes frames of {takes.input_shape}, got"
+                f" {frames.shape[1:]}; {resized(given.made_of, takes.input_shape[1:])}"
             )
-        if self._mean_steps is not None and state.since + len(frames) > self._mean_steps:
+        if takes.input_type == "uint8" and frames.dtype != np.uint8:
+            low, high = frames.min(), frames.max()
+            if frames.dtype.kind == "f" or low < 0 or high > 255:
+                raise StageError(
+                    f"{who} was compiled for bytes, and a frame has numbers from {low} to {high} of"
+                    f" type {frames.dtype}; compile it again with --input float32"
+                )
+        if takes.mean_steps is not None and state.since + len(frames) > takes.mean_steps:
             raise StageError(
-                f"{self.config.model.name} keeps the mean of {self._mean_steps} steps on the chip,"
-                " and a recording has more; compile it without the mean, which `aggregate` takes"
+                f"{who} keeps the mean of {takes.mean_steps} steps on the chip, and a recording has"
+                " more; compile it without --mean, and let `aggregate` take the mean"
             )
 
     def _keep(self, kept: list[NDArray[Any]], frames: NDArray[Any]) -> None:
@@ -314,7 +345,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
 
     @property
     def _weights(self) -> Path:
-        return self.config.model / "weights.safetensors"
+        return self.config.model / WEIGHTS
 
     def _who(self, card: models.ModelCard) -> str:
         return f"{self.config.model.name} ({card.network})"

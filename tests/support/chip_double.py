@@ -101,7 +101,9 @@ class ChipDouble:
         out_dtype: int = Kinds.DT_FLOAT16,
         channels_last: bool = False,
         batch: int = 1,
+        outputs: int = 1,
     ) -> None:
+        self.outputs = outputs
         self.shape, self.features, self.devices = shape, features, devices
         self.dtype, self.out_dtype, self.batch = dtype, out_dtype, batch
         self.channels_last = channels_last
@@ -238,7 +240,7 @@ class ChipDouble:
         dims = (height, width, channels) if self.channels_last else self.shape
         return Description(
             (Tensor(self.batch, (1, *dims), self.dtype),),
-            (Tensor(self.batch, (1, self.features), self.out_dtype),),
+            (Tensor(self.batch, (1, self.features), self.out_dtype),) * self.outputs,
             self._in_bytes,
             self._out_bytes,
         )

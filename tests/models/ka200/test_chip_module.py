@@ -107,16 +107,19 @@ def test_the_chip_keeps_the_mean_of_the_outputs() -> None:
     assert MEAN in memory.values
 
 
-def test_where_the_last_step_decides_there_is_no_mean() -> None:
-    net = network("imdb")
-    module, memory = ChipModule(net, 500, torch.float32), ChipMemory()
-    frames = random_frames(net, 1)[:1, :3]
+def test_where_the_last_step_decides_there_is_no_mean_to_keep() -> None:
+    with pytest.raises(ModelError, match=r"imdb: its last step decides, .*; leave --mean out"):
+        ChipModule(network("imdb"), 500)
+
+
+def test_frames_may_come_with_channels_last() -> None:
+    net = network("mnist_dvs")
+    module, memory = ChipModule(net, arithmetic=torch.float32, layout="nhwc"), ChipMemory()
+    frames, state = random_frames(net, 1)[:1, :3], net.initial_state(1)
     for frame in frames.unbind(1):
-        logits = step(module, frame, memory)
-    with torch.inference_mode():
-        outputs, _ = net(frames)
-        assert torch.equal(logits, net.decide(outputs))
-    assert MEAN not in memory.values
+        with torch.inference_mode():
+            y, state = net.step(frame, state)
+        assert torch.equal(step(module, frame.permute(0, 2, 3, 1), memory), y)
 
 
 def test_in_float16_a_run_stays_near_the_network() -> None:

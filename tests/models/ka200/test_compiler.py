@@ -52,6 +52,13 @@ def test_a_batch_is_run_by_a_module_of_one(weights: Path, tmp_path: Path) -> Non
     assert (compiled.batch, compiled.input_type, compiled.mean_steps) == (7, "float32", 60)
 
 
+def test_frames_go_in_with_channels_last_where_asked(weights: Path, tmp_path: Path) -> None:
+    lyngor = Lyngor()
+    compiled = compile_weights(weights, tmp_path / "chip", report(layout="nhwc"), lyngor)
+    assert lyngor.calls[1] == ("load", "Pytorch", {"data_0": (1, 40, 40, 2)}, "uint8")
+    assert (compiled.layout, compiled.input_shape) == ("nhwc", (2, 40, 40))
+
+
 def test_without_the_compiler_the_folder_is_for_the_emulator(weights: Path, tmp_path: Path) -> None:
     compiled = compile_weights(weights, tmp_path / "chip", report())
     assert read_compiled(tmp_path / "chip") == compiled

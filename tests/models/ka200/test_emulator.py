@@ -66,3 +66,8 @@ def test_the_mean_is_kept_on_the_chip(network: Network[Any]) -> None:
     mean = steps(Emulator(network, mean_steps=STEPS, dtype=torch.float32))
     outputs = steps(Emulator(network, dtype=torch.float32))
     np.testing.assert_allclose(mean[-1], outputs.mean(0), rtol=1e-5)
+
+
+def test_the_layout_on_the_chip_is_no_concern_of_the_frames(network: Network[Any]) -> None:
+    last = Emulator(network, layout="nhwc")
+    np.testing.assert_array_equal(steps(last), steps(Emulator(network)))
