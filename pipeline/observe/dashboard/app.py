@@ -12,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.observe.attach import Attached, running
-from pipeline.observe.dashboard.render import KEYS, render, summary
+from pipeline.observe.dashboard.head import summary
+from pipeline.observe.dashboard.keys import STOP_AT_ONCE, keys_now
+from pipeline.observe.dashboard.render import render
 from pipeline.observe.dashboard.terminal import Terminal
 from pipeline.observe.dashboard.view import View
-from pipeline.run.control import Forget, Order, Pause, Resume, Speed, Step, Stop
+from pipeline.run.control import Forget, Order, Pause, Resume, Speed, Step
 
 __all__ = ["Dashboard", "folder_of", "give_way", "show_lines"]
 
@@ -26,6 +28,9 @@ _NOTICE_S = 3.0
 _LINE_S = 2.0
 _LOOK_S = 0.05
 _SLOWEST, _FASTEST = 1 / 64, 64.0
+_SAME = {" ": "space", "right": "s", "=": "+", "up": "+", "down": "-"}
+"""Keys that do the same as another."""
+_NAMED = ("space", "s", "r")
 
 
 def folder_of(process: int, gone: Callable[[], bool]) -> Path | None:
@@ -49,7 +54,7 @@ class Dashboard:
 
     Args:
         terminal: entered.
-        quits: what the key q does: ``leave`` alone, or ``stop`` the run too.
+        stop: what the key q does, which asks for the end of the run; None where it only leaves.
         remark: the latest line that the run wrote to standard error, "" for none.
 
     Attributes:
@@ -58,9 +63,12 @@ class Dashboard:
     """
 
     def __init__(
-        self, terminal: Terminal, quits: str = "leave", remark: Callable[[], str] = str
+        self,
+        terminal: Terminal,
+        stop: Callable[[], None] | None = None,
+        remark: Callable[[], str] = str,
     ) -> None:
-        self._terminal, self._quits, self._remark = terminal, quits, remark
+        self._terminal, self._stop, self._remark = terminal, stop, remark
         self.view = View()
         self.left = False
         self._until_s = 0.0
@@ -73,8 +81,7 @@ class Dashboard:
                 self._watch(attached)
                 for news in attached.news(max(0.0, min(_FRAME_S, due_s - time.monotonic()))):
                     self.view.take(news)
-                status = self.view.status
-                if status is not None and status.state == "over":
+                if self.view.over:
                     return
                 for key in self._terminal.pressed():
                     self._press(key, attached)
@@ -99,10 +106,13 @@ class Dashboard:
         view = self.view
         if time.monotonic() > self._until_s:
             view.notice = self._remark()
-        view.image.fade(time.monotonic())
-        keys = f" {KEYS}  q {self._quits}"
+        view.fade(time.monotonic())
         columns, rows = self._terminal.size
-        self._terminal.draw(render(view, columns, rows, self._terminal.colour, keys))
+        self._terminal.draw(render(view, columns, rows, self._terminal.colour, self._keys))
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        return keys_now(self.view, stops=self._stop is not None)
 
     def _watch(self, attached: Attached) -> None:
         view = self.view
@@ -110,26 +120,33 @@ class Dashboard:
         attached.watch(seen, view.gauged - seen)
 
     def _press(self, key: str, attached: Attached) -> None:
-        paused = self.view.status is not None and self.view.status.state == "paused"
+        key = _SAME.get(key, key)
+        does = self._keys.get(key)
         if key == "q":
-            if self._quits == "stop":
-                self._order(attached, Stop(), "stopping: what is on its way is worked on")
-            else:
-                self.left = True
-        elif key == " ":
-            order: Order = Resume() if paused else Pause()
-            self._order(attached, order, "goes on" if paused else "pausing")
-        elif key in ("s", "right"):
+            self._quit()
+        elif key in ("+", "-"):
+            self._change_speed(attached, 2 if key == "+" else 0.5)
+        elif does is None:
+            if key in _NAMED and self.view.status is not None:
+                self._say(f"{key} does nothing now: the run is {self.view.status.state}")
+        elif key == "space":
+            order: Order = Resume() if does == "go on" else Pause()
+            self._order(attached, order, "goes on" if does == "go on" else "pausing")
+        elif key == "s":
             self._order(attached, Step(1), "one step")
-        elif key in ("+", "=", "up"):
-            self._change_speed(attached, 2)
-        elif key in ("-", "down"):
-            self._change_speed(attached, 0.5)
         elif key == "r":
             self._order(attached, Forget(), "reset: membranes begin at rest")
         elif key == "i":
             self.view.picture_next()
             self._say(f"image: {self.view.pictured}")
+
+    def _quit(self) -> None:
+        if self._stop is None:
+            self.left = True
+        else:
+            at_once = self._keys.get("q") == STOP_AT_ONCE
+            self._stop()
+            self._say("stopping: what is on its way is " + ("left" if at_once else "worked on"))
 
     def _change_speed(self, attached: Attached, factor: float) -> None:
         speed = self.view.speed

@@ -1,6 +1,7 @@
 """The dashboard beside the run that this process supervises: `pipeline run --dashboard`."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -43,14 +44,14 @@ def _on_screen() -> Iterator[None]:
             stack.enter_context(Held(1) if os.isatty(1) else nullcontext())
             stack.enter_context(terminal)
             over = threading.Event()
-            screen = _Screen(Dashboard(terminal, "stop", lambda: err.latest), over)
+            screen = _Screen(Dashboard(terminal, _stop, lambda: err.latest), over)
             try:
                 with _thread(screen, over):
                     yield
             finally:
                 last = screen.dashboard.last(*terminal.size)
     finally:
-        print("\n".join(last), file=sys.stderr, flush=True)
+        print("\n".join(last), end="\n\n", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -85,6 +86,11 @@ class _Screen:
         folder = folder_of(os.getpid(), self._over.is_set)
         if folder is not None:
             self.dashboard.show(folder)
+
+
+def _stop() -> None:
+    """Ask for the end as Ctrl-C does, which is heard also while nothing is played yet."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _say(line: str) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import groupby, islice
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
-from pipeline.observe.dashboard.panels import bar, printable
+from pipeline.observe.dashboard.panels import bar, printable, short
 from pipeline.observe.dashboard.view import View
 
 __all__ = ["decision_lines"]
@@ -18,25 +18,36 @@ _MOST_BARS = 12
 _MOST_PAST = 12
 
 
-def decision_lines(view: View, width: int, rows: int) -> list[Text]:
-    """Draw the decision in as many lines as there are, at most; the bars give way first."""
-    if view.decided is None or rows < 1:
-        return []
+def decision_lines(view: View, width: int, rows: int) -> tuple[list[Text], list[str]]:
+    """Draw the decision in as many lines as there are, at most; the bars give way first.
+
+    Returns:
+        The lines, and what of it has no room.
+    """
+    if view.decided is None:
+        return [], []
+    if rows < 1:
+        return [], ["decision"]
     if not view.decisions:
-        return [Text("no prediction yet", style="dim")]
+        return [Text("no prediction yet", style="dim")], []
     last = view.decisions[-1]
     held = f"for {_seconds(last.end_us - last.start_us)}"
     name = printable(view.classes[last.class_])
     lines = [Text.assemble((name, f"bold {_colour(last.class_)}"), f"  {held}")]
     past = min(_MOST_PAST, max(0, rows - 18))
     bars = max(0, min(len(view.classes), _MOST_BARS, rows - 3 - past))
+    missing = []
     if bars:
         lines += _bars(view, width, bars)
+    else:
+        missing.append("scores")
     if rows - len(lines) >= 2:
         lines += [Text(), _time_line(view.line, width)]
+    else:
+        missing.append("time line")
     if past and len(view.decisions) > 1:
         lines += [Text(), *_past(view, past)]
-    return lines[:rows]
+    return lines[:rows], missing
 
 
 def _seconds(time_us: int) -> str:
@@ -60,7 +71,7 @@ def _bars(view: View, width: int, most: int) -> list[Text]:
     lines = []
     for k in order:
         line = Text.assemble((f"{_letter(k)} ", "dim"))
-        line.append(set_cell_size(names[k], widest), style="bold" if k == order[0] else "")
+        line.append(short(names[k], widest), style="bold" if k == order[0] else "")
         line.append(" ")
         line.append(bar(view.shares[k], room), style=_colour(k))
         line.append(f" {view.scores[k]:6.2f}")

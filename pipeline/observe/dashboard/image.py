@@ -31,6 +31,7 @@ class EventImage:
         self._shift = 0
         self._bright: NDArray[np.float32] = np.zeros((2, 0, 0), np.float32)
         self._now_s = 0.0
+        self._stays = False
 
     def resize(self, width: int, height: int) -> None:
         """Begin with an empty picture of a sensor of that size."""
@@ -40,14 +41,22 @@ class EventImage:
             rows, columns = (((side - 1) >> self._shift) + 1 for side in (height, width))
             self._bright = np.zeros((2, rows, columns), np.float32)
 
-    def fade(self, now_s: float) -> None:
-        """Let time pass up to a monotonic moment."""
-        self._bright *= math.exp(-max(0.0, now_s - self._now_s) / _FADE_S)
-        self._now_s = now_s
+    def fade(self, now_s: float, stays: bool = False) -> None:
+        """Let time pass up to a monotonic moment.
+
+        Args:
+            now_s: the moment.
+            stays: whether nothing fades meanwhile, but as event time goes on.
+        """
+        if not stays:
+            self._dim(now_s - self._now_s)
+        self._now_s, self._stays = now_s, stays
 
     def take(self, message: Message) -> None:
         """Add the events of a message, or show the last of its frames."""
         if isinstance(message.header, Events):
+            if self._stays:
+                self._dim((message.header.t_last_us - message.header.t_first_us) / 1e6)
             self._add(message.array)
         elif isinstance(message.header, Frames) and len(message.array):
             self._show(message.array[-1])
@@ -61,6 +70,9 @@ class EventImage:
     def shades(self) -> NDArray[np.uint8]:
         """Return brightness, 0 to 255, by polarity, row and column, in the size that is kept."""
         return np.rint(_scaled(self._bright) * 255).astype(np.uint8)
+
+    def _dim(self, seconds: float) -> None:
+        self._bright *= math.exp(-max(0.0, seconds) / _FADE_S)
 
     def _add(self, events: NDArray[np.void]) -> None:
         events = events[:: 1 + len(events) // _MOST_EVENTS]

@@ -85,15 +85,31 @@ class View:
         elif isinstance(message.header, Data) and news.stage == self.pictured:
             self.image.take(message)
 
+    def fade(self, now_s: float) -> None:
+        """Let the picture fade up to a monotonic moment; where nothing is played, it stays."""
+        playing = self.status is None or self.status.state not in ("paused", "over", "gone")
+        over = bool(self.sources) and all(source.over for source in self.sources)
+        self.image.fade(now_s, stays=over or not playing)
+
     def lose(self) -> None:
         """The run is there no more, and has not said how it ended: it was killed."""
         if self.status is not None:
             self.status = msgspec.structs.replace(self.status, state="gone")
 
     @property
+    def over(self) -> bool:
+        """Whether the run has ended, and said so."""
+        return self.status is not None and self.status.state == "over"
+
+    @property
+    def pictures(self) -> list[str]:
+        """The stages whose events, or frames where there are none, can be drawn."""
+        return self._senders("events") or self._senders("frames")
+
+    @property
     def pictured(self) -> str | None:
-        """The stage whose events, or frames where there are none, are drawn."""
-        choice = self._senders("events") or self._senders("frames")
+        """The stage whose events or frames are drawn."""
+        choice = self.pictures
         return choice[self._picture % len(choice)] if choice else None
 
     def picture_next(self) -> None:
@@ -140,15 +156,22 @@ class View:
             return Rates(0, 0, 0, 0)
         first, last = self._history[0], self._history[-1]
         seconds = max(last.at_s - first.at_s, 1e-3)
-        before = next((each for each in first.stages if each.name == stage.name), None)
-        if before is None:
+        before, after = (
+            next((each for each in status.stages if each.name == stage.name), None)
+            for status in (first, last)
+        )
+        if before is None or after is None:
             return Rates(0, 0, 0, 0)
         return Rates(
-            busy=min(1.0, (stage.worked_s - before.worked_s) / seconds),
-            taken=(_taken(stage) - _taken(before)) / seconds,
-            made=(_made(stage) - _made(before)) / seconds,
-            blocked=min(1.0, (_blocked_s(stage) - _blocked_s(before)) / seconds),
+            busy=min(1.0, (after.worked_s - before.worked_s) / seconds),
+            taken=(_taken(after) - _taken(before)) / seconds,
+            made=(_made(after) - _made(before)) / seconds,
+            blocked=min(1.0, (_blocked_s(after) - _blocked_s(before)) / seconds),
         )
+
+    def totals(self, stage: StageStatus) -> tuple[int, int]:
+        """Return the units that a stage took in and put out so far."""
+        return _taken(stage), _made(stage)
 
     def edges_into(self, stage: str) -> list[EdgeStatus]:
         """Return the queues before a stage."""
@@ -181,6 +204,9 @@ class View:
         # After a restart counts go on from less.
         if self._history and _work(status) < _work(self._history[-1]):
             self._history.clear()
+        # What there was last is still told when it is over.
+        if self.over or (status.stages and all(stage.over for stage in status.stages)):
+            return
         self._history.append(status)
         while status.at_s - self._history[0].at_s > _RATE_S:
             self._history.popleft()

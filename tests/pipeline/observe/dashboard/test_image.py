@@ -5,6 +5,7 @@ import pytest
 import watched_run as run
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.messages import Frames, Message, Windows, data
 from pipeline.observe.dashboard.image import EventImage
@@ -34,6 +35,19 @@ def test_they_fade() -> None:
     assert 0 < np.max(image.pixels(4, 4)) < 8 + 1
     image.fade(10.0)
     assert not np.any(image.pixels(4, 4))
+
+
+def test_where_nothing_fades_only_the_time_of_events_goes_on() -> None:
+    image = EventImage()
+    image.resize(4, 4)
+    image.take(at(1, 1, 1, times=8))
+    image.fade(10.0, stays=True)
+    assert np.argwhere(image.pixels(4, 4)).tolist() == [[1, 1, 1]]
+    step = at(2, 2, 0)
+    image.take(step._replace(header=replace(step.header, t_first_us=0, t_last_us=2_000_000)))
+    assert np.argwhere(image.pixels(4, 4)).tolist() == [[0, 2, 2]]
+    image.fade(10.1)  # as long as since then, and no longer
+    assert np.any(image.pixels(4, 4))
 
 
 def test_a_hot_pixel_does_not_darken_the_others() -> None:

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.cells import cell_len
 
-from pipeline.observe.dashboard.panels import bar, count, duration, printable
-from pipeline.observe.dashboard.render import KEYS, render, summary
+from pipeline.observe.dashboard.head import summary
+from pipeline.observe.dashboard.keys import keys_now
+from pipeline.observe.dashboard.panels import bar, count, duration, printable, wrapped
+from pipeline.observe.dashboard.render import render
 from pipeline.observe.dashboard.view import View
+from pipeline.observe.status import HostStatus
 from pipeline.report import QueueCount
 
 SMALL = """\
@@ -26,23 +29,24 @@ SMALL = """\
     ▓              ▓
     ░▓            ▓▒      aaaaaaaaaaccccccaaaaaaaa
      ░▓▒        ░▓░
-       ░▒▒▒▒▒▒▒▒░         layer      conv1 conv2 conv3 fc1   fc2
+       ░▒▒▒▒▒▒▒▒░         layer      conv1 conv2 conv3   fc1   fc2
                           firing      5.0% 10.0% 15.0% 20.0% 25.0%
                           membrane    0.00 -0.10 -0.20 -0.30 -0.40
 
- stage                 busy    in/s   out/s  queue        blocked refused
+ stage                 busy    in/s   out/s          queue blocked refused
  camera         ▋       10%             90k
- bins           █▎      20%     90k      40         0/8
- network        █▊      30%      40      40  ▊      1/8
- decision       ██▍     40%      40       4  ██▎    3/8                 3
- screen         ███     50%       4                 0/8
- file           ███▋    60%       4          ██████ 8/8
+ bins           █▎      20%     90k      40            0/8
+ network        █▊      30%      40      40  ▊         1/8
+ decision       ██▍     40%      40       4  ██▎       3/8               3
+ screen         ███     50%       4                    0/8
+ file           ███▋    60%       4          ██████    8/8
 
- space pause  s step  + - speed  r reset  i image"""
+ space pause  s step  + - speed  r reset  q stop"""
 
 
 def screen(view: View, columns: int, rows: int, colour: bool = False) -> list[str]:
-    return [line.plain.rstrip() for line in render(view, columns, rows, colour, f" {KEYS}")]
+    keys = keys_now(view, stops=True)
+    return [line.plain.rstrip() for line in render(view, columns, rows, colour, keys)]
 
 
 def test_a_terminal_of_80_by_24_without_colours() -> None:
@@ -80,14 +84,24 @@ def test_it_is_drawn_from_the_beginning(view: View) -> None:
     assert len(render(view, 80, 24, True)) == 24
 
 
-def test_where_stages_are_too_many_the_busiest_are_shown() -> None:
-    status = run.status(11.0)
-    many = [s for n in range(9) for s in status.stages if s.name == "camera" or n == 0]
+def test_where_stages_are_too_many_the_busiest_are_shown_and_the_others_counted() -> None:
     view = run.view()
-    view.take(run.status(11.5, stages=many))
+    cameras = [replace(run.status(11.5).stages[0], name=f"camera{n}") for n in range(9)]
+    view.take(run.status(11.5, stages=[*cameras, *run.status(11.5).stages[1:]]))
     lines = screen(view, 80, 20)
-    assert sum("camera" in line for line in lines) < 9
-    assert any("file " in line for line in lines)
+    shown = [line.split()[0] for line in lines[-8:-2]]
+    assert shown[1:] == ["bins", "network", "decision", "screen", "file"]
+    assert lines[10] == " +8 stages, layers: make the terminal taller"
+
+
+def test_what_has_no_room_in_a_small_terminal_is_named() -> None:
+    lines = screen(run.view(), 60, 16)
+    assert " +2 stages, layers: make the terminal taller" in lines
+    assert [line.split()[0] for line in lines[9:14]] == [
+        *["stage", "network", "decision", "screen", "file"]
+    ]
+    assert "…" not in "".join(lines)
+    assert " +6 stages, scores, time line, layers" in screen(run.view(), 60, 6)
 
 
 def test_what_overload_took_is_counted_with_what_was_refused() -> None:
@@ -106,6 +120,107 @@ def test_restarts_and_their_cause_are_told() -> None:
     lines = screen(view, 100, 24)
     assert "2 restarts" in lines[1]
     assert lines[-2] == " restarted: stage 'bins': its process was killed"
+
+
+CAUSE = "stage 'bins': has been busy with one message for 31.2 s (supervision.stuck_s = 30); it" * 2
+
+
+def test_a_long_remark_goes_on_in_the_next_lines() -> None:
+    view = run.view()
+    view.take(run.status(11.5, restarts=2, last_cause=CAUSE))
+    lines = screen(view, 80, 24)
+    told = " ".join(line.strip() for line in lines[-4:-1])
+    assert told == f"restarted: {CAUSE}"
+    assert lines[-4].startswith(" restarted: ")
+
+
+def test_one_that_is_too_long_ends_in_dots_behind_its_whole_beginning() -> None:
+    view = run.view()
+    view.notice = " ".join(f"word{n}" for n in range(99))
+    lines = screen(view, 60, 16)
+    told = " ".join(line.strip() for line in lines[-3:-1])
+    assert told.endswith("…")
+    assert view.notice.startswith(told.removesuffix("…"))
+    assert len(told) > 100
+
+
+@given(text=st.text(max_size=300), columns=st.integers(1, 90), most=st.integers(1, 5))
+def test_wrapping_keeps_to_its_room_and_loses_no_beginning(
+    text: str, columns: int, most: int
+) -> None:
+    lines = wrapped(text, columns, most)
+    assert len(lines) <= most
+    assert all(cell_len(line) <= max(columns, 2) for line in lines)
+    said, told = ("".join(each.split()) for each in (printable(text), "".join(lines)))
+    assert told == said or (told.endswith("…") and said.startswith(told[:-1]))
+
+
+def test_other_hosts_are_told_and_those_that_have_not_joined_first() -> None:
+    view = run.view()
+    hosts = [
+        HostStatus("edge", True, 12.3456, 0.0003),
+        HostStatus("near", True, -0.0003, 0.0001),
+        HostStatus("new", True),
+        HostStatus("far", False),
+    ]
+    view.take(run.status(11.5, hosts=hosts))
+    head = "  ".join(screen(view, 100, 30)[1:4])
+    assert head.index("host far: not joined") < head.index("host edge: joined")
+    assert "host edge: joined, clock 12.3 s behind ±0.15 ms" in head
+    assert "host near: joined, clock 0.3 ms ahead ±0.05 ms" in head
+    assert "host new: joined" in head
+    assert "host far: not joined" in summary(view)
+    assert "host edge" not in summary(view)
+
+
+def test_hosts_days_apart_are_told_in_hours_and_those_without_room_are_counted() -> None:
+    view = run.view()
+    hosts = [HostStatus(f"n{n}", True, 90_000.0, 0.001) for n in range(9)]
+    view.take(run.status(11.5, hosts=hosts))
+    lines = screen(view, 80, 24)
+    assert lines[2] == " host n0: joined, clock 25:00:00 behind ±0.5 ms"
+    assert lines[4] == " host n2: joined, clock 25:00:00 behind ±0.5 ms  +6"
+
+
+def test_the_step_of_overload_is_told_in_words() -> None:
+    view = run.view()
+    view.take(run.status(11.5, level=4))
+    told = " overload step 4 of 6: windows that wait are merged, up to 2 into one"
+    assert any(line.startswith(told) for line in screen(view, 80, 24)[1:4])
+    assert "overload step 4 of 6" in summary(view)
+
+
+def test_of_hosts_and_overload_nothing_is_said_where_there_is_none() -> None:
+    said = "\n".join([*screen(run.view(), 160, 50), summary(run.view())])
+    assert "host" not in said
+    assert "overload" not in said
+
+
+def test_when_it_is_over_the_table_tells_what_there_was_in_all() -> None:
+    view = run.view()
+    busy = [line.split()[1:3] for line in screen(view, 80, 24) if line.startswith(" bins")]
+    stages = [replace(stage, over=True) for stage in run.status(13.0).stages]
+    view.take(run.status(13.0, state="over", stages=stages))
+    (head,) = (line for line in screen(view, 80, 24) if line.startswith(" stage"))
+    (bins,) = (line for line in screen(view, 80, 24) if line.startswith(" bins"))
+    assert head.split() == ["stage", "busy", "in", "out", "queue", "blocked", "refused"]
+    assert bins.split()[3:5] == ["1.17M", "520"]
+    assert [bins.split()[1:3]] == busy  # as it was while it played
+
+
+def test_a_stage_that_is_over_before_the_run_says_so() -> None:
+    view, status = run.view(), run.status(11.5)
+    view.take(run.status(11.5, stages=[replace(status.stages[0], over=True), *status.stages[1:]]))
+    (camera,) = (line for line in screen(view, 60, 24) if line.startswith(" camera"))
+    assert camera.endswith(" over")
+
+
+def test_a_long_name_is_cut_where_one_sees_it() -> None:
+    view, status = run.view(), run.status(11.5)
+    stages = [replace(status.stages[0], name="camera-of-the-left-hand-side"), *status.stages[1:]]
+    view.take(run.status(11.5, stages=stages))
+    assert any(line.startswith(" camera-of-t… ") for line in screen(view, 60, 24))
+    assert any(line.startswith(" camera-of-the-left-ha") for line in screen(view, 100, 24))
 
 
 def test_nothing_that_a_terminal_obeys_comes_through() -> None:

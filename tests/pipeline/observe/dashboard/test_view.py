@@ -97,3 +97,18 @@ def test_events_of_another_stage_than_is_drawn_are_no_picture() -> None:
     view.take(run.start())
     view.take(run.ring()._replace(stage="bins"))
     assert not np.any(view.image.pixels(20, 20))
+
+
+@pytest.mark.parametrize("state", ["paused", "over", "gone"])
+def test_a_picture_stays_while_nothing_is_played(state: str) -> None:
+    view = run.view()
+    view.fade(100.0)
+    view.take(run.ring())
+    view.take(run.status(12.0, state=state))
+    view.fade(200.0)
+    assert np.any(view.image.pixels(20, 20))
+    view.take(run.status(13.0))
+    view.fade(200.1)
+    assert np.any(view.image.pixels(20, 20))  # not all the time that it stood still passes at once
+    view.fade(300.0)
+    assert not np.any(view.image.pixels(20, 20))
