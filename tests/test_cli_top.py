@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine
 from screen import Screen
+from shown_run import ShownRun, status
 
 from pipeline.observe.attach import LiveRun, running
 
@@ -47,7 +50,7 @@ def test_a_run_is_shown_steered_and_ended_from_the_keyboard(tmp_path: Path) -> N
     with Screen(*PIPELINE, "run", "--dashboard", path, folder=tmp_path) as screen:
         screen.until("watched · running")
         screen.type(" ")
-        screen.until("watched · paused")
+        assert "watched · paused" in screen.until("space go on")
         screen.type("+")
         screen.until("the source has no speed to change")
         screen.type("q")
@@ -103,12 +106,41 @@ def test_there_must_be_a_run(command_line: CommandLine) -> None:
     assert err == "error: no run is going on; start one with `pipeline run FILE`\n"
 
 
-def test_several_are_listed(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [LiveRun(Path("a"), "gestures-1", "p.toml", 4711), LiveRun(Path("b"), "x-2", "q", 12)]
-    monkeypatch.setattr("pipeline.observe.attach.running", lambda: runs)
-    code, out, _ = command_line("top")
+DEEP = "/home/somebody/experiments/of/this/winter/with/a/long/name/pipeline.toml"
+
+
+def test_several_are_listed_with_how_to_attach(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ShownRun(status, []) as first, ShownRun(status, []) as second:
+        runs = [
+            LiveRun(first.folder, "gestures-1", "p.toml", 4711),
+            LiveRun(second.folder, "left-hand-side-2", DEEP, 12),
+            LiveRun(first.folder / "gone", "x-3", "q.toml", 13),
+        ]
+        monkeypatch.setattr("pipeline.observe.attach.running", lambda: runs)
+        code, out, err = command_line("top", terminal_columns=80)
+        piped = command_line("top")
     assert code == 0
-    assert out == "gestures-1\tp.toml\tprocess 4711\nx-2\tq\tprocess 12\n"
+    head, *rows = out.splitlines()
+    assert head.split() == ["run", "state", "started", "file"]
+    now = f"{datetime.now():%Y-%m-%d}"
+    assert re.fullmatch(rf"gestures-1        running  {now} ..:..:..  p.toml", rows[0])
+    assert re.fullmatch(rf"left-hand-side-2  running  {now} ..:..:..  ….*pipeline.toml", rows[1])
+    assert re.fullmatch(r"x-3               silent                        q.toml", rows[2])
+    assert max(map(len, out.splitlines())) == 80
+    assert err == "attach to one of them: pipeline top RUN, such as pipeline top gestures-1\n"
+    assert DEEP in piped.out  # where a program reads it, it is whole
+
+
+def test_of_several_a_program_must_name_one(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [LiveRun(Path("a"), "x-1", "p.toml", 4711), LiveRun(Path("b"), "x-2", "q", 12)]
+    monkeypatch.setattr("pipeline.observe.attach.running", lambda: runs)
+    code, out, err = command_line("top", "--json")
+    assert (code, out) == (1, "")
+    assert err == "error: 2 runs are going on; name one of x-1, x-2\n"
 
 
 def test_every_status_is_json(going: "subprocess.Popen[bytes]") -> None:

@@ -1,18 +1,22 @@
 """``pipeline runs``."""
 
 import sys
+import textwrap
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.listing import aligned, moment, screen_width
 from pipeline.cli.options import Json
 
 __all__ = ["runs"]
 
-_ID = 18
+_TOOK = 9
+_INDENT = 4 * " "
 
 
 def runs(
@@ -64,12 +68,24 @@ def _found(folder: Path) -> list[Mapping[str, Any]]:
 def _print(found: list[Mapping[str, Any]], json: bool) -> None:
     import msgspec
 
-    for each in found:
-        if json:
+    if json:
+        for each in found:
             print(msgspec.json.format(msgspec.json.encode(each), indent=2).decode())
-            continue
-        began = str(each["began"])[:19].replace("T", " ")
-        took = f"{each['seconds']:.1f} s" if "seconds" in each else ""
+        return
+    width = screen_width()
+    lines = aligned([_row(each) for each in found], width) if found else []
+    for line, each in zip(lines, found, strict=True):
         error = str(each.get("error", "")).partition("\n")[0]
-        line = f"{began}  {each['run']:{_ID}} {each['state']:8} {took:>9}  {each['file']}"
-        print(f"{line}: {error}" if error else line)
+        if not error:
+            print(line)
+        elif width is None:
+            print(f"{line}: {error}")
+        else:
+            said = textwrap.wrap(error, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+            print(line, *said, sep="\n")
+
+
+def _row(run: Mapping[str, Any]) -> tuple[str, ...]:
+    took = f"{run['seconds']:.1f} s" if "seconds" in run else ""
+    began = moment(datetime.fromisoformat(str(run["began"])))
+    return began, str(run["run"]), str(run["state"]), f"{took:>{_TOOK}}", str(run["file"])

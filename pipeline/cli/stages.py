@@ -35,12 +35,16 @@ def stages(
 def _list(found: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("stage", "takes", "what it does", "delivers", box=box.SIMPLE_HEAD, pad_edge=False)
+    kinds = {kind for stage in found for kind in stage["takes"]}
+    table = Table("stage", "takes", "what it does", box=box.SIMPLE_HEAD, pad_edge=False)
     for stage in found:
         often, _, _ = (stage["delivers"] or "").partition(":")
-        table.add_row(stage["name"], " or ".join(stage["takes"]), stage["summary"], often)
+        delivers = f" Delivers {often}." if often else ""
+        takes = "anything" if kinds == {*stage["takes"]} else " or ".join(stage["takes"])
+        table.add_row(stage["name"], takes, escape(stage["summary"]) + delivers)
     console = Console(highlight=False)
     console.print(table)
     console.print("pipeline stages NAME shows the options of a stage")
