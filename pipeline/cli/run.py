@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,14 +117,16 @@ def _run(
 ) -> None:
     from pipeline.run.runner import run_pipeline
 
+    shown = dashboard or any(node.use == "dashboard" for node in graph.nodes)
+
     def starting() -> None:
         names = ", ".join(node.name for node in graph.nodes)
-        if not quiet:
+        if not (quiet or shown):  # a dashboard tells it by itself
             print(f"{graph.name}: starting {names}", file=sys.stderr, flush=True)
 
     # With --json, standard output is for the program that reads it: sinks print to the other one.
     prints_to = sys.stderr if json else None
-    with _shown(dashboard or any(node.use == "dashboard" for node in graph.nodes)):
+    with _shown(shown):
         outcome = run_pipeline(
             config,
             graph,
@@ -226,25 +229,24 @@ def _show(outcome: "Outcome", json: bool) -> None:
     if not outcome.reports or (failed and not played):
         return
     # Where no terminal sets a width, a log file keeps its rows whole.
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
-    table = ledger_table(outcome.reports)
+    screen = sys.stderr.isatty()
+    console = Console(stderr=True, width=None if screen else 120)
+    table = ledger_table(outcome.reports, console.width if screen else None)
     if not outcome.drained:
         table.title = "ledger of what was done until the end was cut off; it need not balance"
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=not screen)
     console.print(table)
     queues = queue_table(outcome.reports)
     if queues is not None:
         console.print(queues)
     for restart in outcome.restarts:
-        console.print(
+        say(
             f"put back to checkpoint {restart.checkpoint} after {restart.at_s:.1f} s, down for"
-            f" {restart.down_s:.2f} s: {restart.cause}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
+            f" {restart.down_s:.2f} s: {restart.cause}"
         )
     reports = outcome.reports
     shed = "" if outcome.overload is None else overload_line(outcome.overload)
     lines = silence_lines(reports) + timing_lines(reports) + clock_lines(outcome.hosts)
     lines += remark_lines(reports)
     for line in [*([shed] if shed else []), *lines]:
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line)

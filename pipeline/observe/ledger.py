@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from pipeline.errors import LedgerError
@@ -21,6 +22,9 @@ __all__ = [
     "silence_lines",
     "timing_lines",
 ]
+
+_COLUMNS = ("stage", "in", "used", "refused", "out", "due")
+_FEWER_COLUMNS = ("stage", "in", "refused", "out")
 
 
 def check_ledger(reports: Sequence[StageReport]) -> None:
@@ -84,25 +88,51 @@ def _stage_problems(report: StageReport) -> list[str]:
     return problems
 
 
-def ledger_table(reports: Sequence[StageReport]) -> Table:
-    """Return the ledger as a table, a row a stage."""
+def ledger_table(reports: Sequence[StageReport], width: int | None = None) -> Table:
+    """Return the ledger as a table, a row a stage.
+
+    Args:
+        reports: of the stages.
+        width: of the terminal. Where it has no room for all columns without breaking a number from
+            its unit, those are left out that follow from others: used, in less refused; and due,
+            which is what came out.
+    """
+    rows = [_row(report) for report in reports]
+    fits = width is None or _width(rows, _COLUMNS) <= width
+    names = _COLUMNS if fits else _FEWER_COLUMNS
+    fits = width is None or _width(rows, names) <= width
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="ledger", title_justify="left")
-    for column in ("stage", "in", "used", "refused", "out", "due"):
-        table.add_column(column, justify="left" if column in ("stage", "refused") else "right")
-    for report in reports:
-        account = report.account
-        if account is None:
-            table.add_row(report.name, "nothing", "", "", "", "")
-            continue
-        table.add_row(
-            report.name,
-            f"{account.taken:,} {account.unit_in}",
-            f"{account.used:,}",
-            _reasons(account),
-            f"{account.made:,} {account.unit_out}",
-            "" if account.due is None else f"{account.due:,}",
-        )
+    for name in names:
+        wraps = name == "refused"
+        left = wraps or name == "stage"
+        justify: JustifyMethod = "left" if left else "right"
+        table.add_column(name, justify=justify, no_wrap=fits and not wraps, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell for name, cell in zip(_COLUMNS, row, strict=True) if name in names))
     return table
+
+
+def _row(report: StageReport) -> tuple[str, ...]:
+    account = report.account
+    if account is None:
+        return report.name, "nothing", "", "", "", ""
+    return (
+        report.name,
+        f"{account.taken:,} {account.unit_in}",
+        f"{account.used:,}",
+        _reasons(account),
+        f"{account.made:,} {account.unit_out}",
+        "" if account.due is None else f"{account.due:,}",
+    )
+
+
+def _width(rows: Sequence[Sequence[str]], names: Sequence[str]) -> int:
+    """Return how wide a table of these columns is where only reasons go on in the next line."""
+    width = 0
+    for name, column in zip(_COLUMNS, zip(*rows, strict=True), strict=True):
+        words = [word for cell in column for word in cell.split()] if name == "refused" else column
+        width += max(map(len, [name, *words])) + 3 if name in names else 0
+    return width
 
 
 def queue_table(reports: Sequence[StageReport]) -> Table | None:
@@ -113,7 +143,8 @@ def queue_table(reports: Sequence[StageReport]) -> Table | None:
     received = {count.name: count for report in reports for count in report.received}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="queues", title_justify="left")
     for column in ("queue", "in", "out", *LOSSES, "on its way"):
-        table.add_column(column, justify="left" if column == "queue" else "right")
+        left = column == "queue"
+        table.add_column(column, justify="left" if left else "right", overflow="fold")
     for sent in (count for report in reports for count in report.sent):
         got = received.get(sent.name)
         if not sent.lost and (got is None or not got.lost):

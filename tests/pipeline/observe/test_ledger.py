@@ -140,6 +140,33 @@ def test_the_table_shows_each_stage_and_why_it_refused() -> None:
     assert "idle nothing" in lines
 
 
+def drawn(width: int, windows: int = 1684) -> list[str]:
+    """The ledger of much, at a width."""
+    taken = Account(windows, windows, 163, "windows", "predictions", due=163)
+    used = Account(163, 159, 159, "predictions", "lines", {"in no prediction": 4}, due=159)
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(ledger_table([report("decision", taken), report("file", used)], width))
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def test_in_a_terminal_of_80_columns_only_reasons_go_on_in_the_next_line() -> None:
+    lines = drawn(80)
+    assert any(line.endswith("163 predictions   163") for line in lines), lines
+    (file,) = (n for n, line in enumerate(lines) if line.startswith(" file"))
+    assert "163 predictions" in lines[file]
+    assert lines[file + 1].split() == ["prediction"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_in_a_narrow_one_what_follows_from_the_rest_is_left_out() -> None:
+    lines = drawn(60)
+    (head,) = (line for line in lines if line.startswith(" stage"))
+    assert head.split() == ["stage", "in", "refused", "out"]
+    assert any("1,684 windows" in line and "163 predictions" in line for line in lines)
+    words = " ".join(drawn(50, windows=12_345_678)).split()
+    assert {"12,345,678", "windows", "predictions"} <= {*words}
+
+
 def test_timing_is_told_where_there_is_any() -> None:
     camera, bins = balanced()
     alter(reports := [camera, bins], 0, pace=Pace(2.0, 10.0, 5.005, 1.25))
