@@ -88,6 +88,22 @@ def test_from_recordings_to_a_report(
     assert (page.loads, page.open) == ([], [])  # whole, and it needs nothing beside it
 
 
+def test_recordings_that_were_trained_on_are_told_of(
+    command_line: CommandLine, pipeline: Path, tmp_path: Path
+) -> None:
+    write_case(tmp_path, 4)
+    ended = command_line(
+        *("evaluate", pipeline, "--data", "data/nmnist", "--recipe", "recipe.toml", "--json"),
+        *("--part", "train", "--processes", 1, "--out", "run"),
+    )
+    assert ended.code == 0, ended.err
+    said = "20 of these 20 recordings are of the part that the recipe trains on"
+    assert f"note: {said}" in ended.err
+    (trained,) = json.loads(ended.out)["trained"]
+    assert (trained["recordings"], trained["data"]) == (20, "none: random weights")
+    assert said in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_json_is_for_programs(command_line: CommandLine, pipeline: Path) -> None:
     ended = command_line("evaluate", pipeline, "--data", "data/nmnist", "--processes", 1, "--json")
     assert ended.code == 0, ended.err

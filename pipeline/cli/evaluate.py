@@ -98,6 +98,11 @@ def evaluate(
     with _bar(console, "looking for the data") as show:
         chosen = select(data, part, recipe, variant or [], plan.source.use, processes, show)
     request, labels = import_module("stages.evaluation.request").request_of(config, plan, chosen)
+    training = import_module("stages.evaluation.trained")
+    trained = training.trained_on(plan, chosen)
+    for one in trained:
+        if said := training.told_of(one, request.recordings):
+            _say(console, f"note: {said}")
     with folders.Results.open(out, _BELOW, request, fresh) as results:
         try:
             _work(plan, labels, chosen, results, processes, console)
@@ -121,6 +126,7 @@ def evaluate(
         report = reports.Report(
             request,
             measures.measure(done, request.classes, request.scores),
+            trained,
             under_load,
             comparison,
             __version__,

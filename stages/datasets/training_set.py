@@ -1,6 +1,7 @@
 """The training set that a recipe asks for: made if need be, split, played, binned, cached."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
@@ -106,7 +107,7 @@ def prepare(
     parts = split(items, data.validation, data.test, data.seed)
     cache = folder / "cache"
     record = cache / f"{data_set.name}-split-{digest(_split_request(recipe, items))}"
-    _write_parts(record / "parts.json", recipe, items, parts)
+    _write_parts(record / "parts.json", recipe, data_set.folder, items, parts)
     learnt = data_set.learn([items[index] for index in parts["train"]], record)
     items = [item._replace(source=_source(item.source | learnt, steps)) for item in items]
 
@@ -160,12 +161,13 @@ def _split_request(recipe: Recipe, items: Sequence[Item]) -> list[Any]:
 
 
 def _write_parts(
-    path: Path, recipe: Recipe, items: Sequence[Item], parts: dict[str, list[int]]
+    path: Path, recipe: Recipe, folder: Path, items: Sequence[Item], parts: dict[str, list[int]]
 ) -> None:
     data = recipe.data
     shares = {"validation": data.validation, "test": data.test}
     dealt = {name: [items[index].key for index in parts[name]] for name in PARTS}
-    told = {"set": data.set, "seed": data.seed, "shares": shares, "parts": dealt}
+    told = {"set": data.set, "folder": os.path.abspath(folder), "seed": data.seed}
+    told |= {"shares": shares, "parts": dealt}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")

@@ -72,8 +72,16 @@ class Delays(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What it took."""
+    """What it took.
 
+    The first recording of each process is left out of times and rates, where there are others: it
+    waits for libraries and kernels to be loaded.
+    """
+
+    recordings: int
+    """How many were timed."""
+    warm: bool
+    """Whether the first of each process are not among them."""
     seconds: float
     """Time of all processes together, reading included, opening not."""
     recordings_a_second: float
@@ -251,7 +259,9 @@ def _delays(times_us: Sequence[int | None]) -> Delays:
 
 
 def _work(results: Sequence[Result]) -> Work:
-    seconds = sum(result.seconds for result in results)
+    warm = [result for result in results if not result.first]
+    timed = warm or results
+    seconds = sum(result.seconds for result in timed)
     operations: Counter[str] = Counter()
     for result in results:
         for counts in result.counts.values():
@@ -261,11 +271,13 @@ def _work(results: Sequence[Result]) -> Work:
                     operations[layer] += count
     rate = 1 / seconds if seconds else 0.0
     return Work(
+        recordings=len(timed),
+        warm=bool(warm),
         seconds=seconds,
-        recordings_a_second=len(results) * rate,
-        events_a_second=sum(result.events for result in results) * rate,
-        steps_a_second=sum(len(result.decisions) for result in results) * rate,
-        real_time=sum(result.span_us for result in results) / 1e6 * rate,
+        recordings_a_second=len(timed) * rate,
+        events_a_second=sum(result.events for result in timed) * rate,
+        steps_a_second=sum(len(result.decisions) for result in timed) * rate,
+        real_time=sum(result.span_us for result in timed) / 1e6 * rate,
         operations=operations.total() / len(results) if operations else None,
         operations_by_layer={name: count / len(results) for name, count in operations.items()},
     )

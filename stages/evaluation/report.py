@@ -14,6 +14,7 @@ from stages.evaluation.compare import Comparison
 from stages.evaluation.load import Load
 from stages.evaluation.measures import Measures, confidence, is_right
 from stages.evaluation.results import REPORT, Request, Result
+from stages.evaluation.trained import Trained
 
 __all__ = ["PAGE", "Report", "told", "write_report"]
 
@@ -25,6 +26,7 @@ class Report(msgspec.Struct, frozen=True):
 
     request: Request
     measures: Measures
+    trained: list[Trained]
     load: Load | None
     comparison: Comparison | None
     version: str
@@ -37,6 +39,7 @@ def told(report: Report) -> dict[str, Any]:
     table["names"] = table.pop("classes")
     table.pop("recordings")
     table |= msgspec.to_builtins(report.measures)
+    table["trained"] = msgspec.to_builtins(report.trained)
     table["load"] = msgspec.to_builtins(report.load)
     table["comparison"] = msgspec.to_builtins(report.comparison)
     return {**table, "version": report.version}

@@ -43,6 +43,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """From its first event to its last."""
     seconds: float
     """Time that one process worked on it, reading included."""
+    first: bool = False
+    """Whether it was the first of that process, which waits for libraries and kernels."""
     counts: dict[str, dict[str, int]] = {}
     """What stages counted beside, by stage: synaptic operations."""
     refused: dict[str, int] = {}

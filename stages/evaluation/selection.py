@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.training.recipe import DataSection, Recipe, load_recipe
+from models.training.recipe import Recipe, load_recipe
 from pipeline.config import validate
 from pipeline.errors import ConfigError, RecordingError
 from pipeline.registry import load_stage, nearest
@@ -32,6 +32,10 @@ class Selection(NamedTuple):
     """The data, as they were named."""
     part: str
     """Which part of them, "all" for all."""
+    folder: Path
+    """Where they lie."""
+    trains: frozenset[str] | None
+    """Keys of what the recipe trains on, None without one."""
 
 
 def select(
@@ -83,10 +87,18 @@ def select(
                 f"{error.filename or folder}: cannot be read: {error.strerror}; check its"
                 " permissions"
             ) from None
-    chosen, taken = _part(items, part, None if asked is None else asked.data)
+    dealt = None
+    if asked is not None:
+        try:
+            dealt = split(items, asked.data.validation, asked.data.test, asked.data.seed)
+        except ConfigError:
+            if part != "all":  # all may be too few to train on
+                raise
+    chosen, taken = _part(items, part, dealt)
     if not chosen:
         raise ConfigError(f"--part {taken}: there are no such recordings in {folder}")
-    return Selection(chosen, classes, data, taken)
+    trains = None if dealt is None else frozenset(items[index].key for index in dealt["train"])
+    return Selection(chosen, classes, data, taken, folder, trains)
 
 
 def labels_for(classes: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -158,12 +170,13 @@ def _data_set(name: str, folder: Path, recipe: Recipe | None) -> DataSet:
     return kind(folder, validate(kind.Options, options, "data", None))
 
 
-def _part(items: list[Item], part: str | None, data: DataSection | None) -> tuple[list[Item], str]:
-    """Return the items of a part, and which part that is."""
-    if part == "all" or (part is None and data is None):
+def _part(
+    items: list[Item], part: str | None, dealt: Mapping[str, Sequence[int]] | None
+) -> tuple[list[Item], str]:
+    """Return the items of a part, as a recipe deals them or the set itself; and which it is."""
+    if part == "all" or (part is None and dealt is None):
         return items, "all"
-    if data is not None:
-        dealt = split(items, data.validation, data.test, data.seed)
+    if dealt is not None:
         part = part or ("test" if dealt["test"] else "validation")
         return [items[index] for index in dealt[part]], part
     if not any(item.part for item in items):

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from stages.evaluation.compare import Comparison
 from stages.evaluation.load import Load
-from stages.evaluation.measures import Delays, Measures
+from stages.evaluation.measures import Delays, Measures, Work
 from stages.evaluation.report import Report
+from stages.evaluation.trained import told_of
 
 __all__ = ["figures", "short", "summary", "verdict"]
 
@@ -58,6 +59,10 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
         "class means",
         f"precision {m.precision:.2%}, recall {m.recall:.2%}, F1 {m.f1:.2%}",
     )
+    for one in report.trained:
+        if said := told_of(one, m.recordings):
+            yield "beware", said
+        yield "trained on", f"{one.data}; {one.accuracy}"
     yield "calibration error", f"{m.calibration.error:.2%}"
     yield "first right", _delays(m.first_right)
     yield "right for good", _delays(m.stable)
@@ -67,7 +72,7 @@ def figures(report: Report) -> Iterator[tuple[str, str]]:
     yield (
         "throughput",
         f"{work.recordings_a_second:.3g} recordings/s, {short(work.events_a_second)} events/s,"
-        f" {work.real_time:.3g} times real time, a process",
+        f" {work.real_time:.3g} times real time, a process; {_measured(work, m.recordings)}",
     )
     if m.refused:
         yield "refused", ", ".join(f"{count:,} {what}" for what, count in m.refused.items())
@@ -96,6 +101,13 @@ def short(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{prefix}"
     return f"{value:.3g}"
+
+
+def _measured(work: Work, recordings: int) -> str:
+    """Say of what a rate is."""
+    if work.warm:
+        return f"of {work.recordings:,} recordings, without the first of each process"
+    return "with what each process waits for at its first recording"
 
 
 def _points(share: float) -> str:

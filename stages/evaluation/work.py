@@ -51,6 +51,7 @@ class Evaluator:
         self._plan, self._labels = plan, labels
         self._opened = ExitStack()
         self._rows: dict[Port | None, _Row] = {}
+        self._is_warm = False
 
     def __enter__(self) -> "Evaluator":
         """Begin; stages are opened when the first recording that they fit comes."""
@@ -75,7 +76,9 @@ class Evaluator:
             row = self._row(one.item)
             since += time.perf_counter() - begun  # to open stages is no recording's work
             found = row.result(number, one, self._labels[item.label])
-            yield structs.replace(found, seconds=time.perf_counter() - since)
+            seconds, first = time.perf_counter() - since, not self._is_warm
+            self._is_warm = True
+            yield structs.replace(found, seconds=seconds, first=first)
             since = time.perf_counter()
 
     def _row(self, item: Item) -> "_Row":

@@ -1,5 +1,6 @@
 """Measures of a handful of results, by hand."""
 
+import msgspec
 import numpy as np
 import pytest
 from evaluations import result
@@ -79,6 +80,15 @@ def test_work_is_added_up(found: Measures) -> None:
     assert (work.seconds, work.recordings_a_second, work.events_a_second) == (2.0, 2.0, 2000.0)
     assert work.real_time == pytest.approx(4 * 0.02 / 2)
     assert (work.operations, work.operations_by_layer) == (300.0, {"conv1": 300.0})
+
+
+def test_throughput_is_without_the_first_recording_of_each_process() -> None:
+    slow = [msgspec.structs.replace(one, seconds=60.0, first=True) for one in FOUR[:2]]
+    cold, warm = measure(slow, CLASSES, "rate").work, measure([*slow, *FOUR], CLASSES, "rate").work
+    assert (cold.recordings, cold.warm, cold.seconds) == (2, False, 120.0)
+    assert (warm.recordings, warm.warm, warm.seconds) == (4, True, 2.0)
+    assert (warm.recordings_a_second, warm.events_a_second) == (2.0, 2000.0)
+    assert warm.operations == 300.0  # of all recordings
 
 
 def test_top_five_of_equal_scores_are_the_first() -> None:

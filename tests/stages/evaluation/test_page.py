@@ -17,7 +17,7 @@ def shown(results: list[Result], classes: list[str]) -> str:
     request = Request(
         "<b>", "p.toml", ["a.b=<i>"], "decision", "set", "all", classes, len(results), "rate", "0"
     )
-    return page(Report(request, measure(results, classes, "rate"), None, None, "0"), results)
+    return page(Report(request, measure(results, classes, "rate"), [], None, None, "0"), results)
 
 
 def test_without_any_answer() -> None:

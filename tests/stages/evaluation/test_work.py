@@ -34,9 +34,9 @@ class Case(NamedTuple):
     labels: list[int]
 
     def results(self, processes: int = 1) -> list[Result]:
-        """Evaluate all; what differs from time to time is set to 0."""
+        """Evaluate all, without what differs from time to time."""
         found = evaluated(self.plan, self.labels, list(enumerate(self.chosen.items)), processes)
-        timeless = (msgspec.structs.replace(one, seconds=0.0) for one in found)
+        timeless = (msgspec.structs.replace(one, seconds=0.0, first=False) for one in found)
         return sorted(timeless, key=lambda one: one.item)
 
 
@@ -75,6 +75,15 @@ def test_it_counts_what_training_counts(tmp_path: Path, part: str, mode: str) ->
 def test_processes_change_nothing(tmp_path: Path) -> None:
     one = case(tmp_path, each=2)
     assert one.results(1) == one.results(2)
+
+
+def test_the_first_recording_of_a_process_is_marked(tmp_path: Path) -> None:
+    one = case(tmp_path, each=2)
+    numbered = list(enumerate(one.chosen.items))
+    for processes in (1, 2):
+        found = list(evaluated(one.plan, one.labels, numbered, processes))
+        assert 1 <= sum(result.first for result in found) <= processes
+        assert all(result.first for result in found if result.item == 0)
 
 
 def test_each_recording_has_an_answer_and_a_decision_after_each_step(tmp_path: Path) -> None:
