@@ -18,7 +18,7 @@ _REMEDIES = {
     "lyn_model_get_desc": "compile the network again, for the version of this driver",
     "lyn_malloc": "end other programs that fill the chip's memory, or choose another device",
 }
-_DRIVER = "look at the driver's log, and reset the device where it goes on"
+_DRIVER = "look at the driver's log, and reset the device if it happens again"
 
 
 class Calls:

@@ -86,6 +86,7 @@ class ChipDouble:
         fails: (name, which call of it) -> the code that it returns, counted from 0.
         fault_at: At this step the driver reports an error by itself.
         stuck_at: At this step the chip stops for good.
+        told: Where set, a file that says how many handles are live, anew behind each call.
     """
 
     lyn_data_type_t = Kinds
@@ -102,6 +103,7 @@ class ChipDouble:
         channels_last: bool = False,
         batch: int = 1,
         outputs: int = 1,
+        fails: dict[tuple[str, int], int] | None = None,
     ) -> None:
         self.outputs = outputs
         self.shape, self.features, self.devices = shape, features, devices
@@ -111,9 +113,10 @@ class ChipDouble:
         self.log = Log()
         self.broken: list[str] = []
         self.live: dict[int, tuple[str, int]] = {}
-        self.fails: dict[tuple[str, int], int] = {}
+        self.fails = dict(fails or {})
         self.fault_at: int | None = None
         self.stuck_at: int | None = None
+        self.told: Path | None = None
         self.steps = 0
         self.network = network or (lambda: Leaky(features))
         self._counts: dict[str, int] = {}
@@ -144,6 +147,8 @@ class ChipDouble:
                 return doing(*arguments)
             code = self.fails.get((name, nth), 0)
             given = doing(*arguments) if code == 0 else None
+            if self.told is not None:
+                self.told.write_text(str(len(self.live)))
             return (given, code) if with_value else code
 
         return call
