@@ -10,7 +10,7 @@ from typing import NamedTuple
 __all__ = ["Line", "bars", "lines", "reliability"]
 
 _WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 22, 24, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 22, 24, 44
 
 
 class Line(NamedTuple):
@@ -61,7 +61,7 @@ def lines(series: Sequence[Line], label: str, ticks: Sequence[tuple[float, str]]
             f'<line x1="{x}" x2="{x + 18}" y1="{_TOP - 12}" y2="{_TOP - 12}" class="line s{k}"/>'
             f'<text x="{x + 24}" y="{_TOP - 8}" class="tick">{escape(line.name)}</text>'
             for k, line in enumerate(series)
-            for x in [_LEFT + 190 * k]
+            for x in [_LEFT + 210 * k]
         ]
     return _svg(parts, _HEIGHT)
 

@@ -10,12 +10,15 @@ from stages.evaluation.measures import Measures, confidence, is_right
 from stages.evaluation.report import Report
 from stages.evaluation.results import Result
 from stages.evaluation.summary import figures, short, verdict
+from stages.evaluation.trained import told_of
 
 __all__ = ["page"]
 
 _MOST_CELLS = 30
 """Classes up to which the confusion matrix is shown whole."""
 _MOST_WRONG = 200
+_SHORT_NAME = 3
+"""Names of classes up to this length stand upright above the confusion matrix."""
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #1c2430; --soft: #5d6878;
@@ -28,6 +31,7 @@ body { margin: 0 auto; max-width: 1080px; padding: 28px 20px 60px; background: v
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums }
 h1 { font-size: 24px; margin: 0 } h2 { font-size: 16px; margin: 0 0 10px }
 p { margin: 4px 0 } .soft { color: var(--soft) }
+.note { border-left: 4px solid rgb(var(--bad)); padding-left: 10px; margin: 14px 0 }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 12px;
   margin: 20px 0 }
 .tile, section { background: var(--card); border: 1px solid var(--rule); border-radius: 10px;
@@ -36,15 +40,18 @@ p { margin: 4px 0 } .soft { color: var(--soft) }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr));
   gap: 12px }
 section, .two { margin-bottom: 12px } section { overflow-x: auto } .two section { margin: 0 }
-.two > :last-child:nth-child(odd) { grid-column: 1 / -1 }
+.two > :last-child:nth-child(odd) { grid-column: 1 / -1 } .two svg { max-width: 620px }
 table { border-collapse: collapse; width: 100% }
 th { font-weight: 600; text-align: left; color: var(--soft) }
 th, td { padding: 3px 8px; border-bottom: 1px solid var(--rule); vertical-align: top }
-td.n, th.n { text-align: right } td.c { text-align: center; padding: 4px 2px; min-width: 28px }
-table.matrix th.c { font-size: 12px; writing-mode: vertical-rl; transform: rotate(180deg);
-  text-align: left; padding: 4px; white-space: nowrap; border: 0 }
+td.n, th.n { text-align: right } td.key { overflow-wrap: anywhere }
+td.c { text-align: center; padding: 4px 2px; min-width: 28px }
+table.matrix th.c { font-size: 12px; padding: 4px; border: 0; text-align: center }
+table.matrix th.long { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left }
+table.matrix td { vertical-align: middle } table.matrix td.none { color: var(--soft) }
 table.matrix { width: auto } table.matrix td, table.matrix th { border: 1px solid var(--card) }
-table.matrix th { white-space: nowrap }
+table.matrix th, table.figures th { white-space: nowrap }
+table.figures th { width: 1%; padding-right: 24px }
 svg { width: 100%; height: auto; display: block } svg text { fill: var(--ink); font-size: 12px }
 svg .tick { fill: var(--soft); font-size: 11px } svg .middle { text-anchor: middle }
 svg .end { text-anchor: end } svg .grid { stroke: var(--rule) }
@@ -53,6 +60,14 @@ svg .line { fill: none; stroke-width: 2 }
 svg .s0 { stroke: var(--one) } svg .s1 { stroke: var(--two) }
 svg .dot { stroke: none } svg .dot.s0 { fill: var(--one) } svg .dot.s1 { fill: var(--two) }
 svg .whisker { stroke-width: 1.5; opacity: .6 }
+@media (max-width: 520px) {
+  body { padding: 18px 10px 40px } .tile, section { padding: 12px 10px }
+  .tiles { grid-template-columns: 1fr 1fr; gap: 8px } .tile b { font-size: 20px }
+  th, td { padding: 3px 4px; font-size: 13px } table.matrix td.c { min-width: 22px }
+  table.matrix tr > th:first-child { white-space: normal; min-width: 84px }
+  table.figures th { white-space: normal; padding-right: 8px }
+  svg text, svg .tick { font-size: 14px }
+}
 """
 
 
@@ -66,8 +81,8 @@ def page(report: Report, results: Sequence[Result]) -> str:
         _section("Confidence and accuracy", _calibration(measures)),
         *_loaded(report),
         *_operations(measures),
-        _section("All figures", _figures(report)),
         "</div>",
+        _section("All figures", _figures(report)),
         _section("Classes", _classes(measures)),
         _section("Confusion: rows are shown, columns are answers", _confusion(measures)),
         _section("Wrong answers", _wrong(report, results)),
@@ -81,7 +96,7 @@ def page(report: Report, results: Sequence[Result]) -> str:
         f"<h1>{escape(request.name)}</h1>"
         f'<p class="soft">{escape(request.pipeline)}{overrides}, predictions of'
         f" “{escape(request.decision)}”; data: {escape(request.data)}, {escape(request.part)}"
-        f" part</p>{_tiles(measures)}{''.join(sections)}"
+        f" part</p>{_notes(report)}{_tiles(measures)}{''.join(sections)}"
         f'<p class="soft">pipeline {escape(report.version)}, fingerprint'
         f" {escape(request.fingerprint)}</p></body></html>\n"
     )
@@ -89,6 +104,12 @@ def page(report: Report, results: Sequence[Result]) -> str:
 
 def _section(heading: str, content: str) -> str:
     return f"<section><h2>{escape(heading)}</h2>{content}</section>"
+
+
+def _notes(report: Report) -> str:
+    """Return what one must know before one believes a number."""
+    said = (told_of(one, report.measures.recordings) for one in report.trained)
+    return "".join(f'<p class="note">{escape(text)}</p>' for text in said if text)
 
 
 def _tiles(m: Measures) -> str:
@@ -118,7 +139,7 @@ def _figures(report: Report) -> str:
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
         for name, value in figures(report)
     )
-    return f"<table>{rows}</table>"
+    return f'<table class="figures">{rows}</table>'
 
 
 def _compared(report: Report) -> Iterator[str]:
@@ -211,18 +232,28 @@ def _confusion(measures: Measures) -> str:
     names = [one.name for one in measures.classes]
     if len(names) > _MOST_CELLS:
         return _mistakes(measures, names)
-    head = "".join(f'<th class="c">{escape(name)}</th>' for name in names)
+    turned = " long" if max(map(len, names)) > _SHORT_NAME else ""
+    head = "".join(f'<th class="c{turned}">{escape(name)}</th>' for name in names)
     rows = []
     for k, (name, row) in enumerate(zip(names, measures.confusion, strict=True)):
         total = sum(row) or 1
         cells = "".join(
-            f'<td class="c" style="background: rgb(var(--{"good" if k == other else "bad"}) /'
-            f' {0.75 * count / total:.2f})" title="{escape(name)}: {escape(names[other])}">'
-            f"{count or '·'}</td>"
+            _cell(count, count / total, k == other, f"{name}: {names[other]}")
             for other, count in enumerate(row)
         )
         rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
     return f'<table class="matrix"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
+
+
+def _cell(count: int, share: float, is_right: bool, title: str) -> str:
+    """Return a cell of the matrix; also a single mistake among many is to be seen."""
+    if not count:
+        return '<td class="c none">·</td>'
+    kind, strength = "good" if is_right else "bad", 0.15 + 0.6 * share
+    return (
+        f'<td class="c" style="background: rgb(var(--{kind}) / {strength:.2f})"'
+        f' title="{escape(title)}">{count}</td>'
+    )
 
 
 def _mistakes(measures: Measures, names: Sequence[str]) -> str:
@@ -251,7 +282,7 @@ def _wrong(report: Report, results: Sequence[Result]) -> str:
             answer = names[int(np.argmax(one.scores))]
             sure = f"{confidence(report.request.scores, one):.1%}"
         rows.append(
-            f"<tr><td>{escape(one.key)}</td><td>{escape(names[one.label])}</td>"
+            f'<tr><td class="key">{escape(one.key)}</td><td>{escape(names[one.label])}</td>'
             f'<td>{escape(answer)}</td><td class="n">{sure}</td></tr>'
         )
     head = "<tr><th>recording</th><th>class</th><th>answer</th><th class='n'>confidence</th></tr>"
