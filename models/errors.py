@@ -1,6 +1,6 @@
-"""The error raised for a wrong request to `models`."""
+"""The errors raised for a wrong request to `models`, and where processes train together."""
 
-__all__ = ["ModelError"]
+__all__ = ["EchoError", "ModelError", "PeerError"]
 
 
 class ModelError(Exception):
@@ -13,3 +13,27 @@ class ModelError(Exception):
     """
 
     exit_code = 2
+
+
+class EchoError(ModelError):
+    """The error of the first of several processes, met by another: not to be told twice."""
+
+
+class PeerError(ModelError):
+    """A process or host that trains together with others failed, or cannot be reached."""
+
+    exit_code = 1
+
+    @classmethod
+    def lost(cls, rank: int, error: BaseException) -> "PeerError":
+        """Return the error of a process whose peers are gone.
+
+        Args:
+            rank: Whose error it is.
+            error: What torch said.
+        """
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return cls(
+            f"training process {rank} lost its connection to another one ({said}); look there for "
+            "the reason; the same command goes on from the last save"
+        )

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from models.errors import ModelError
 from models.lif import Constants, Lif
 from models.neurons import lif_step
+from models.peers import ALONE, Peers
+from models.shared_norm import shared_norm
 
 __all__ = [
     "Conv2dLif",
@@ -43,7 +45,13 @@ def each_step(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 class StepNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d over (batch, time, channels, height, width), each step by its own statistics."""
+    """BatchNorm2d over (batch, time, channels, height, width), each step by its own statistics.
+
+    Attributes:
+        peers: The processes that have the batch between them.
+    """
+
+    peers: Peers = ALONE
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise every step; in training the running statistics take the steps in order.
@@ -54,7 +62,12 @@ class StepNorm2d(nn.BatchNorm2d):
         if not self.training:
             return each_step(super().forward, input)
         batch, steps, channels, *place = input.shape
-        _refuse_no_spread(batch, place)
+        _refuse_no_spread(batch * self.peers.count, place)
+        if self.peers.count > 1:
+            scale, shift = self.weight.repeat(steps), self.bias.repeat(steps)
+            y, mean, var = shared_norm(input.flatten(1, 2), scale, shift, self.eps, self.peers)
+            follow(self, mean.view(steps, channels), var.view(steps, channels))
+            return y.view(input.shape)
         if _has_kernels(self.weight) and _time_first(input):
             # Neurons that forget at once and put their membrane out: a norm and nothing else.
             from models.recurrence import through_time
@@ -155,7 +168,10 @@ class LifLayer(nn.Module):
 
     Attributes:
         norm: Normalises the membrane; its output is what is held against the threshold.
+        peers: The processes that have the batch between them, see `models.shared_batch`.
     """
+
+    peers: Peers = ALONE
 
     alpha: Tensor
     beta: Tensor
@@ -207,7 +223,7 @@ class LifLayer(nn.Module):
             ModelError: In training a channel has one value or none, and so no spread.
         """
         if isinstance(self.norm, nn.BatchNorm1d | nn.BatchNorm2d) and self.norm.training:
-            _refuse_no_spread(len(v), v.shape[2:])
+            _refuse_no_spread(len(v) * self.peers.count, v.shape[2:])
         if self._fits(x, v):
             return self._through_time(x, v)
         return self.loop(x, v)
@@ -217,7 +233,7 @@ class LifLayer(nn.Module):
         product = self.product
         outputs = []
         for now in (x if product is None else each_step(product, x)).unbind(1):
-            y, v = lif_step(now, v, self.lif, self.constants, self.norm, self.training)
+            y, v = lif_step(now, v, self.lif, self.constants, self.norm, self.training, self.peers)
             outputs.append(y)
         return torch.stack(outputs, 1), v
 
@@ -252,7 +268,7 @@ class LifLayer(nn.Module):
         norm, product = self.norm, self.product
         assert norm is None or isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
         assert product is None or isinstance(product, nn.Conv2d | nn.Linear)
-        y, v, statistics = through_time(x, v, self.lif, product, norm)
+        y, v, statistics = through_time(x, v, self.lif, product, norm, self.peers)
         if norm is not None:
             follow(norm, *statistics)
         return y, v

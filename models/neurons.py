@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from models.lif import Activation, Constants, Lif
+from models.peers import ALONE, Peers
 from models.surrogates import spike
 
 __all__ = ["lif_step"]
@@ -39,6 +40,7 @@ def lif_step(
     constants: Constants | None = None,
     norm: Callable[[Tensor], Tensor] | None = None,
     training: bool = False,
+    peers: Peers = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Advance a layer of neurons by one time step (equation above).
 
@@ -49,6 +51,7 @@ def lif_step(
         constants: Leak, threshold and reset where they are tensors; None takes those of `lif`.
         norm: Normalisation of the membrane, or None.
         training: Whether noise is added; drawn from torch's global generator.
+        peers: The processes that have the batch between them.
 
     Returns:
         The output and the new membrane, both like `x`. No argument is written to.
@@ -59,7 +62,7 @@ def lif_step(
         v = norm(v)
     normalised = v
     if training and lif.noise > 0:
-        v = v + _noise(v.detach(), lif.noise)
+        v = v + _noise(v.detach(), lif.noise, peers)
     distance = v - theta
     fire = spike(distance, lif.surrogate)
     reset = fire * v_0 + (1 - fire) * v
@@ -70,13 +73,24 @@ def lif_step(
     return _ACTIVATIONS[lif.activation](emitted[lif.emit]), leak
 
 
-def _noise(v: Tensor, scale: float) -> Tensor:
+def _noise(v: Tensor, scale: float, peers: Peers) -> Tensor:
     """Return noise as wide as the spread of the membrane.
 
     That is over the spatial axes of each sample and channel; where there are none, over the batch
     and all channels, as in BIDL. One value alone has no spread.
     """
     axes = tuple(range(2, v.ndim)) or (0, 1)
-    if math.prod(v.shape[axis] for axis in axes) == 1:
+    if math.prod(v.shape[axis] for axis in axes) * (1 if v.ndim > 2 else peers.count) == 1:
         return torch.zeros_like(v)
-    return torch.randn_like(v) * v.std(axes, keepdim=True) * scale
+    if peers.count == 1:
+        return torch.randn_like(v) * v.std(axes, keepdim=True) * scale
+    spread = v.std(axes, keepdim=True) if v.ndim > 2 else _spread(v, peers)
+    return peers.mine(torch.randn_like(peers.whole_like(v))) * spread * scale
+
+
+def _spread(v: Tensor, peers: Peers) -> Tensor:
+    """Return the standard deviation of all numbers of all processes."""
+    count = v.numel() * peers.count
+    mean = peers.sum(v.sum(dtype=torch.float64)) / count
+    squares = peers.sum((v - mean).square().sum(dtype=torch.float64))
+    return (squares / (count - 1)).sqrt().to(v.dtype)

@@ -18,11 +18,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models import recurrence_kernel as kernel
 from models.lif import Lif
+from models.peers import ALONE, Peers
 from models.products import Product
 
 __all__ = ["StepStatistics", "through_time"]
@@ -51,6 +53,12 @@ class _Plan(NamedTuple):
     lif: Lif
     epsilon: float | None
     autocast: torch.dtype | None
+    peers: Peers
+
+    @property
+    def shared(self) -> bool:
+        """Whether a step waits for other processes, to normalise with them."""
+        return self.epsilon is not None and self.peers.count > 1
 
 
 def through_time(
@@ -59,6 +67,7 @@ def through_time(
     lif: Lif,
     product: nn.Conv2d | nn.Linear | None = None,
     norm: nn.BatchNorm1d | nn.BatchNorm2d | None = None,
+    peers: Peers = ALONE,
 ) -> tuple[Tensor, Tensor, StepStatistics]:
     """Take a layer of neurons through all steps of x.
 
@@ -69,6 +78,7 @@ def through_time(
         product: What turns input into current; None: the input is the current.
         norm: Normalises the membrane by the statistics of each step; it must have weight and bias.
             Its running statistics are not touched.
+        peers: The processes that have the batch between them.
 
     Returns:
         The outputs (batch, time, channels, ...), the last membrane, and the statistics of each
@@ -79,6 +89,7 @@ def through_time(
         lif,
         None if norm is None else norm.eps,
         torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None,
+        peers,
     )
     weight, bias = (None, None) if product is None else (product.weight, product.bias)
     scale, shift = (None, None) if norm is None else (norm.weight, norm.bias)
@@ -88,7 +99,7 @@ def through_time(
     if lif.mode == "analog":
         y = _ACTIVATE[lif.activation](y)
     y = y.movedim(-1, 2).transpose(0, 1)
-    count = v.numel() // v.shape[1]
+    count = v.numel() // v.shape[1] * peers.count
     return y, last.movedim(-1, 1), StepStatistics(mean, var * count / max(count - 1, 1))
 
 
@@ -133,7 +144,10 @@ class _ThroughTime(torch.autograd.Function):
                 )
                 currents = _rows(current).view(-1, rows, channels)
                 arrays = (currents, state, kept[at], outputs[at], mean[at], var[at])
-                run(kernel.advance, *(a.numpy() for a in arrays), cell)
+                if plan.shared:
+                    _advance_together(run, plan.peers, arrays, cell)
+                else:
+                    run(kernel.advance, *(a.numpy() for a in arrays), cell)
         # Without a map the input is not needed again, only its shape.
         held = x.new_empty(()).expand(x.shape) if weight is None else x
         ctx.save_for_backward(held, v, weight, bias, scale, shift, kept, var)
@@ -164,7 +178,10 @@ class _ThroughTime(torch.autograd.Function):
                 out = current[: len(now)]
                 above = gy[at].reshape(now.shape).contiguous()
                 arrays = (above, g, now, out, var[at])
-                run(kernel.go_back, *(a.numpy() for a in arrays), sums, cell)
+                if plan.shared:
+                    _go_back_together(run, plan.peers, arrays, sums, cell)
+                else:
+                    run(kernel.go_back, *(a.numpy() for a in arrays), sums, cell)
                 g_now = out.view(-1, *v.shape[2:], channels).movedim(-1, 1)
                 into = None if g_x is None else g_x[at]
                 plan.product.backward(g_now, x[at], weight, plan.autocast, into, g_weight, g_bias)
@@ -179,6 +196,42 @@ class _ThroughTime(torch.autograd.Function):
             g_shift if wants[5] else None,
             None,
         )
+
+
+def _advance_together(
+    run: _Run, peers: Peers, arrays: tuple[Tensor, ...], cell: kernel.Neurons
+) -> None:
+    """Do what `kernel.advance` does, each step normalised by the batch of all processes."""
+    currents, state, kept, outputs, mean, var = arrays
+    rows, channels = state.shape
+    sums = torch.empty(2, channels, dtype=torch.float64)
+    for step in range(len(currents)):
+        run(kernel.gather, currents[step].numpy(), state.numpy(), sums.numpy())
+        total, squares = peers.sum(sums) / (rows * peers.count)
+        mean[step] = total
+        var[step] = (squares - total.square()).clamp(min=0)
+        now = slice(step, step + 1)
+        given = (currents[now], state, kept[now], outputs[now], mean[now], var[now])
+        run(kernel.advance, *(a.numpy() for a in given), cell)
+
+
+def _go_back_together(
+    run: _Run,
+    peers: Peers,
+    arrays: tuple[Tensor, ...],
+    sums: NDArray[np.float64],
+    cell: kernel.Neurons,
+) -> None:
+    """Do what `kernel.go_back` does, likewise."""
+    above, g, kept, out, var = arrays
+    for step in reversed(range(len(kept))):
+        now, here = slice(step, step + 1), np.zeros_like(sums)
+        given = (above[now], g, kept[now], out[now], var[now])
+        run(kernel.go_back, *(a.numpy() for a in given), here, cell)
+        sums += here  # of this process alone, as all gradients of weights are
+        peers.sum(torch.from_numpy(here))
+        there = (g, kept[now], out[now], var[now])
+        run(kernel.correct, *(a.numpy() for a in there), here, len(g) * peers.count, cell)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -219,6 +272,7 @@ def _neurons(plan: _Plan, v: Tensor, scale: Tensor | None, shift: Tensor | None)
         scale.numpy(),
         shift.numpy(),
         plan.epsilon or 0.0,
+        plan.shared,
     )
 
 

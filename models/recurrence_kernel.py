@@ -38,6 +38,9 @@ class Neurons(NamedTuple):
         scale: What it is multiplied with then, (channels,).
         shift: What is added after that, (channels,).
         epsilon: Added to the variance.
+        shared: Whether several processes have the batch between them. A call does one step then:
+            its mean and variance are given, from `gather`, and `go_back` leaves what follows from
+            them to `correct`.
     """
 
     alpha: np.floating[Any]
@@ -50,6 +53,7 @@ class Neurons(NamedTuple):
     scale: Floats
     shift: Floats
     epsilon: float
+    shared: bool
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -80,6 +84,81 @@ def _integrate(
         u, keep = v[row], kept[row]
         for c in range(channels):
             keep[c] = (u[c] - mean[c]) * spread[c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gather(currents: Floats, v: Floats, sums: NDArray[np.float64], first: int, last: int) -> None:
+    """Add the currents of a step to v, (rows, channels), and sum up what that gives.
+
+    Args:
+        currents: (rows, channels).
+        v: Likewise; written to.
+        sums: (2, channels), receives the sum and the sum of squares.
+        first: First channel to work on.
+        last: The one behind the last.
+    """
+    channels = last - first
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for row in range(v.shape[0]):
+        now, u = currents[row, first:last], v[row, first:last]
+        for c in range(channels):
+            here = u[c] + now[c]
+            u[c] = here
+            wide = np.float64(here)
+            total[c] += wide
+            squares[c] += wide * wide
+    sums[0, first:last] = total
+    sums[1, first:last] = squares
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _normalise(v: Floats, kept: Floats, mean: Floats, var: Floats, epsilon: float) -> None:
+    """Keep v, (rows, channels), less the mean, over the spread."""
+    spread = np.empty_like(mean)
+    for c in range(v.shape[1]):
+        spread[c] = 1 / np.sqrt(var[c] + epsilon)
+    for row in range(v.shape[0]):
+        u, keep = v[row], kept[row]
+        for c in range(v.shape[1]):
+            keep[c] = (u[c] - mean[c]) * spread[c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def correct(
+    g: Floats,
+    kept: Floats,
+    out: Floats,
+    var: Floats,
+    sums: NDArray[np.float64],
+    rows: int,
+    cell: Neurons,
+    first: int,
+    last: int,
+) -> None:
+    """Take gradients of one step back through its norm, after `go_back`.
+
+    Args:
+        g: Receives the gradients of the membrane before, (rows, channels).
+        kept: As `advance` left it, (1, rows, channels).
+        out: As `go_back` left it, likewise; receives the gradients of the currents.
+        var: As in `advance`.
+        sums: (2, channels), what `go_back` added, over all processes.
+        rows: Of all processes.
+        cell: The neurons.
+        first: First channel to work on.
+        last: The one behind the last.
+    """
+    channels = last - first
+    factor, by_kept, by_one = np.empty((3, channels), kept.dtype)
+    for c in range(channels):
+        factor[c] = cell.scale[first + c] / np.sqrt(var[0, first + c] + cell.epsilon)
+        by_kept[c] = sums[0, first + c] / rows
+        by_one[c] = sums[1, first + c] / rows
+    for row in range(g.shape[0]):
+        gv, keep, before = out[0, row, first:last], kept[0, row, first:last], g[row, first:last]
+        for c in range(channels):
+            gv[c] = (gv[c] - by_one[c] - keep[c] * by_kept[c]) * factor[c]
+            before[c] = gv[c]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -140,7 +219,8 @@ def advance(
         kept: Receives what `go_back` needs: the membranes that are held against the threshold, or
             with a norm those before scale and shift.
         outputs: Receives what the neurons put out, before any activation.
-        mean: (steps, channels), receives the mean of each step where there is a norm.
+        mean: (steps, channels), receives the mean of each step where there is a norm; where the
+            batch is shared, tells it.
         var: Likewise the variance, biased.
         cell: The neurons.
         first: First channel to work on.
@@ -151,7 +231,15 @@ def advance(
     scale, shift = cell.scale[first:last], cell.shift[first:last]
     channels = last - first
     for step in range(currents.shape[0]):
-        if cell.norm:
+        if cell.shared:
+            _normalise(
+                v[:, first:last],
+                kept[step, :, first:last],
+                mean[step, first:last],
+                var[step, first:last],
+                cell.epsilon,
+            )
+        elif cell.norm:
             _integrate(
                 currents[step, :, first:last],
                 v[:, first:last],
@@ -255,6 +343,8 @@ def go_back(
             for c in range(channels):
                 sums[0, first + c] += along[c]
                 sums[1, first + c] += total[c]
+        if cell.norm and not cell.shared:
+            for c in range(channels):
                 factor[c] = scale[c] / np.sqrt(var[step, first + c] + cell.epsilon)
                 by_kept[c] = along[c] / rows
                 by_one[c] = total[c] / rows

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.errors import ModelError
 from models.training.confusion import accuracy, confusion_matrix
 from models.training.course import Epoch
 from models.training.data import Examples
@@ -36,10 +36,7 @@ class Recorder(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
         """Open the logs where the run stands."""
         assert isinstance(learner, Learner)
-        from torch.utils.tensorboard import SummaryWriter
-
-        # Steps that were logged but not saved before a kill are logged again.
-        self._board = SummaryWriter(self._folder.tensorboard, purge_step=learner.course.step)
+        self._board = self._folder.board(learner.course.step)
         self._since = time.monotonic()
         self._watch = ExitStack()
 
@@ -61,10 +58,10 @@ class Recorder(pl.Callback):
         """Count the step."""
         assert isinstance(learner, Learner)
         self._watch.close()
-        loss = float(outputs["loss"])
+        loss, seen = float(outputs["mean_loss"]), len(batch.labels) * learner.peers.count
         self._board.add_scalar("step/loss", loss, learner.course.step)
         self._board.add_scalar("step/learning_rate", learner.rate, learner.course.step)
-        learner.course.count(loss, int(outputs["right"]), len(batch.labels), self._lap())
+        learner.course.count(loss, int(outputs["right"]), seen, self._lap())
 
     def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
         """Validate, unless the epoch was broken off.
@@ -78,7 +75,8 @@ class Recorder(pl.Callback):
             return
         self._check(learner)
         skipped, steps = course.skipped, learner.steps_an_epoch
-        logits = predict(learner.judged, self._validation, section.batch)
+        self._rates.share(learner.peers)
+        logits = predict(learner.judged, self._validation, section.batch, learner.peers)
         confusion = confusion_matrix(logits, self._validation.labels)
         epoch = Epoch(
             number=len(course.epochs) + 1,
@@ -118,16 +116,16 @@ class Recorder(pl.Callback):
 
     def _check(self, learner: Learner) -> None:
         """Refuse to go on with what will not recover."""
-        course = learner.course
+        course, peers = learner.course, learner.peers
         for name, tensor in learner.network.state_dict().items():
             # Neurons hide it from the loss: a membrane that is no number does not fire.
             if not tensor.isfinite().all():
-                raise ModelError(
+                raise peers.error(
                     f"{name} is no longer finite in epoch {len(course.epochs) + 1}; "
                     "lower training.learning_rate, or set training.clip_norm"
                 )
         if course.skipped == learner.steps_an_epoch:
-            raise ModelError(
+            raise peers.error(
                 f"no step of epoch {len(course.epochs) + 1} had finite gradients; "
                 "lower training.learning_rate, or network.options.steps"
             )
@@ -167,7 +165,7 @@ class Saver(pl.Callback):
         step = learner.course.step
         if step % learner.steps_an_epoch == 0:
             return
-        if self._stop():
+        if self._asked(learner):
             trainer.should_stop = True
         if trainer.should_stop or step % learner.section.save_every_steps == 0:
             self._folder.save_last(trainer)
@@ -178,7 +176,11 @@ class Saver(pl.Callback):
         if learner.course.step % learner.steps_an_epoch == 0:
             self._folder.save_last(trainer)
         done = len(learner.course.epochs) >= learner.section.epochs
-        trainer.should_stop = trainer.should_stop or done or self._stop()
+        trainer.should_stop = trainer.should_stop or done or self._asked(learner)
+
+    def _asked(self, learner: Learner) -> bool:
+        """Tell whether any of the processes is to stop: all do then, after the same step."""
+        return bool(learner.peers.sum(torch.tensor(int(self._stop()))))
 
 
 class Shower(pl.Callback):
@@ -217,7 +219,7 @@ class Shower(pl.Callback):
         assert isinstance(learner, Learner)
         step, epochs = learner.course.step, learner.section.epochs
         now = min((step - 1) // learner.steps_an_epoch + 1, epochs)
-        said = f"epoch {now}/{epochs}, loss {float(outputs['loss']):.3f}"
+        said = f"epoch {now}/{epochs}, loss {float(outputs['mean_loss']):.3f}"
         self._bar.update(self._task, completed=step, description=said)
 
     def teardown(self, trainer: pl.Trainer, learner: pl.LightningModule, stage: str) -> None:

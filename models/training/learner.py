@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.errors import ModelError
 from models.network import Network
+from models.peers import ALONE, Peers
 from models.training.course import Course
 from models.training.loader import Batch
 from models.training.recipe import TrainingSection
@@ -30,6 +30,7 @@ class Learner(pl.LightningModule):
         network: What to train.
         section: How.
         steps_an_epoch: Batches an epoch.
+        peers: The processes that have each batch between them.
 
     Attributes:
         course: How far training has come; counted up by `models.training.callbacks.Recorder`.
@@ -37,12 +38,17 @@ class Learner(pl.LightningModule):
     """
 
     def __init__(
-        self, network: Network[Any], section: TrainingSection, steps_an_epoch: int
+        self,
+        network: Network[Any],
+        section: TrainingSection,
+        steps_an_epoch: int,
+        peers: Peers = ALONE,
     ) -> None:
         super().__init__()
         self.network = network
         self.section = section
         self.steps_an_epoch = steps_an_epoch
+        self.peers = peers
         self.course = Course()
         self.average: Network[Any] | None = None
         if section.average is not None:
@@ -87,7 +93,7 @@ class Learner(pl.LightningModule):
                     module.momentum = 1 - (1 - self.section.norm_momentum) ** (1 / steps)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Return the loss, and how many examples were right.
+        """Return the loss of this process's examples, and of all: their loss, how many were right.
 
         Raises:
             ModelError: The loss is no longer finite.
@@ -98,13 +104,15 @@ class Learner(pl.LightningModule):
         loss = nn.functional.cross_entropy(
             logits, labels, label_smoothing=self.section.label_smoothing
         )
-        if not loss.isfinite():
-            raise ModelError(
+        right = (logits.argmax(1) == labels).sum()
+        total, rights = self.peers.sum(torch.stack([loss.detach().double(), right.double()]))
+        if not total.isfinite():
+            raise self.peers.error(
                 f"the loss is no longer finite at step {self.course.step + 1} "
                 f"(epoch {self.course.step // self.steps_an_epoch + 1}); "
                 "lower training.learning_rate, or set training.clip_norm"
             )
-        return {"loss": loss, "right": (logits.argmax(1) == labels).sum()}
+        return {"loss": loss, "mean_loss": total / self.peers.count, "right": rights}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave out a step whose gradients are not finite, as training in half precision does.

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from models.errors import ModelError
+from models.peers import ALONE, Peers
 from models.training.augment import Augmentation
 from models.training.data import Examples, Frames
 
-__all__ = ["Batch", "Order", "loader"]
+__all__ = ["Batch", "Order", "loader", "share"]
 
 
 class Batch(NamedTuple):
@@ -46,10 +48,22 @@ class Order(Sampler[list[_Draw]]):
         size: Examples a batch.
         seed: Of the order.
         position: Says how many steps are done when an epoch's batches are asked for.
+        peers: The processes to which each batch is dealt out; this one gets its rows.
+
+    Raises:
+        ModelError: A batch cannot be dealt out evenly.
     """
 
-    def __init__(self, count: int, size: int, seed: int, position: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        count: int,
+        size: int,
+        seed: int,
+        position: Callable[[], int],
+        peers: Peers = ALONE,
+    ) -> None:
         self._count, self._size, self._seed, self._position = count, size, seed, position
+        self._share, self._rank = share(min(size, count), peers.count), peers.rank
 
     def __len__(self) -> int:
         """Return the batches of a whole epoch."""
@@ -60,8 +74,25 @@ class Order(Sampler[list[_Draw]]):
         epoch, done = divmod(self._position(), len(self))
         order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
         for batch in range(done, len(self)):
-            chosen = order[batch * self._size : (batch + 1) * self._size]
+            first = batch * self._size + self._rank * self._share
+            chosen = order[first : first + self._share]
             yield [_Draw(epoch, int(index)) for index in chosen]
+
+
+def share(batch: int, processes: int) -> int:
+    """Return how many examples of a batch each process gets.
+
+    Raises:
+        ModelError: They cannot be dealt out evenly.
+    """
+    if batch % processes:
+        less, more = batch // processes * processes, -(-batch // processes) * processes
+        near = f"{less} or {more}" if less else str(more)
+        raise ModelError(
+            f"training.batch: {batch} examples cannot be dealt out evenly to {processes} processes;"
+            f" take {near}, or another number of processes"
+        )
+    return batch // processes
 
 
 class _Showings(Dataset[tuple[Frames, int]]):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.layers import LifLayer
 from models.network import Network
+from models.peers import ALONE, Peers
 from models.tau_lif import TauLifLayer
 from models.training.confusion import confusion_matrix
 from models.training.data import Examples
@@ -24,28 +25,32 @@ __all__ = [
 ]
 
 
-def predict(network: Network[Any], examples: Examples, batch: int = 32) -> NDArray[np.float32]:
+def predict(
+    network: Network[Any], examples: Examples, batch: int = 32, peers: Peers = ALONE
+) -> NDArray[np.float32]:
     """Classify examples, each from a fresh state, by all their steps.
 
     Args:
         network: Left in the mode it was in.
         examples: What to classify, as recorded.
         batch: Examples at a time.
+        peers: The processes to which the batches are dealt out in turn; all get the result.
 
     Returns:
         Logits (n, classes), float32.
     """
     training = network.training
     network.eval()
-    logits = []
+    logits = np.zeros((len(examples), network.options["classes"]), np.float32)
     with torch.inference_mode():
-        for start in range(0, len(examples), batch):
+        for start in range(peers.rank * batch, len(examples), peers.count * batch):
             chosen = range(start, min(start + batch, len(examples)))
             frames = np.stack([examples.example(index) for index in chosen])
             outputs, _ = network(torch.from_numpy(frames))
-            logits.append(network.decide(outputs).float().cpu().numpy())
+            logits[chosen] = network.decide(outputs).float().cpu().numpy()
     network.train(training)
-    return np.concatenate(logits)
+    peers.sum(torch.from_numpy(logits))  # what others found is 0 here
+    return logits
 
 
 def evaluate(network: Network[Any], examples: Examples, batch: int = 32) -> NDArray[np.int64]:
@@ -75,6 +80,12 @@ class FiringRates:
     def rates(self) -> dict[str, float]:
         """Layer -> rate, 0 to 1, in the order of the network."""
         return {layer: total / self._counts[layer] for layer, total in self._sums.items()}
+
+    def share(self, peers: Peers) -> None:
+        """Take the mean over the parts of a batch that the processes have."""
+        parts = peers.all(self._sums)
+        self._sums = {layer: sum(part[layer] for part in parts) for layer in self._sums}
+        self._counts = {layer: count * peers.count for layer, count in self._counts.items()}
 
     def warnings(self) -> list[str]:
         """Name the layers that carry nothing: hardly ever or nearly always firing."""

@@ -33,6 +33,7 @@ def write_report(
     recipe: Recipe,
     parts: Mapping[str, Examples],
     data: str,
+    processes: int = 1,
 ) -> None:
     """Write ``summary.json``, ``curves.png``, ``confusion.png`` and ``firing_rates.png``.
 
@@ -42,9 +43,10 @@ def write_report(
         recipe: What was asked for.
         parts: Part's name -> its examples.
         data: Fingerprint of the data.
+        processes: How many trained together.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    summary = summarise(result, recipe, parts, data)
+    summary = summarise(result, recipe, parts, data, processes)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     _draw_curves(folder / "curves.png", result)
     confusion, part = (
@@ -55,7 +57,11 @@ def write_report(
 
 
 def summarise(
-    result: "TrainingResult", recipe: Recipe, parts: Mapping[str, Examples], data: str
+    result: "TrainingResult",
+    recipe: Recipe,
+    parts: Mapping[str, Examples],
+    data: str,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Return everything that one needs to do it again and to compare, as JSON values."""
     import torch
@@ -91,6 +97,7 @@ def summarise(
             "system": platform.system(),
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             "threads": torch.get_num_threads(),
+            "processes": processes,
         },
         "versions": {"python": sys.version.split()[0]} | _versions(),
     }

@@ -11,21 +11,27 @@ import models
 from models.choices import offer
 from models.errors import ModelError
 from models.network import Network
+from models.training.loader import share
 from models.training.recipe import NetworkSection, Recipe
 from models.weights import load
 
 __all__ = ["check_request", "start_from"]
 
 
-def check_request(recipe: Recipe, out: Path) -> tuple[int, int, int]:
+def check_request(recipe: Recipe, out: Path, processes: int = 1) -> tuple[int, int, int]:
     """Find out what is wrong with a request before any data are made for it.
+
+    Args:
+        recipe: What is to be trained.
+        out: The weights file.
+        processes: How many train it together.
 
     Returns:
         What the network takes: channels, height and width of a frame.
 
     Raises:
         ModelError: A package is missing, the network cannot be built, the weights to start from
-            do not fit it, or the weights file has no ending.
+            do not fit it, the weights file has no ending, or the processes cannot share a batch.
     """
     for package in ("lightning", "tensorboard", "matplotlib"):
         if find_spec(package) is None:
@@ -37,6 +43,7 @@ def check_request(recipe: Recipe, out: Path) -> tuple[int, int, int]:
             f"{out}: a weights file must have an ending, such as {out}.safetensors; the folder "
             "without it is where the run is kept"
         )
+    share(recipe.training.batch, processes)
     if recipe.training.precision == "16-mixed" and not torch.cuda.is_available():
         raise ModelError('training.precision: "16-mixed" needs a GPU; use "bf16-mixed" or "32"')
     with torch.random.fork_rng():

@@ -23,7 +23,7 @@ from models.training.recipe import Recipe
 if TYPE_CHECKING:
     import lightning.pytorch as pl
 
-__all__ = ["RunFolder", "fingerprint"]
+__all__ = ["OthersFolder", "RunFolder", "fingerprint"]
 
 _NO_MATTER = {"training": {"workers", "save_every_steps"}}
 """What changes no result, and so may differ when a run goes on."""
@@ -113,15 +113,23 @@ class RunFolder:
         """Save the run's state."""
         part = self.last.with_suffix(".part")
         trainer.save_checkpoint(part)
-        os.replace(part, self.last)
+        if trainer.is_global_zero:
+            os.replace(part, self.last)
 
-    def course(self) -> Course:
-        """Return how far the saved run has come."""
-        return msgspec.convert(self._load(self.last)["course"], Course)
+    def board(self, step: int) -> Any:
+        """Open TensorBoard's log for a run that stands at a step."""
+        from torch.utils.tensorboard import SummaryWriter
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return the weights of the last save, in the names of the learner."""
-        weights: dict[str, Tensor] = self._load(self.last)["state_dict"]
+        # Steps that were logged but not saved before a kill are logged again.
+        return SummaryWriter(self.tensorboard, purge_step=step)
+
+    def course(self, save: Path) -> Course:
+        """Return how far a saved run has come."""
+        return msgspec.convert(self._load(save)["course"], Course)
+
+    def weights(self, save: Path) -> dict[str, Tensor]:
+        """Return the weights of a save, in the names of the learner."""
+        weights: dict[str, Tensor] = self._load(save)["state_dict"]
         return weights
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
@@ -173,6 +181,32 @@ class RunFolder:
         part = path.with_suffix(".part")
         part.write_text(text + "\n")
         os.replace(part, path)
+
+
+class _NoBoard:
+    """Takes what is logged, and forgets it."""
+
+    def add_scalar(self, *_: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class OthersFolder(RunFolder):
+    """The folder of a run that another process keeps: nothing is written to it from here.
+
+    Args:
+        path: The folder, where the other process has it.
+    """
+
+    def board(self, step: int) -> Any:
+        """Log nothing."""
+        return _NoBoard()
+
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        """Leave it to the other process."""
+
+    def write_metrics(self, epochs: Sequence[Epoch]) -> None:
+        """Leave it to the other process."""
 
 
 def fingerprint(*parts: Examples | None) -> str:

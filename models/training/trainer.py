@@ -4,13 +4,14 @@ The loop, precision and devices are Lightning's; what is its own here is that a 
 step goes on from its last save to the same weights, to the bit (`models.training.learner`).
 """
 
-import logging
-import warnings
+import json
+import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,36 +21,22 @@ from rich.console import Console
 
 import models
 from models.card import ModelCard, read_card
+from models.errors import PeerError
 from models.network import Network
-from models.training.augment import Augmentation
+from models.peers import ALONE, Peers
 from models.training.checks import check
 from models.training.confusion import accuracy, recall
-from models.training.course import Course, Epoch
+from models.training.course import Epoch
 from models.training.data import Examples
+from models.training.fit import Interrupted, fit
 from models.training.metrics import evaluate, firing_rates
+from models.training.place import Place
 from models.training.recipe import Recipe
 from models.training.request import check_request, start_from
-from models.training.run_folder import RunFolder, fingerprint
+from models.training.run_folder import OthersFolder, RunFolder, fingerprint
 from models.weights import save
 
-if TYPE_CHECKING:
-    from models.training.learner import Learner
-
-__all__ = ["Interrupted", "TrainingResult", "finished", "train"]
-
-
-class Interrupted(Exception):
-    """Training was broken off on request; its state is saved.
-
-    Attributes:
-        folder: The run's folder.
-        step: Steps done.
-        steps: Steps of the whole run.
-    """
-
-    def __init__(self, folder: Path, step: int, steps: int) -> None:
-        super().__init__(f"training was stopped after {step} of {steps} steps, saved in {folder}")
-        self.folder, self.step, self.steps = folder, step, steps
+__all__ = ["Interrupted", "TrainingResult", "finished", "train", "train_among"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +122,91 @@ def train(
             no longer finite, or Lightning is not installed.
         Interrupted: `stop` said so.
     """
-    check_request(recipe, out)
+    result = _train(
+        recipe, train, validation, out, test, resume, stop, progress, created_by, ALONE, None
+    )
+    assert result is not None
+    return result
+
+
+def train_among(
+    place: Place,
+    peers: Peers,
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    out: Path,
+    *,
+    test: Examples | None = None,
+    resume: bool | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Console | None = None,
+    created_by: str = "models.training",
+) -> TrainingResult | None:
+    """Be one of several processes that do together what `train` does.
+
+    All must be called alike. The recipe's batch is dealt out to them; the order of the examples,
+    the statistics of normalisation and the losses are those of the whole batch. The first alone
+    writes, so the others may be on hosts that do not see its files, but for the data.
+
+    Args:
+        place: Where this process is among them.
+        peers: As `Place.joined` gave them.
+        recipe: See `train`, as for all that follows.
+        train: Examples to learn from.
+        validation: Examples to choose the epoch by.
+        out: The weights file.
+        test: Examples for the accuracy in the card.
+        resume: Whether to go on; the first process decides.
+        stop: Asked after each step, in every process.
+        progress: Where the first process shows how it goes.
+        created_by: Program and version, for the card.
+
+    Returns:
+        What `train` gives, in the first process; None in the others.
+
+    Raises:
+        ModelError: As by `train`, or the processes do not train the same.
+        PeerError: Another process is gone.
+        Interrupted: `stop` said so in one of the processes.
+    """
+    from torch.distributed import DistError
+
+    console = progress if peers.rank == 0 else None
+    try:
+        return _train(
+            recipe,
+            train,
+            validation,
+            out,
+            test,
+            resume,
+            stop,
+            console,
+            created_by,
+            peers,
+            place,
+        )
+    except RuntimeError as error:
+        if isinstance(error, DistError) or "gloo" in str(error):
+            raise PeerError.lost(peers.rank, error) from error
+        raise
+
+
+def _train(
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    out: Path,
+    test: Examples | None,
+    resume: bool | None,
+    stop: Callable[[], bool],
+    progress: Console | None,
+    created_by: str,
+    peers: Peers,
+    place: Place | None,
+) -> TrainingResult | None:
+    check_request(recipe, out, peers.count)
     console = progress or Console(quiet=True)
     others = [validation] if test is None else [validation, test]
     with torch.random.fork_rng():  # the caller's generator is left as it was
@@ -144,14 +215,14 @@ def train(
         start_from(network, recipe.network)
         for remark in check(recipe, network, train, others):
             console.print(f"note: {remark}", style="yellow", highlight=False)
-        folder = RunFolder(out.with_suffix(""))
         data = fingerprint(train, *others)
-        differences = folder.finished(recipe, data)
-        last = folder.begin(recipe, data, resume)
-        if differences:
-            told = f"note: the finished run in {folder.path} is replaced: {differences[0]}"
-            console.print(told, style="yellow", highlight=False)
-        course = _fit(recipe, network, train, validation, folder, last, stop, console)
+        _check_alike(peers, recipe, data)
+        with _begun(peers, recipe, data, out, resume, console) as (folder, last):
+            course = fit(
+                recipe, network, train, validation, folder, last, stop, console, peers, place
+            )
+    if peers.rank > 0:
+        return None
 
     if recipe.training.select == "best":
         network.load_state_dict(folder.load_best())
@@ -182,105 +253,55 @@ def train(
     from models.training.report import write_report
 
     parts = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
-    write_report(folder.report, result, recipe, parts, data)
+    write_report(folder.report, result, recipe, parts, data, peers.count)
     folder.finish()
     return result
 
 
-def _fit(
-    recipe: Recipe,
-    network: Network[Any],
-    train: Examples,
-    validation: Examples,
-    folder: RunFolder,
-    last: Path | None,
-    stop: Callable[[], bool],
-    console: Console,
-) -> Course:
-    """Train in place; the network ends with the weights of the last step.
-
-    Raises:
-        Interrupted: `stop` said so.
-    """
-    from models.training.learner import Learner
-    from models.training.loader import Order, loader
-
-    section, changes = recipe.training, recipe.augment
-    steps_an_epoch = max(1, len(train) // section.batch)
-    learner = Learner(network, section, steps_an_epoch)
-    order = Order(len(train), section.batch, section.seed, lambda: learner.course.step)
-    augmentation = Augmentation(
-        changes.crop_steps, changes.shift_px, changes.flip, changes.drop_probability
-    )
-    batches = loader(train, augmentation, order, section.seed, section.workers)
-    if last is not None:
-        learner.course = folder.course()
-        done, of = learner.course.step, section.epochs * steps_an_epoch
-        console.print(f"going on after step {done} of {of} ({folder.path})", highlight=False)
-    else:
-        epochs = f"{section.epochs} epochs of {steps_an_epoch} steps"
-        console.print(f"training: {epochs}, {section.batch} examples each", highlight=False)
-    if len(learner.course.epochs) < section.epochs:
-        with _quiet():
-            _trainer(learner, validation, folder, stop, console).fit(
-                learner, batches, ckpt_path=last, weights_only=True
-            )
-    elif last is not None:  # killed after the last epoch
-        learner.load_state_dict(folder.weights())
-    if len(learner.course.epochs) < section.epochs:
-        raise Interrupted(folder.path, learner.course.step, section.epochs * steps_an_epoch)
-    network.load_state_dict(learner.judged.state_dict())
-    network.to("cpu").eval()
-    return learner.course
-
-
-def _trainer(
-    learner: "Learner",
-    validation: Examples,
-    folder: RunFolder,
-    stop: Callable[[], bool],
-    console: Console,
-) -> Any:
-    """Return Lightning's trainer, with nothing of its own in files or on the screen."""
-    import lightning.pytorch as pl
-
-    from models.training.callbacks import Recorder, Saver, Shower
-
-    gpu = torch.cuda.is_available()
-    precision = learner.section.precision
-    return pl.Trainer(
-        accelerator="gpu" if gpu else "cpu",
-        devices=1,
-        precision="32-true" if precision == "32" else precision,
-        max_epochs=-1,  # Saver ends the run: a run that goes on has fewer epochs before it
-        limit_val_batches=0,  # Recorder validates, as the stream would see it
-        gradient_clip_val=learner.section.clip_norm,
-        deterministic="warn" if gpu else False,
-        callbacks=[Recorder(validation, folder, console), Saver(folder, stop), Shower(console)],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=folder.path,
-    )
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice off the screen: it is about options that are chosen here."""
-    names = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+def _begun(
+    peers: Peers,
+    recipe: Recipe,
+    data: str,
+    out: Path,
+    resume: bool | None,
+    console: Console,
+) -> Iterator[tuple[RunFolder, Path | None]]:
+    """Give the run's folder, begun by the first process, and the save to go on from."""
+    folder = RunFolder(out.with_suffix(""))
+
+    def begin() -> bytes | None:
+        differences = folder.finished(recipe, data)
+        last = folder.begin(recipe, data, resume)
+        if differences:
+            told = f"note: the finished run in {folder.path} is replaced: {differences[0]}"
+            console.print(told, style="yellow", highlight=False)
+        return None if last is None else last.read_bytes()
+
+    save = peers.agree(begin)
+    if peers.rank == 0:
+        yield folder, folder.last if save is not None else None
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        last = Path(temporary) / "last.ckpt"
+        if save is not None:
+            last.write_bytes(save)
+        yield OthersFolder(folder.path), last if save is not None else None
+
+
+def _check_alike(peers: Peers, recipe: Recipe, data: str) -> None:
+    """Refuse to train with processes that train something else."""
+    asked = json.dumps(recipe.model_dump(mode="json", exclude={"training": {"workers"}}))
+    facts = {"recipe": asked, "data": data, "version of torch": torch.__version__}
+    theirs = peers.all((socket.gethostname(), facts))
+    first_host, first = theirs[0]
+    for rank, (host, other) in enumerate(theirs):
+        differ = [name for name in facts if other[name] != first[name]]
+        if differ:
+            raise peers.error(
+                f"training process {rank} on {host} has another {differ[0]} than process 0 on "
+                f"{first_host}; give all hosts the same command, files and versions"
+            )
 
 
 def _card(
