@@ -64,8 +64,7 @@ def read(path: str | Path, options: Mapping[str, Any]) -> Imported:
         given |= asdict(scheme)
         given["graph"] = {"nodes": found.nodes, "edges": [list(edge) for edge in found.edges]}
         _tell_frame(found.nodes, given)
-        with torch.device("meta"):
-            given = {**Probe(**given).found, **given}
+        given = {**Probe(**given).found, **given}
         network = from_checkpoint("nir", _tensors(found.arrays), "its arrays", given)
         network.initial_state(1)  # delays must fit the steps
     except (ModelError, TypeError) as error:

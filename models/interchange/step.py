@@ -49,6 +49,7 @@ def export_onnx(network: Network[Any], path: str | Path, weights_sha256: str = "
         raise ModelError(
             f"writing ONNX needs the package {error.name}; install event-pipeline[interop]"
         ) from None
+    _look_at(path)
     program, names = _program(network)
     with _quiet():
         made = torch.onnx.export(
@@ -81,11 +82,19 @@ def export_torch(network: Network[Any], path: str | Path) -> None:
     Raises:
         ModelError: The file cannot be written.
     """
+    _look_at(path)
     program, _ = _program(network)
     try:
         torch.export.save(program, path)
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot be written ({error}); choose another place") from None
+
+
+def _look_at(path: str | Path) -> None:
+    """Refuse a place that is not there before anything is made, which takes seconds."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise ModelError(f"{path}: cannot be written (no folder {folder}); choose another place")
 
 
 class _Step(nn.Module):

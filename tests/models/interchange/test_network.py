@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import models
 from models import ModelError
 from models.interchange.network import plain_graph
+from models.network import Network
 
 ONE = np.ones(24)
 FLATTEN = nir.Flatten({"input": np.array([2, 3, 4])}, 0, -1)
@@ -38,11 +39,15 @@ def frames(steps: int, batch: int = 2) -> torch.Tensor:
     return torch.poisson(torch.full((batch, steps, 2, 3, 4), 0.6))
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory: pytest.TempPathFactory) -> Network[Any]:
+    return imported(recurrent(), tmp_path_factory.mktemp("graph")).network
+
+
+@settings(max_examples=10)
 @given(cut=st.integers(1, 11))
-def test_a_state_carries_everything(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    network = imported(recurrent(), tmp_path_factory.mktemp("graph")).network
-    x = frames(12)
+def test_a_state_carries_everything(cut: int, looped: Network[Any]) -> None:
+    network, x = looped, frames(12)
     whole, end = network(x)
     first, state = network(x[:, :cut])
     second, again = network(x[:, cut:], state)

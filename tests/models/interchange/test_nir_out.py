@@ -1,5 +1,6 @@
 """Networks as NIR: the same outputs where it can be said, a reason where it cannot."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def gesture(name: str = "dvs_gesture", **options: Any) -> Network[Any]:
     network = models.build(name, classes=5, size=SIZE, **options).double()
     calibrate(network)
     return network.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Network[Any]:
+    return gesture()
 
 
 def frames(shape: tuple[int, ...]) -> Tensor:
@@ -59,8 +65,8 @@ def test_ours_as_nir_put_out_the_same(name: str, options: dict[str, Any], tmp_pa
     torch.testing.assert_close(alpha * state.n_fc2_lif_v, end.fc2, rtol=1e-9, atol=1e-9)
 
 
-def test_the_graph_passes_the_checks_of_nir() -> None:
-    graph = to_nir(gesture(), 25_000)
+def test_the_graph_passes_the_checks_of_nir(plain: Network[Any]) -> None:
+    graph = to_nir(plain, 25_000)
     graph.infer_types()
     assert graph.check_types()
     assert graph.nodes["conv3_lif"].tau.shape == (256, 2, 2)
@@ -106,14 +112,14 @@ def test_every_network_is_written_or_has_its_reason() -> None:
     assert set(models.NETWORKS) - set(UNSAYABLE) == {"dvs_gesture", "rgb_gesture", "nir"}
 
 
-def test_neurons_that_nir_has_not_are_refused() -> None:
+def test_neurons_that_nir_has_not_are_refused(plain: Network[Any]) -> None:
     for options, reason in (
         ({"mode": "analog"}, "it does: neurons in analog mode put their membrane out and reset it"),
         ({"lif": {"beta": 0.1}}, "conv1 does: beta is 0.1, and NIR does not say that a membrane"),
     ):
         with pytest.raises(ModelError, match=f"NIR cannot say what {reason}"):
             to_nir(gesture(**options), 1000)
-    network = gesture()
+    network = copy.deepcopy(plain)
     with torch.no_grad():
         network.fc1.norm.weight[7] = 40.0
     with pytest.raises(
@@ -121,7 +127,7 @@ def test_neurons_that_nir_has_not_are_refused() -> None:
     ):
         to_nir(network, 1000)
     with pytest.raises(ModelError, match="nobody knows how long a step is; give window_us"):
-        to_nir(gesture(), None)
+        to_nir(plain, None)
 
 
 def test_a_graph_that_steps_in_another_way_is_refused(tmp_path: Path) -> None:
@@ -131,6 +137,6 @@ def test_a_graph_that_steps_in_another_way_is_refused(tmp_path: Path) -> None:
         to_nir(network, 1000)
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_named(plain: Network[Any], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot be written .* choose another place"):
-        write(gesture(), tmp_path / "nowhere" / "ours.nir", 1000)
+        write(plain, tmp_path / "nowhere" / "ours.nir", 1000)

@@ -1,6 +1,7 @@
 """Networks of snnTorch, norse, Sinabs and SpikingJelly put out here what they put out there."""
 
 import io
+import tempfile
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 import models
 from models.interchange.nir_in import Imported, read
+from models.network import Network
 from models.weights import save
 from pipeline.messages import Outputs
 from pipeline.offline import play, run_chain
@@ -51,17 +53,23 @@ def archive() -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def imported(name: str, folder: Path, **options: Any) -> Imported:
-    path = folder / f"{name}.nir"
-    path.write_bytes(archive()[path.name])
-    return read(path, {"origin": name.split("_")[0]} | FRAME | OPTIONS[name] | options)
+def imported(name: str, **options: Any) -> Imported:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{name}.nir")
+        path.write_bytes(archive()[path.name])
+        return read(path, {"origin": name.split("_")[0]} | FRAME | OPTIONS[name] | options)
 
 
-def differences(name: str, folder: Path, stretch: str, frames: np.ndarray[Any, Any]) -> float:
+@cache
+def network_of(name: str) -> Network[Any]:
+    return imported(name).network
+
+
+def differences(name: str, stretch: str, frames: np.ndarray[Any, Any]) -> float:
     """Return the largest difference of any output of any step."""
     wanted = np.load(io.BytesIO(archive()[f"{name}.npz"]))[stretch]
     assert len(np.unique(wanted)) > 1  # neurons fire, and not all the time
-    network = imported(name, folder).network
+    network = network_of(name)
     with torch.no_grad():
         found = network(torch.from_numpy(frames)[None])[0][0].numpy()
     return float(np.abs(found - wanted).max())
@@ -72,15 +80,15 @@ def test_all_networks_are_held_against_their_origin() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_output_is_that_of_the_origin(name: str, tmp_path: Path) -> None:
-    assert differences(name, tmp_path, "drawn", drawn_frames()) <= 1e-6
+def test_every_output_is_that_of_the_origin(name: str) -> None:
+    assert differences(name, "drawn", drawn_frames()) <= 1e-6
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_output_on_a_recording_is_that_of_the_origin(name: str, tmp_path: Path) -> None:
+def test_every_output_on_a_recording_is_that_of_the_origin(name: str) -> None:
     frames = recorded_frames(SHARED / "nmnist" / "Train" / "3" / "00008.bin")
-    assert differences(name, tmp_path, "recorded", frames) <= 1e-6
+    assert differences(name, "recorded", frames) <= 1e-6
 
 
 @pytest.mark.parametrize(
@@ -95,13 +103,11 @@ def test_every_output_on_a_recording_is_that_of_the_origin(name: str, tmp_path: 
         ("sinabs_leak", {"inflow": "rate"}),
     ],
 )
-def test_stepped_otherwise_the_outputs_differ(
-    name: str, option: dict[str, Any], tmp_path: Path
-) -> None:
+def test_stepped_otherwise_the_outputs_differ(name: str, option: dict[str, Any]) -> None:
     frames = torch.from_numpy(drawn_frames())[None]
     with torch.no_grad():
-        own = imported(name, tmp_path).network(frames)[0]
-        other = imported(name, tmp_path, **option).network(frames)[0]
+        own = network_of(name)(frames)[0]
+        other = imported(name, **option).network(frames)[0]
     assert not torch.allclose(own, other)
 
 
@@ -111,7 +117,7 @@ def test_stepped_otherwise_the_outputs_differ(
 )
 def test_a_pipeline_puts_out_what_the_origin_does(name: str, tmp_path: Path) -> None:
     """The recording replayed, binned and stepped by the stages, window by window."""
-    network = imported(name, tmp_path).network
+    network = network_of(name)
     card = models.ModelCard(
         network="nir",
         options=network.options,

@@ -1,5 +1,6 @@
 """One step as ONNX and as a program of torch.export: what the network does, step for step."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import models
 from models import ModelError
+from models.interchange import step
 from models.interchange.step import export_onnx, export_torch
 from models.network import Network
 from models.untrained import calibrate, random_frames
@@ -24,6 +26,14 @@ SMALL: dict[str, dict[str, Any]] = {
 every_network = pytest.mark.parametrize("name", SMALL)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def programs_made_once() -> Iterator[None]:
+    """What ONNX and torch.export are written of is the same, and takes seconds to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "_program", cache(step._program))
+        yield
+
+
 @cache
 def network(name: str) -> Network[Any]:
     torch.manual_seed(3)
@@ -33,6 +43,7 @@ def network(name: str) -> Network[Any]:
 
 
 def frames(name: str) -> Tensor:
+    torch.manual_seed(4)
     drawn = random_frames(network(name), 4)[:3, :4]
     return drawn if name == "imdb" else drawn.float()
 
