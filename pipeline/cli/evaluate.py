@@ -1,6 +1,5 @@
 """``pipeline evaluate``."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.options import File, Json, Set
+from pipeline.cli.options import Address, Engine, File, Json, Processes, Set
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +71,9 @@ def evaluate(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on where it was stopped.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Side by side.")] = os.cpu_count() or 1,
+    processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """Measure how well a pipeline does on labelled recordings, with the stages of a live run.
@@ -89,23 +90,24 @@ def evaluate(
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
     _say(console, f"{file}: evaluated on {data}")
     speeds = _speeds(load)
+    workers = import_module("stages.batch").engine_of(engine, address, processes)
     plans = import_module("stages.evaluation.plan")
     folders = import_module("stages.evaluation.results")
     config = read_config(file, set_ or [])
     plan = plans.plan_of(config, decision)
     other = None if compare is None else folders.read_results(compare)
     select = import_module("stages.evaluation.selection").select
-    with _bar(console, "looking for the data") as show:
-        chosen = select(data, part, recipe, variant or [], plan.source.use, processes, show)
+    with workers, _bar(console, "looking for the data") as show:
+        chosen = select(data, part, recipe, variant or [], plan.source.use, workers, show)
     request, labels = import_module("stages.evaluation.request").request_of(config, plan, chosen)
     training = import_module("stages.evaluation.trained")
     trained = training.trained_on(plan, chosen)
     for one in trained:
         if said := training.told_of(one, request.recordings):
             _say(console, f"note: {said}")
-    with folders.Results.open(out, _BELOW, request, fresh) as results:
+    with workers, folders.Results.open(out, _BELOW, request, fresh) as results:
         try:
-            _work(plan, labels, chosen, results, processes, console)
+            _work(plan, labels, chosen, results, workers, console)
             under_load = None
             if speeds:
                 measure = import_module("stages.evaluation.load").measure_load
@@ -147,7 +149,7 @@ def _work(
     labels: Sequence[int],
     chosen: Any,
     results: Any,
-    processes: int,
+    workers: Any,
     console: "Console",
 ) -> None:
     """Evaluate what is not done yet, and show how far it is."""
@@ -161,7 +163,7 @@ def _work(
     right = import_module("stages.evaluation.measures").is_right
     hits = sum(map(right, results.done))
     with _bar(console, "opening the stages") as show:
-        for result in work.evaluated(plan, labels, waiting, processes):
+        for result in work.evaluated(plan, labels, waiting, workers):
             results.add(result)
             hits += right(result)
             done = len(results.done)

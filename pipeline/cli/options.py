@@ -4,15 +4,18 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from pipeline.cli.completion import overrides
 
 __all__ = [
+    "Address",
+    "Engine",
     "File",
     "Json",
+    "Processes",
     "Replace",
     "Set",
     "Size",
@@ -22,6 +25,21 @@ __all__ = [
     "size_of",
 ]
 
+Address: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="A cluster of Ray's that is running; auto: the one that this machine is in.",
+    ),
+]
+Engine: TypeAlias = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Who works: processes of this machine, or Ray's on one machine or many."),
+]
+Processes: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="Side by side; as many as there are processors."),
+]
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="The pipeline's TOML file.")]
 Set: TypeAlias = Annotated[
     list[str] | None,

@@ -1,11 +1,12 @@
 """``pipeline simulate``."""
 
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pipeline.cli.options import Address, Engine, Processes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +46,9 @@ def simulate(
             help="An option of the set, as in [data] of a recipe; may be given several times.",
         ),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Side by side.")] = os.cpu_count() or 1,
+    processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
 ) -> None:
     """Make a simulated data set, in the files and folders of the real one that it stands in for.
 
@@ -62,10 +65,11 @@ def simulate(
         values["seconds_per_gesture"] = seconds
     values |= dict(_value(each) for each in set_ or [])
     console = Console(stderr=True)
-    if name == "gestures":
-        _gestures(folder, values, processes, console)
-    else:
-        _tree(name, folder, values, processes, console)
+    with import_module("stages.batch").engine_of(engine, address, processes) as workers:
+        if name == "gestures":
+            _gestures(folder, values, workers, console)
+        else:
+            _tree(name, folder, values, workers, console)
 
 
 def _value(override: str) -> tuple[str, Any]:
@@ -78,7 +82,7 @@ def _value(override: str) -> tuple[str, Any]:
     return key.strip(), value_of(text.strip())
 
 
-def _gestures(folder: Path, values: dict[str, Any], processes: int, console: "Console") -> None:
+def _gestures(folder: Path, values: dict[str, Any], workers: Any, console: "Console") -> None:
     """Make recordings of gestures, and say of each how many events it has."""
     from rich.progress import Progress
 
@@ -88,7 +92,7 @@ def _gestures(folder: Path, values: dict[str, Any], processes: int, console: "Co
     requests = gestures.requests_for(validate(gestures.GestureOptions, values, "gestures", None))
     with Progress(console=console) as progress:
         task = progress.add_task("simulating", total=len(requests))
-        made = gestures.simulate_folder(requests, folder, min(processes, len(requests)))
+        made = gestures.simulate_folder(requests, folder, workers)
         for path, events in made:
             what = f"{events:,} events" if events else "was there already"
             progress.console.print(f"{path}: {what}", highlight=False)
@@ -96,7 +100,7 @@ def _gestures(folder: Path, values: dict[str, Any], processes: int, console: "Co
 
 
 def _tree(
-    name: str, folder: Path, values: dict[str, Any], processes: int, console: "Console"
+    name: str, folder: Path, values: dict[str, Any], workers: Any, console: "Console"
 ) -> None:
     """Make another set, and say how many examples it has."""
     from rich.progress import Progress
@@ -114,7 +118,7 @@ def _tree(
     with Progress(console=console) as progress:
         task = progress.add_task("simulating", total=None)
         made.make(
-            processes,
+            workers,
             lambda what, done, total: progress.update(
                 task, description=what, completed=done, total=total
             ),

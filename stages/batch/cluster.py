@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ R = TypeVar("R")
 
 _ANSWER_S = 3.0
 _JOIN_S = 30.0
+_LOOK_S = 5.0
 _STORE_BYTES = 100 << 20
 """Of Ray's memory for objects: results are small and do not lie there."""
 _LONGEST_PLACE = 20
@@ -69,6 +71,7 @@ class RayEngine(Engine):
         self._asked = processes
         self._place: str | None = None
         self._joined = False
+        self._looks_at = 0.0
 
     @property
     def workers(self) -> int:
@@ -143,11 +146,37 @@ class RayEngine(Engine):
         import ray
 
         by_answer = {one.answer: one for one in workers if isinstance(one, _Actor)}
-        first, _ = ray.wait(list(by_answer), num_returns=1, timeout=timeout_s)
-        if not first:
-            return []
-        heard, _ = ray.wait(list(by_answer), num_returns=len(by_answer), timeout=0)
-        return [(by_answer[one], _answer(one)) for one in heard]
+        end = time.monotonic() + timeout_s
+        while True:
+            self._look_for_head()
+            first, _ = ray.wait(list(by_answer), num_returns=1, timeout=_LOOK_S)
+            if first:
+                heard, _ = ray.wait(list(by_answer), num_returns=len(by_answer), timeout=0)
+                return [(by_answer[one], _answer(one)) for one in heard]
+            if time.monotonic() > end:
+                return []
+
+    def _look_for_head(self) -> None:
+        """Notice that the head of the cluster is lost: Ray would end this process a minute later.
+
+        Raises:
+            DeviceError: it is.
+        """
+        if time.monotonic() < self._looks_at:
+            return
+        self._looks_at = time.monotonic() + _LOOK_S
+        import ray
+
+        address: str = ray.get_runtime_context().gcs_address
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+        except OSError as error:
+            raise DeviceError(
+                f"--engine ray: the head of the cluster, {address}, is lost:"
+                f" {error.strerror or error}; what is finished is kept, the same command goes on"
+                " when it is back"
+            ) from None
 
 
 class _Actor(Worker):

@@ -16,7 +16,7 @@ import msgspec
 from pipeline.errors import RecordingError
 from stages.datasets.data_set import Item
 
-__all__ = ["COMPRESSION", "digest", "ensure", "fingerprint", "open_cache"]
+__all__ = ["COMPRESSION", "digest", "ensure", "fingerprint", "open_cache", "paths_in"]
 
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 """Light, and read by every HDF5 library; frames are mostly zeros."""
@@ -37,8 +37,8 @@ def fingerprint(items: Sequence[Item], tables: Sequence[Mapping[str, Any]], *mor
     A file counts as the same while its size and its time of change are; so does a folder, whose
     time changes when a file is added or taken away.
     """
-    paths = sorted({path for item in items for path in _paths(item.source)})
-    paths += sorted({path for table in tables for path in _paths(table)})
+    paths = sorted({path for item in items for path in paths_in(item.source)})
+    paths += sorted({path for table in tables for path in paths_in(table)})
     files = [(path, *_stamp(path)) for path in paths]
     kept = [(item.key, item.source, item.recording, item.start_us, item.end_us) for item in items]
     return digest(_VERSION, files, kept, list(tables), *more)
@@ -102,7 +102,7 @@ def _is_good(path: Path, mark: str) -> bool:
         return False
 
 
-def _paths(values: Mapping[str, Any]) -> Iterator[str]:
+def paths_in(values: Mapping[str, Any]) -> Iterator[str]:
     """Return the options that name a file or folder that is there."""
     for value in values.values():
         several: Iterable[Any] = value if isinstance(value, list) else [value]

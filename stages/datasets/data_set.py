@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pipeline.errors import ConfigError
 from pipeline.stage import StageConfig
+from stages.batch.engine import Engine
 
 __all__ = ["STEPS", "DataSet", "Item", "NoOptions", "Origin", "Part", "Progress"]
 
@@ -93,7 +94,7 @@ class DataSet(ABC):
             ConfigError: the set is not there, or not in the layout it should have.
         """
 
-    def make(self, processes: int, progress: Progress) -> None:  # noqa: B027
+    def make(self, engine: Engine, progress: Progress) -> None:  # noqa: B027
         """Make the set where it can be made: simulated sets do. What is there already is kept."""
 
     def learn(self, training: Sequence[Item], folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from models.training.recipe import DataSection, Recipe
 from pipeline.config import validate
 from pipeline.errors import ConfigError, RecordingError
 from pipeline.ports import FramesPort
+from stages.batch.local import LocalEngine
 from stages.datasets import load_data_set
 from stages.datasets.cache import digest, ensure, fingerprint
 from stages.datasets.data_set import STEPS, DataSet, Item, Progress
@@ -93,7 +94,7 @@ def prepare(
     if not isinstance(steps, int) or steps < 1:
         raise ConfigError(f"network.options.steps: must be given and at least 1, got {steps!r}")
     data_set = _data_set(recipe, folder)
-    data_set.make(processes, progress)
+    data_set.make(LocalEngine(processes), progress)
     try:
         items = data_set.items()
     except OSError as error:

@@ -12,6 +12,7 @@ from models.training.recipe import Recipe, load_recipe
 from pipeline.config import validate
 from pipeline.errors import ConfigError, RecordingError
 from pipeline.registry import load_stage, nearest
+from stages.batch import Engine
 from stages.datasets import DATA_SETS, load_data_set
 from stages.datasets.data_set import DataSet, Item, Progress
 from stages.datasets.split import PARTS, split
@@ -44,7 +45,7 @@ def select(
     recipe: Path | None,
     variants: Sequence[str],
     source: str,
-    processes: int,
+    engine: Engine,
     progress: Progress,
 ) -> Selection:
     """Return what is asked for on the command line; a simulated set is made if need be.
@@ -56,7 +57,7 @@ def select(
         recipe: whose ``[data]`` table says the set's options and how it is split.
         variants: of the recipe.
         source: kind of the pipeline's source, which plays the files of a plain folder.
-        processes: how many may make a set.
+        engine: by which a set is made.
         progress: called while it is made.
 
     Raises:
@@ -79,7 +80,7 @@ def select(
         items, classes = _class_folders(folder, source)
     else:
         data_set = _data_set(name or (asked.data.set if asked else ""), folder, asked)
-        data_set.make(processes, progress)
+        data_set.make(engine, progress)
         try:
             items, classes = data_set.items(), data_set.classes
         except OSError as error:

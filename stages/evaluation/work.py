@@ -1,42 +1,40 @@
-"""The work: recordings through the stages, several at a time, in processes that last.
+"""The work: recordings through the stages, several at a time, by an engine.
 
 A recording is played as training plays it (`stages.datasets.frames.recorded`), and goes through the
-very stages of a run (`pipeline.offline.Chain`), which each process opens once.
+very stages of a run (`pipeline.offline.Chain`), which each worker opens once.
 """
 
-import os
-import signal
-import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
 from contextlib import ExitStack
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from msgspec import structs
 
-from pipeline.errors import ConfigError, RecordingError, StageError
+from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.messages import Data, Events, Message, Outputs, Predictions
 from pipeline.offline import Chain
 from pipeline.ports import Port
 from pipeline.stage import PortError, Transform
 from stages.aggregation.aggregate import Aggregate
+from stages.batch import Engine, Work
+from stages.datasets.cache import paths_in
 from stages.datasets.data_set import Item
 from stages.datasets.frames import Recorded, recorded, source_of
 from stages.evaluation.plan import Plan
 from stages.evaluation.results import Result
 
-__all__ = ["Evaluator", "Numbered", "evaluated", "port_of"]
+__all__ = ["Evaluation", "Evaluator", "Numbered", "evaluated", "port_of"]
 
 Numbered = tuple[int, Item]
 """An item, and which of all it is."""
 
 _ITEMS_A_JOB = 4
-"""What a kill may cost each process."""
-_JOBS_AHEAD = 2
+"""What a kill may cost each worker."""
 
 
 class Evaluator:
@@ -75,7 +73,10 @@ class Evaluator:
             begun = time.perf_counter()
             row = self._row(one.item)
             since += time.perf_counter() - begun  # to open stages is no recording's work
-            found = row.result(number, one, self._labels[item.label])
+            try:
+                found = row.result(number, one, self._labels[item.label])
+            except Exception as error:
+                raise _failed(item.key, error) from error
             seconds, first = time.perf_counter() - since, not self._is_warm
             self._is_warm = True
             yield structs.replace(found, seconds=seconds, first=first)
@@ -112,7 +113,7 @@ class _Row:
         steps = _predictions(self._running.send(arrived))
         scores = [row for message in made for row in message.array]
         if not all(np.isfinite(row).all() for row in scores):
-            raise StageError(f"{one.item.key}: class scores must be finite; check the weights")
+            raise StageError("class scores must be finite; check the weights")
         spans = [span for message in steps for span in _header(message).spans]
         starts = [message.header for message in arrived if isinstance(message.header, Outputs)]
         begin_us = starts[0].windows.span_us(0)[0] if starts else 0
@@ -140,6 +141,21 @@ class _Row:
         )
 
 
+class _Unexpected(StageError):
+    """A bug, and where; ``details`` is the traceback."""
+
+    details = ""
+
+
+def _failed(key: str, error: Exception) -> Exception:
+    """Return an error that names the recording."""
+    if isinstance(error, PipelineError):
+        return type(error)(f"{key}: {error}")
+    found = _Unexpected(f"{key}: unexpected {type(error).__name__}: {error}")
+    found.details = "".join(traceback.format_exception(error))
+    return found
+
+
 def port_of(item: Item) -> Port | None:
     """Return what the source of an item gives.
 
@@ -152,70 +168,58 @@ def port_of(item: Item) -> Port | None:
         raise ConfigError(f"--data: {item.key}: {error.key}: {error}") from None
 
 
+class Evaluation(Work[Sequence[Numbered], Result]):
+    """Recordings through the stages of a pipeline, as work of an engine.
+
+    Args:
+        plan: the stages.
+        labels: for each class of the data which of the model's it is.
+    """
+
+    def __init__(self, plan: Plan, labels: Sequence[int]) -> None:
+        self._plan, self._labels = plan, labels
+        self._evaluator: Evaluator | None = None
+
+    def open(self) -> None:
+        """Begin; see `Evaluator`."""
+        self._evaluator = Evaluator(self._plan, self._labels).__enter__()
+
+    def close(self) -> None:
+        """Close the stages."""
+        if self._evaluator is not None:
+            self._evaluator.__exit__()
+
+    def do(self, task: Sequence[Numbered]) -> Iterator[Result]:
+        """Evaluate some recordings."""
+        assert self._evaluator is not None
+        return self._evaluator.results(task)
+
+    def called(self, task: Sequence[Numbered]) -> str:
+        """Return the names of the recordings."""
+        return ", ".join(item.key for _, item in task)
+
+    def files(self) -> Iterator[str]:
+        """Return what the stages read: weights, and whatever else their options name."""
+        for stage in self._plan.stages:
+            yield from paths_in(stage.options)
+
+    def reads(self, task: Sequence[Numbered]) -> Iterator[str]:
+        """Return the files of the recordings."""
+        for _, item in task:
+            yield from paths_in(self._plan.played(item).source)
+
+
 def evaluated(
-    plan: Plan, labels: Sequence[int], waiting: Sequence[Numbered], processes: int
+    plan: Plan, labels: Sequence[int], waiting: Sequence[Numbered], engine: Engine
 ) -> Iterator[Result]:
-    """Yield a result for each item, in no order, from processes that work side by side.
+    """Yield a result for each item, in no order, from workers that work side by side.
 
     Raises:
         ConfigError: see `Evaluator.results`.
-        RecordingError: a recording cannot be read, or a process was killed.
-        StageError: a stage failed.
+        RecordingError: a recording cannot be read.
+        StageError: a stage failed, or workers are lost again and again.
     """
-    jobs = _jobs(waiting)
-    if processes <= 1 or len(jobs) <= 1:
-        with Evaluator(plan, labels) as evaluator:
-            for job in jobs:
-                yield from evaluator.results(job)
-        return
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), initializer=_begin, initargs=(os.getpid(), plan, labels)
-    )
-    try:
-        yield from _from(pool, jobs, _JOBS_AHEAD * processes)
-    except BrokenExecutor:
-        raise RecordingError(
-            "a process that evaluates was killed, maybe for want of memory; the same command goes"
-            " on, with fewer --processes it takes less"
-        ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _from(
-    pool: ProcessPoolExecutor, jobs: Iterable[Sequence[Numbered]], most: int
-) -> Iterator[Result]:
-    """Yield the results of jobs as they are finished."""
-    left = iter(jobs)
-    waiting = {pool.submit(_one, job) for job in islice(left, most)}
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield from future.result()
-        waiting |= {pool.submit(_one, job) for job in islice(left, len(done))}
-
-
-_evaluator: Evaluator | None = None
-"""That of a worker process."""
-
-
-def _begin(parent: int, plan: Plan, labels: Sequence[int]) -> None:
-    """Prepare a worker process; it ends with its parent, however that ends."""
-    global _evaluator
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent says what has become of it
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _evaluator = Evaluator(plan, labels)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _one(job: Sequence[Numbered]) -> list[Result]:
-    assert _evaluator is not None
-    return list(_evaluator.results(job))
+    yield from engine.map(Evaluation(plan, labels), _jobs(waiting))
 
 
 def _jobs(waiting: Sequence[Numbered]) -> list[list[Numbered]]:

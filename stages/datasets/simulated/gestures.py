@@ -6,7 +6,6 @@ the gestures, so a recording that is there already is made again only if another
 """
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -16,6 +15,7 @@ from models.simulation import GESTURES
 from pipeline.errors import RecordingError
 from pipeline.events import events_from_columns
 from pipeline.stage import StageConfig
+from stages.batch import Engine, Work
 from stages.datasets.data_set import DataSet, Item, Origin, Progress
 from stages.datasets.labels import Label, labels_path, read_labels, write_labels
 from stages.datasets.simulated.simulated_set import ORIGIN
@@ -78,14 +78,14 @@ class SimulatedGestures(DataSet):
     Options: ClassVar[type[StageConfig]] = GestureOptions
     origin: ClassVar[Origin] = ORIGIN
 
-    def make(self, processes: int, progress: Progress) -> None:
+    def make(self, engine: Engine, progress: Progress) -> None:
         """Simulate what is missing.
 
         Raises:
             RecordingError: a recording cannot be written.
         """
         requests = requests_for(self.options)
-        for done, _ in enumerate(simulate_folder(requests, self.folder, processes), start=1):
+        for done, _ in enumerate(simulate_folder(requests, self.folder, engine), start=1):
             progress("simulating", done, len(requests))
 
     def items(self) -> list[Item]:
@@ -167,7 +167,7 @@ def simulate_recording(request: SessionRequest, folder: Path) -> Written:
 
 
 def simulate_folder(
-    requests: Iterable[SessionRequest], folder: Path, processes: int
+    requests: Iterable[SessionRequest], folder: Path, engine: Engine
 ) -> Iterator[Written]:
     """Simulate sessions side by side; yield each when it is done.
 
@@ -187,11 +187,24 @@ def simulate_folder(
             yield Written(path, 0)
         else:
             missing.append(request)
-    if processes <= 1:
-        yield from (simulate_recording(request, folder) for request in missing)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from pool.map(simulate_recording, missing, [folder] * len(missing))
+    for path, events in engine.map(_Sessions(folder.absolute()), missing):
+        yield Written(folder / path.name, events)
+
+
+class _Sessions(Work[SessionRequest, Written]):
+    """Sessions, as work of an engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def do(self, task: SessionRequest) -> list[Written]:
+        return [simulate_recording(task, self._folder)]
+
+    def called(self, task: SessionRequest) -> str:
+        return task.file_name
+
+    def folder(self) -> Path:
+        return self._folder
 
 
 def _plan(request: SessionRequest) -> "SessionPlan":

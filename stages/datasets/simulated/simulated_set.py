@@ -5,11 +5,11 @@ import os
 import shutil
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from pipeline.errors import ConfigError, RecordingError
+from stages.batch import Engine, Work
 from stages.datasets.data_set import DataSet, Item, Origin, Progress
 
 __all__ = ["MARK", "ORIGIN", "Piece", "SimulatedSet"]
@@ -85,7 +85,7 @@ class SimulatedSet(DataSet):
         """Learn what the real set learns."""
         return self.real.learn(training, folder)
 
-    def make(self, processes: int, progress: Progress) -> None:
+    def make(self, engine: Engine, progress: Progress) -> None:
         """Make what is missing.
 
         Raises:
@@ -101,7 +101,8 @@ class SimulatedSet(DataSet):
             _write_mark(mark, {"simulated": self.about, **asked, "complete": False})
             pieces = [one for one in self.pieces() if not (self.folder / one.path).exists()]
             total = len(pieces)
-            for done, _ in enumerate(self._write_all(pieces, processes), start=1):
+            made = engine.map(Pieces(type(self), self.folder), _batches(pieces))
+            for done, _ in enumerate(made, start=1):
                 progress("simulating", done, total)
             self.finish()
             _write_mark(mark, {"simulated": self.about, **asked, "complete": True})
@@ -138,14 +139,36 @@ class SimulatedSet(DataSet):
             )
         return complete
 
-    def _write_all(self, pieces: Sequence[Piece], processes: int) -> Iterator[None]:
-        arguments = ([type(self)] * len(pieces), [self.folder] * len(pieces), pieces)
-        if processes <= 1 or len(pieces) <= 1:
-            yield from map(_write_piece, *arguments)
-            return
-        with ProcessPoolExecutor(processes) as pool:
-            # In chunks, as a piece may take a millisecond only; small ones, so that progress shows.
-            yield from pool.map(_write_piece, *arguments, chunksize=4)
+
+class Pieces(Work[Sequence[Piece], str]):
+    """Pieces of a set, as work of an engine; each is told by its path when it is made.
+
+    Args:
+        kind: of the set.
+        folder: of the set.
+    """
+
+    def __init__(self, kind: type[SimulatedSet], folder: Path) -> None:
+        self._kind, self._folder = kind, folder.absolute()
+
+    def do(self, task: Sequence[Piece]) -> Iterator[str]:
+        """Make some pieces."""
+        for piece in task:
+            _write_piece(self._kind, self._folder, piece)
+            yield piece.path
+
+    def called(self, task: Sequence[Piece]) -> str:
+        """Return their paths."""
+        return ", ".join(piece.path for piece in task)
+
+    def folder(self) -> Path:
+        """Return the set's folder."""
+        return self._folder
+
+
+def _batches(pieces: Sequence[Piece]) -> list[Sequence[Piece]]:
+    """Deal out pieces: several together, as one may take a millisecond; few, so progress shows."""
+    return [pieces[begin : begin + 4] for begin in range(0, len(pieces), 4)]
 
 
 def _write_piece(kind: type[SimulatedSet], folder: Path, piece: Piece) -> None:

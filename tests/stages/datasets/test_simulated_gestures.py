@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RecordingError
+from stages.batch.local import LocalEngine
 from stages.datasets.labels import labels_path, read_labels
 from stages.datasets.simulated.gestures import SessionRequest, simulate_folder
 from stages.formats import open_recording
@@ -15,7 +16,7 @@ REQUEST = SessionRequest(person=3, seed=1, light="led", seconds_per_gesture=0.1,
 
 def simulate(folder: Path, request: SessionRequest = REQUEST) -> tuple[Path, int]:
     """Ask for one recording; return where it is and the events that were made for it."""
-    ((path, events),) = simulate_folder([request], folder, processes=1)
+    ((path, events),) = simulate_folder([request], folder, LocalEngine(1))
     return path, events
 
 

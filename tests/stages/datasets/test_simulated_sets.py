@@ -16,6 +16,7 @@ from pipeline.messages import Events, Frames
 from pipeline.offline import play
 from pipeline.registry import load_stage
 from pipeline.stage import Source
+from stages.batch.local import LocalEngine
 from stages.datasets import DATA_SETS, load_data_set
 from stages.datasets.data_set import STEPS, DataSet
 from stages.datasets.simulated.simulated_set import MARK
@@ -64,7 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSet]:
     pytest.importorskip("cv2", reason="OpenCV writes pictures and videos")
     sets = {name: data_set(name, tmp_path_factory.mktemp(name) / "set") for name in SMALL}
     for one in sets.values():
-        one.make(1, quiet)
+        one.make(LocalEngine(1), quiet)
     return sets
 
 
@@ -135,13 +136,13 @@ def test_another_run_makes_the_same_bytes(
     name: str, made: dict[str, DataSet], tmp_path: Path
 ) -> None:
     again = data_set(name, tmp_path / "again")
-    again.make(2, quiet)
+    again.make(LocalEngine(2), quiet)
     assert files(again.folder) == files(made[name].folder)
 
 
 def test_another_seed_makes_other_events(made: dict[str, DataSet], tmp_path: Path) -> None:
     other = data_set("simulated_digits", tmp_path, simulation_seed=2)
-    other.make(1, quiet)
+    other.make(LocalEngine(1), quiet)
     one, two = files(other.folder), files(made["simulated_digits"].folder)
     assert one.keys() == two.keys()
     assert all(one[key] != two[key] for key in one)
@@ -149,17 +150,17 @@ def test_another_seed_makes_other_events(made: dict[str, DataSet], tmp_path: Pat
 
 def test_what_is_there_is_kept_and_what_is_missing_made(tmp_path: Path) -> None:
     nodules = data_set("simulated_nodules", tmp_path)
-    nodules.make(1, quiet)
+    nodules.make(LocalEngine(1), quiet)
     whole = files(tmp_path)
     calls: list[tuple[str, int, int]] = []
-    nodules.make(1, lambda *call: calls.append(call))
+    nodules.make(LocalEngine(1), lambda *call: calls.append(call))
     assert calls == []
 
     # As after a kill: a piece is missing, and the mark says that not all is there.
     (tmp_path / "train" / "1_simulated00001_0_aug0.npy").unlink()
     mark = tmp_path / MARK
     mark.write_text(mark.read_text().replace("true", "false"))
-    nodules.make(1, lambda *call: calls.append(call))
+    nodules.make(LocalEngine(1), lambda *call: calls.append(call))
     assert calls == [("simulating", 1, 1)]
     assert files(tmp_path) == whole
 
@@ -172,15 +173,15 @@ def test_a_piece_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     nodules = data_set("simulated_nodules", tmp_path)
     monkeypatch.setattr(type(nodules), "write", staticmethod(half))
     with pytest.raises(RecordingError, match=r"cannot be written: No space left on device"):
-        nodules.make(1, quiet)
+        nodules.make(LocalEngine(1), quiet)
     assert list(files(tmp_path)) == [MARK]
 
 
 def test_another_set_in_the_folder_is_not_written_over(tmp_path: Path) -> None:
-    data_set("simulated_nodules", tmp_path).make(1, quiet)
+    data_set("simulated_nodules", tmp_path).make(LocalEngine(1), quiet)
     before = files(tmp_path)
     with pytest.raises(ConfigError) as caught:
-        data_set("simulated_nodules", tmp_path, per_class=3).make(1, quiet)
+        data_set("simulated_nodules", tmp_path, per_class=3).make(LocalEngine(1), quiet)
     assert str(caught.value) == (
         f"{tmp_path}: holds another simulated set, see simulated.json there; name a new folder, or"
         " remove this one"
@@ -191,14 +192,14 @@ def test_another_set_in_the_folder_is_not_written_over(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ConfigError, match="holds something else than a simulated set"):
-        data_set("simulated_nodules", tmp_path).make(1, quiet)
+        data_set("simulated_nodules", tmp_path).make(LocalEngine(1), quiet)
     assert list(files(tmp_path)) == ["thesis.txt"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RecordingError) as caught:
-        data_set("simulated_reviews", tmp_path / "file" / "in").make(1, quiet)
+        data_set("simulated_reviews", tmp_path / "file" / "in").make(LocalEngine(1), quiet)
     assert str(caught.value) == (
         f"{tmp_path / 'file' / 'in'}: cannot be written: Not a directory; check the path and its"
         " permissions"

@@ -7,13 +7,14 @@ from evaluations import RECIPE
 from nmnist import digit_events, write_digits, write_nmnist
 
 from pipeline.errors import ConfigError
+from stages.batch.local import LocalEngine
 from stages.evaluation.selection import Selection, labels_for, select
 
 
 def chosen(
     data: str, part: str | None = None, recipe: Path | None = None, source: str = "replay"
 ) -> Selection:
-    return select(data, part, recipe, [], source, 1, lambda what, done, of: None)
+    return select(data, part, recipe, [], source, LocalEngine(1), lambda what, done, of: None)
 
 
 @pytest.fixture

@@ -7,13 +7,16 @@ import pytest
 from evaluations import write_case
 
 from pipeline.config import read_config
+from stages.batch.local import LocalEngine
 from stages.evaluation.plan import Plan, plan_of
 from stages.evaluation.selection import Selection, select
 from stages.evaluation.trained import Trained, told_of, trained_on
 
 
 def chosen(data: Path, part: str | None = None, recipe: Path | None = None) -> Selection:
-    return select(f"nmnist={data}", part, recipe, [], "replay", 1, lambda what, done, of: None)
+    return select(
+        f"nmnist={data}", part, recipe, [], "replay", LocalEngine(1), lambda what, done, of: None
+    )
 
 
 @pytest.fixture

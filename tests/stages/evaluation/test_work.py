@@ -15,6 +15,7 @@ from models.training.metrics import evaluate
 from models.training.recipe import load_recipe
 from pipeline.config import read_config
 from pipeline.errors import RecordingError
+from stages.batch.local import LocalEngine
 from stages.datasets.training_set import prepare
 from stages.evaluation.measures import measure
 from stages.evaluation.plan import Plan, plan_of
@@ -35,7 +36,9 @@ class Case(NamedTuple):
 
     def results(self, processes: int = 1) -> list[Result]:
         """Evaluate all, without what differs from time to time."""
-        found = evaluated(self.plan, self.labels, list(enumerate(self.chosen.items)), processes)
+        found = evaluated(
+            self.plan, self.labels, list(enumerate(self.chosen.items)), LocalEngine(processes)
+        )
         timeless = (msgspec.structs.replace(one, seconds=0.0, first=False) for one in found)
         return sorted(timeless, key=lambda one: one.item)
 
@@ -48,7 +51,7 @@ def case(folder: Path, part: str = "all", **options: Any) -> Case:
     config = read_config(write_case(folder, **options))
     plan = plan_of(config)
     data = str(folder / "data" / "nmnist")
-    chosen = select(data, part, folder / "recipe.toml", [], "replay", 1, silent)
+    chosen = select(data, part, folder / "recipe.toml", [], "replay", LocalEngine(1), silent)
     return Case(folder, plan, chosen, *request_of(config, plan, chosen))
 
 
@@ -81,7 +84,7 @@ def test_the_first_recording_of_a_process_is_marked(tmp_path: Path) -> None:
     one = case(tmp_path, each=2)
     numbered = list(enumerate(one.chosen.items))
     for processes in (1, 2):
-        found = list(evaluated(one.plan, one.labels, numbered, processes))
+        found = list(evaluated(one.plan, one.labels, numbered, LocalEngine(processes)))
         assert 1 <= sum(result.first for result in found) <= processes
         assert all(result.first for result in found if result.item == 0)
 
@@ -107,8 +110,8 @@ def test_a_recording_that_is_too_short_has_no_answer(tmp_path: Path) -> None:
     config = read_config(path, ["decision.mismatch=allow", "decision.steps=7"])
     plan = plan_of(config)
     data = f"nmnist={tmp_path / 'data' / 'nmnist'}"
-    items = select(data, None, None, [], "replay", 1, silent).items[:2]
-    for one in evaluated(plan, list(range(10)), list(enumerate(items)), 1):
+    items = select(data, None, None, [], "replay", LocalEngine(1), silent).items[:2]
+    for one in evaluated(plan, list(range(10)), list(enumerate(items)), LocalEngine(1)):
         assert (one.scores, one.predictions, one.right) == (None, 0, 0)
         assert len(one.decisions) == 6
         assert one.refused == {"outputs in no prediction": 6}
