@@ -8,6 +8,7 @@ place, as in ``pipeline.toml: stage.bins.window_us: must be > 0, got -5``.
 
 import copy
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,18 @@ def _copies(value: Any) -> Any:
     return value
 
 
+def _hosts(value: Any) -> Any:
+    names = value if isinstance(value, list) else [value]
+    for name in names if names != [None] else []:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", name):
+            raise ValueError(
+                "must be the name of a host (letters, digits, _ . -), or a list of them"
+            )
+    if not names or len(set(names)) < len(names):
+        raise ValueError("must name at least one host, and none twice")
+    return value
+
+
 _Side: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
 SensorSize: TypeAlias = tuple[_Side, _Side]
 """An option that is a sensor's size: (height, width) in pixels."""
@@ -126,6 +139,9 @@ class SupervisionConfig(BaseModel):
     once."""
     backoff_max_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     """The longest time before a start, in s."""
+    move_after_s: float = Field(30.0, ge=0, allow_inf_nan=False)
+    """How long a host that was lost is waited for, in s, before copies of stages that ran there go
+    to the other hosts of their list. Stages that can run nowhere else wait for it."""
 
 
 class OverloadConfig(BaseModel):
@@ -164,9 +180,9 @@ class StageTable(BaseModel):
     copies: Annotated[int | Literal["each"], BeforeValidator(_copies)] = 1
     """To how many of this stage its inputs are dealt out, in turn; ``"each"``: one for each of
     them. Each copy keeps the state of the streams that it is dealt."""
-    host: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
+    host: Annotated[str | tuple[str, ...] | None, BeforeValidator(_hosts)] = None
     """The host that runs the stage, by the name under which `pipeline keys` knows its key; the one
-    that runs the pipeline when left out."""
+    that runs the pipeline when left out. A list is of hosts among which copies are dealt out."""
     queue: int = Field(8, ge=1, le=10_000)
     """Messages that may wait in, or be worked on from, each of its input queues."""
     policy: WhenFull = "block"

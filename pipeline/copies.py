@@ -1,7 +1,8 @@
 """Copies of a stage: its inputs are dealt out to several of it, as the file asks by ``copies``.
 
-Each copy has the options of the stage and a process of its own, unless they share a ``group``, and
-keeps the state of the streams that it is dealt. Who takes from the stage takes from all copies.
+Each copy has the options of the stage, one of its hosts in turn where they are several, and a
+process of its own, unless they share a ``group``. It keeps the state of the streams that it is
+dealt. Who takes from the stage takes from all copies.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from pipeline.config import StageTable
 from pipeline.errors import ConfigError
 
-__all__ = ["MARK", "deal_out"]
+__all__ = ["MARK", "deal_out", "hosts_of"]
 
 MARK = "@"
 """Stands between the name of a stage and what tells its copies apart."""
@@ -31,11 +32,23 @@ def deal_out(
     names = {name: _names(name, tables, inputs, path) for name in tables}
     new_tables, new_inputs = dict[str, StageTable](), dict[str, tuple[str, ...]]()
     for name, copies in names.items():
-        fed = _all(inputs[name], names)
+        fed, hosts = _all(inputs[name], names), hosts_of(tables[name])
+        if len(hosts) > len(copies):
+            raise ConfigError(
+                f"{path}: stage.{name}.host: names {len(hosts)} hosts for {len(copies)} of the"
+                " stage; name fewer, or set copies"
+            )
         for k, copy in enumerate(copies):
-            new_tables[copy] = tables[name].model_copy(update={"name": copy})
+            new_tables[copy] = tables[name].model_copy(
+                update={"name": copy, "host": hosts[k % len(hosts)]}
+            )
             new_inputs[copy] = fed[k :: len(copies)]
     return new_tables, new_inputs
+
+
+def hosts_of(table: StageTable) -> tuple[str | None, ...]:
+    """Return the hosts among which the copies of a stage are dealt out; None is the run's own."""
+    return table.host if isinstance(table.host, tuple) else (table.host,)
 
 
 def _all(sources: tuple[str, ...], names: Mapping[str, list[str]]) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """The graph: stages joined by queues, checked edge by edge before anything starts."""
 
+import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import RESERVED, PipelineConfig, StageTable, validate
-from pipeline.copies import MARK, deal_out
+from pipeline.config import RESERVED, PipelineConfig, StageTable, parse_config, validate
+from pipeline.copies import MARK, deal_out, hosts_of
 from pipeline.errors import ConfigError
 from pipeline.ports import EventsPort, Port
 from pipeline.queue.backlog import WhenFull
@@ -15,7 +16,7 @@ from pipeline.queue.overload import IN_FLIGHT, may_shed
 from pipeline.registry import load_stage, nearest
 from pipeline.stage import AnyStage, PortError, Sink, Source, StageConfig
 
-__all__ = ["Edge", "Graph", "Node", "build_graph", "inputs_of", "ports_into"]
+__all__ = ["Edge", "Graph", "Node", "build_graph", "inputs_of", "ports_into", "without_hosts"]
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def build_graph(config: PipelineConfig, resumes: bool = False, host: str = "") -
     path = config.path
     tables, inputs = _dealt(config)
     _check_groups(config, tables)
-    _check_hosts(config)
+    _check_hosts(config, tables)
     nodes = _nodes(config, tables, inputs, resumes, host)
     fed = {source for sources in inputs.values() for source in sources}
     for name, node in nodes.items():
@@ -192,6 +193,24 @@ def build_graph(config: PipelineConfig, resumes: bool = False, host: str = "") -
     return graph
 
 
+def without_hosts(
+    config: PipelineConfig, missing: Collection[str]
+) -> tuple[Graph, list[str]] | None:
+    """Return a pipeline whose copies run on other hosts of their lists, and all its overrides.
+
+    None where a stage can run nowhere else.
+    """
+    overrides = [*config.overrides]
+    for table in config.stages:
+        left = [host for host in hosts_of(table) if host not in missing]
+        if not left:
+            return None
+        if len(left) < len(hosts_of(table)):
+            overrides.append(f"{table.name}.host={json.dumps(left)}")
+    changed = parse_config(config.tables, config.path, overrides)
+    return build_graph(changed, resumes=True), overrides
+
+
 def inputs_of(config: PipelineConfig) -> dict[str, tuple[str, ...]]:
     """Return the stages that each stage takes from.
 
@@ -211,7 +230,7 @@ def _dealt(
     tables, inputs = deal_out(tables, inputs, str(config.path))
     for name, sources in inputs.items():
         found = _kind(tables[name], config.path)
-        place = f"{config.path}: stage.{name.partition(MARK)[0]}"
+        place = f"{config.path}: stage.{_table(name)}"
         if len(sources) > 1 and not found.many_inputs:
             raise ConfigError(
                 f"{place}.from: {tables[name].use} takes one input, got {list(sources)};"
@@ -234,7 +253,7 @@ def ports_into(config: PipelineConfig, name: str) -> tuple[Port | None, ...]:
         ConfigError: see `build_graph`, of the stages in front of it.
     """
     tables, inputs = _dealt(config)
-    name = next(one for one in inputs if one.partition(MARK)[0] == name)
+    name = next(one for one in inputs if _table(one) == name)
     front, new = set[str](), set(map(_stage, inputs[name]))
     while new:
         front |= new
@@ -259,7 +278,7 @@ def _nodes(
         sheds = config.overload is not None or tables[name].policy != "block"
         sheds = sheds or any(nodes[_stage(one)].stage.sheds for one in inputs[name])
         live = any(nodes[_stage(one)].stage.is_live for one in inputs[name])
-        written = resumes or (tables[name].host or "") != host
+        written = resumes or _host(tables[name]) != host
         nodes[name] = _make(tables[name], ports, outputs, config, written, sheds, live)
     return nodes
 
@@ -267,6 +286,16 @@ def _nodes(
 def _stage(source: str) -> str:
     """Return the stage of an input, which is named as ``STAGE`` or ``STAGE.OUTPUT``."""
     return source.partition(".")[0]
+
+
+def _table(name: str) -> str:
+    """Return the table of a stage that may be a copy."""
+    return name.partition(MARK)[0]
+
+
+def _host(table: StageTable) -> str:
+    """Return where a stage, or one copy of it, runs."""
+    return table.host if isinstance(table.host, str) else ""
 
 
 def _output(source: str) -> str:
@@ -359,10 +388,10 @@ def _cycle(waiting: dict[str, tuple[str, ...]]) -> str:
     return name
 
 
-def _check_hosts(config: PipelineConfig) -> None:
-    hosts: dict[str | None, tuple[str, str | None]] = {}
-    for table in config.stages:
-        place = f"{config.path}: stage.{table.name}"
+def _check_hosts(config: PipelineConfig, tables: Mapping[str, StageTable]) -> None:
+    hosts: dict[str, tuple[str, str]] = {}
+    for table in tables.values():
+        place = f"{config.path}: stage.{_table(table.name)}"
         if table.host is not None and config.run.address is None:
             raise ConfigError(
                 f'{place}.host: needs run.address = "ADDRESS:PORT", where the hosts join the one'
@@ -372,8 +401,9 @@ def _check_hosts(config: PipelineConfig) -> None:
             raise ConfigError(
                 f'{config.path}: run.transport: must be "ipc" where stages have a host, got "tcp"'
             )
-        name, host = hosts.setdefault(table.group or table.name, (table.name, table.host))
-        if host != table.host:
+        own = (_table(table.name), _host(table))
+        name, host = hosts.setdefault(table.group or table.name, own)
+        if host != _host(table):
             raise ConfigError(
                 f"{place}.host: is another than that of stage.{name}, with which it shares a group"
             )
@@ -440,7 +470,7 @@ def _make(
     sheds: bool,
     is_live: bool,
 ) -> Node:
-    place = f"{config.path}: stage.{table.name.partition(MARK)[0]}"
+    place = f"{config.path}: stage.{_table(table.name)}"
     found = load_stage(table.use)
     if table.policy != "block" and not inputs:
         raise ConfigError(
@@ -471,7 +501,7 @@ def _make(
         use=table.use,
         inputs=tuple(inputs),
         group=table.group or table.name,
-        host=table.host or "",
+        host=_host(table),
         queue=table.queue,
         policy=table.policy,
         stage=stage,

@@ -36,6 +36,7 @@ def serve(file: Path, overrides: Sequence[str], only: str, json: bool, forever: 
         ConfigError: there is no such host in the file, or the stages are on several.
     """
     from pipeline.config import PipelineConfig, read_config
+    from pipeline.copies import hosts_of
     from pipeline.errors import ConfigError
     from pipeline.graph import Graph, build_graph
     from pipeline.hosts.agent import serve_host
@@ -43,9 +44,10 @@ def serve(file: Path, overrides: Sequence[str], only: str, json: bool, forever: 
     from pipeline.run.interrupts import Interrupts
 
     config = read_config(file, overrides)
-    of_stage = {table.name: table.host or "" for table in config.stages}
-    hosts = {host for host in of_stage.values() if host}
-    named = {name if name in hosts else of_stage.get(name, name) for name in only.split(",")}
+    of_stage = {table.name: {host or "" for host in hosts_of(table)} for table in config.stages}
+    hosts = set[str]().union(*of_stage.values()) - {""}
+    asked = [{name} if name in hosts else of_stage.get(name, {name}) for name in only.split(",")]
+    named = set[str]().union(*asked)
     host = named.pop()
     if named or host not in hosts:
         several = f"these stages are on several; name one of {', '.join(sorted(hosts))}"

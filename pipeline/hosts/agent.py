@@ -138,7 +138,7 @@ class _Agent:
         prints_to: IO[str] | None,
     ) -> None:
         self._config, self._host, self._folder = config, host, folder
-        self._groups = graph.hosts[host]
+        self._groups: tuple[str, ...] = graph.hosts[host]
         self._prints_to = prints_to
         self._tables = fingerprint(graph)
         self._limit_s = config.supervision.silent_s
@@ -313,6 +313,7 @@ class _Agent:
         if self._workers is not None:
             self._workers.close(0)
         self._generation, self._buried = order.generation, set()
+        self._groups = order.groups
         self._workers = self._context.socket(zmq.ROUTER)
         self._workers.linger = 0
         self._workers.bind(control_endpoint(self._folder, order.generation))

@@ -114,6 +114,8 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     checkpoint: bytes | None
     offset_ns: int
     """How far the run's clock is ahead of the host's."""
+    groups: tuple[str, ...]
+    """Those of this host; others of it may have moved there."""
 
 
 class Tell(msgspec.Struct, frozen=True, tag="tell"):

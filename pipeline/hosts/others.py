@@ -126,6 +126,8 @@ class Hosts:
         self._beat_s = 0.0
         self._generation = -1
         self.codes: dict[str, int] = {}
+        self._left = set[str]()
+        """Hosts whose stages have gone to others."""
         self._said: deque[tuple[str, bytes]] = deque()
         self._told = set[str]()
 
@@ -163,6 +165,14 @@ class Hosts:
             for h in self._hosts.values()
         ]
 
+    def regroup(self, groups: Mapping[str, Sequence[str]]) -> None:
+        """Have the groups run elsewhere from the next launch on; who has none left is let go."""
+        self._left = {name for name in (*self._left, *self._hosts) if name not in groups}
+        self._hosts = {name: host for name, host in self._hosts.items() if name in groups}
+        for name, host in self._hosts.items():
+            host.groups = groups[name]
+        self._of_group = {g: host for host in self._hosts.values() for g in host.groups}
+
     def launch(self, generation: int, plan: bytes, checkpoint: bytes | None) -> None:
         """Have the workers of all hosts forked.
 
@@ -179,7 +189,8 @@ class Hosts:
         self.codes = {}
         for host in self._hosts.values():
             host.living = set(host.groups)
-            self._say(host, Launch(generation, plan, checkpoint, host.offset_ns))
+            launch = Launch(generation, plan, checkpoint, host.offset_ns, tuple(host.groups))
+            self._say(host, launch)
 
     def tell(self, group: str, body: bytes) -> None:
         """Say something to a worker."""
@@ -296,6 +307,9 @@ class Hosts:
             self._send(identity, Welcome())  # it had not heard the first
             return
         why = self._why_not(joined, key)
+        if joined.host in self._left:
+            self._refuse(identity, joined.host, "its stages have gone to others", ask_again=True)
+            return
         if host is None or why:
             self._refuse(identity, joined.host, why)
             return

@@ -14,7 +14,7 @@ from pipeline.checkpoint.progress import Progress
 from pipeline.checkpoint.results import check_results, results_of
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.graph import Graph
+from pipeline.graph import Graph, without_hosts
 from pipeline.hosts.others import Hosts, bindable
 from pipeline.observe.status import RunStatus
 from pipeline.observe.trace import Trace
@@ -143,7 +143,18 @@ def _run(
         if config.overload is not None:
             ladder = Ladder(config.overload.latency_ms, time.monotonic())
         run = Supervisor(
-            graph, folder, plan, prints_to, remote, limits, progress, hosts, ladder, watch, trace
+            graph,
+            folder,
+            plan,
+            prints_to,
+            remote,
+            limits,
+            progress,
+            hosts,
+            lambda missing: without_hosts(config, missing),
+            ladder,
+            watch,
+            trace,
         )
         starting()
         try:

@@ -7,7 +7,7 @@ started again, and put back to it. Without, the run fails.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -93,12 +93,14 @@ class Supervisor:
         limits: SupervisionConfig,
         progress: Progress | None,
         hosts: Hosts | None,
+        without: Callable[[Sequence[str]], tuple[Graph, list[str]] | None],
         ladder: Ladder | None,
         watch: Callable[[RunStatus], None],
         trace: Trace | None,
     ) -> None:
         self._trace = trace
         self._hosts, self._ladder, self._watch = hosts, ladder, watch
+        self._without = without
         self._graph, self._folder, self._plan = graph, folder, plan
         self._prints_to, self._remote = prints_to, remote
         self._limits, self._progress = limits, progress
@@ -118,7 +120,8 @@ class Supervisor:
         ready_s = 0.0
         try:
             while True:
-                if processes is None or processes.over:
+                moved = self._hosts is not None and self._wait_for(self._hosts)
+                if processes is None or processes.over or moved:
                     processes = self._load(processes)
                 number = len(self._crashes)
                 generation = Generation(
@@ -216,17 +219,26 @@ class Supervisor:
         if self._progress is not None:
             self._progress.go_on(self._progress.path, self._progress.number)
             path = self._progress.path
-        if self._hosts is not None and not self._launch_on_hosts(self._hosts, generation, path):
-            return True
+        if self._hosts is not None:
+            if self.interrupts.count:
+                return True  # before it began
+            self._launch_on_hosts(self._hosts, generation, path)
         return generation.serve(
             processes, path, self._next_order, lambda: self.interrupts.count, self._show
         )
 
-    def _launch_on_hosts(self, hosts: Hosts, generation: Generation, path: Path | None) -> bool:
-        """Wait until all hosts are there, and start their workers; False if interrupted."""
+    def _launch_on_hosts(self, hosts: Hosts, generation: Generation, path: Path | None) -> None:
+        """Start the workers of all hosts, which are there."""
+        saved = None if path is None else path.read_bytes()
+        plan = msgspec.structs.replace(self._plan, resumes=path is not None)
+        hosts.launch(generation.number, msgspec.msgpack.encode(plan), saved)
+
+    def _wait_for(self, hosts: Hosts) -> bool:
+        """Wait until all hosts are there; return whether stages have gone to others meanwhile."""
         told: list[str] = []
+        moved, since_s = False, time.monotonic()
         self._keep_in_touch()
-        while not hosts.ready:
+        while not hosts.ready and not self.interrupts.count:
             missing = hosts.missing
             if missing and missing != told:
                 told = missing
@@ -236,14 +248,28 @@ class Supervisor:
                     file=sys.stderr,
                     flush=True,
                 )
-            if self.interrupts.count:
-                return False
+            late = time.monotonic() - since_s >= self._limits.move_after_s
+            if missing and late and self._crashes and self._move_from(hosts, missing):
+                moved, since_s = True, time.monotonic()
             time.sleep(_POLL_S)
             self._show()
             self._keep_in_touch()
-        saved = None if path is None else path.read_bytes()
-        plan = msgspec.structs.replace(self._plan, resumes=path is not None)
-        hosts.launch(generation.number, msgspec.msgpack.encode(plan), saved)
+        return moved
+
+    def _move_from(self, hosts: Hosts, missing: Sequence[str]) -> bool:
+        """Have copies of stages run without these hosts; return whether that is of any use."""
+        found = self._without(missing)
+        if found is None:
+            return False
+        self._graph, overrides = found
+        self._plan = msgspec.structs.replace(self._plan, overrides=overrides)
+        self._carried = _carried(self._graph)
+        hosts.regroup(self._graph.hosts)
+        print(
+            f"going on without {', '.join(missing)}: other hosts take over its stages",
+            file=sys.stderr,
+            flush=True,
+        )
         return True
 
     def _keep_in_touch(self) -> None:
