@@ -196,6 +196,7 @@ def test_under_load(command_line: CommandLine, pipeline: Path, tmp_path: Path) -
     (point,) = found["load"]["points"]
     assert found["load"]["policy"] == "[overload] with latency_ms = 100, which the file lacks"
     assert point["speed"] == 20
+    assert 0 < point["reached"] <= 20
     assert point["lost"] or point["top1"] == found["top1"]  # only what was given up can differ
     assert "under load, with [overload] with latency_ms = 100" in ended.out
     assert "Accuracy under load" in (tmp_path / "run" / "report.html").read_text()

@@ -37,9 +37,12 @@ class LoadPoint(msgspec.Struct, frozen=True):
     """What became of all recordings at one speed."""
 
     speed: float
-    """Times faster than recorded."""
+    """Times faster than recorded, as it was asked for."""
+    reached: float
+    """To what it came, reading and the time between recordings included. It is less where the
+    source waited: each recording has a clock of its own, which begins when there is room for it."""
     events_a_second: float
-    """Events offered in a second, while a recording plays."""
+    """Events in a second, while a recording plays at the speed that was asked for."""
     top1: float
     top1_interval: Interval
     unanswered: int
@@ -93,10 +96,12 @@ def measure_load(
             if outcome.interrupted:
                 raise KeyboardInterrupt
             answers = _answers(out)
+            (source,) = (one for one in outcome.reports if one.name == plan.source.name)
             right = sum(answers.get(k) == label for k, label in enumerate(labels))
             points.append(
                 LoadPoint(
                     speed=speed,
+                    reached=span_us / 1e6 / source.wall_s,
                     events_a_second=events / max(span_us, 1) * 1e6 * speed,
                     top1=right / len(labels),
                     top1_interval=wilson(right, len(labels)),

@@ -9,7 +9,7 @@ from stages.evaluation.charts import Line, bars, lines, reliability
 from stages.evaluation.measures import Measures, confidence, is_right
 from stages.evaluation.report import Report
 from stages.evaluation.results import Result
-from stages.evaluation.summary import figures, short, verdict
+from stages.evaluation.summary import figures, short, verdict, waiting
 from stages.evaluation.trained import told_of
 
 __all__ = ["page"]
@@ -204,6 +204,7 @@ def _loaded(report: Report) -> Iterator[str]:
         f"With {load.policy}. 1× are {short(load.points[0].events_a_second / load.points[0].speed)}"
         " events/s; whiskers are 95 % intervals."
     )
+    said = f"{said} {waiting(load)}".rstrip()
     chart = lines([line], "times faster than recorded", ticks)
     yield _section("Accuracy under load", f'{chart}<p class="soft">{escape(said)}</p>')
 

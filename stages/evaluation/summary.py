@@ -13,8 +13,10 @@ from stages.evaluation.measures import Delays, Measures, Work
 from stages.evaluation.report import Report
 from stages.evaluation.trained import told_of
 
-__all__ = ["figures", "short", "summary", "verdict"]
+__all__ = ["figures", "short", "summary", "verdict", "waiting"]
 
+_REACHED = 0.8
+"""Share of a speed that counts as reached: between two recordings there is always some time."""
 _MOST_ROWS = 50
 """Classes up to which each gets a line."""
 
@@ -32,6 +34,8 @@ def summary(report: Report) -> Group:
         parts.append(_classes(measures))
     if report.load is not None:
         parts.append(_load(report.load))
+        if said := waiting(report.load):
+            parts.append(Text(said))
     if report.comparison is not None:
         parts += [_comparison(measures, report.comparison), Text(verdict(report.comparison))]
     return Group(*parts)
@@ -95,6 +99,21 @@ def verdict(comparison: Comparison) -> str:
     return f"{said}; {sure}"
 
 
+def waiting(load: Load) -> str:
+    """Return at which speeds the source waited, so that less was offered, "" where it did not."""
+    slow = [point for point in load.points if point.reached < _REACHED * point.speed]
+    if not slow:
+        return ""
+    asked, came_to = (
+        ", ".join(f"{value:.3g}×" for value in values)
+        for values in ([p.speed for p in slow], [p.reached for p in slow])
+    )
+    return (
+        f"At {asked} the source waited between recordings, and came to {came_to}: accuracy there is"
+        " not that of a camera so much faster."
+    )
+
+
 def short(value: float) -> str:
     """Return a number with three digits that count, and a prefix for its size."""
     for size, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -142,13 +161,14 @@ def _classes(measures: Measures) -> Table:
 def _load(load: Load) -> Table:
     title = Text(f"under load, with {load.policy}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for heading in ("speed", "events/s", "top-1", "unanswered"):
+    for heading in ("speed", "reached", "events/s", "top-1", "unanswered"):
         table.add_column(heading, justify="right")
     table.add_column("given up")
     for point in load.points:
         lost = ", ".join(f"{count:,} {what}" for what, count in point.lost.items())
         table.add_row(
             f"{point.speed:g}×",
+            f"{point.reached:.3g}×",
             short(point.events_a_second),
             f"{point.top1:.2%}",
             str(point.unanswered),
