@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
+from other_hosts import Host, acquaint, free_port
 from screen import Screen
 from shown_run import ShownRun, status
 
@@ -61,6 +62,23 @@ def test_a_run_is_shown_steered_and_ended_from_the_keyboard(tmp_path: Path) -> N
         assert "watched · over" in after
         assert "ledger" in after
         assert "stopped; everything sent until then was worked on" in after
+
+
+def test_a_run_that_waits_for_another_host_says_so_and_can_be_ended(tmp_path: Path) -> None:
+    home, roof = Host(tmp_path, "home"), Host(tmp_path, "roof")
+    acquaint(home, roof)
+    path = graph(home.folder, 'endless = true\nhost = "roof"')
+    address = f'[run]\naddress = "127.0.0.1:{free_port()}"'
+    path.write_text(path.read_text().replace("[run]", address))
+    settings = str(home.folder / "settings")
+    command = (*PIPELINE, "run", "--dashboard", path)
+    with Screen(*command, folder=home.folder, XDG_CONFIG_HOME=settings) as screen:
+        screen.until("host roof: not joined")
+        screen.type("q")
+        end = screen.until_over()
+        assert "waiting for roof; start there: pipeline run FILE --only roof" in end
+        assert "stopped before it had started" in end
+        assert screen.code == 130
 
 
 @pytest.fixture

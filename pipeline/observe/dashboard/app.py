@@ -11,13 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.observe.attach import Attached, running
+from pipeline.observe.attach import Attached
 from pipeline.observe.dashboard.head import summary
 from pipeline.observe.dashboard.keys import STOP_AT_ONCE, keys_now
 from pipeline.observe.dashboard.render import render
 from pipeline.observe.dashboard.terminal import Terminal
 from pipeline.observe.dashboard.view import View
 from pipeline.run.control import Forget, Order, Pause, Resume, Speed, Step
+from pipeline.run.folder import live_runs, process_of
 
 __all__ = ["Dashboard", "folder_of", "give_way", "show_lines"]
 
@@ -36,9 +37,10 @@ _NAMED = ("space", "s", "r")
 def folder_of(process: int, gone: Callable[[], bool]) -> Path | None:
     """Wait for the run that a process supervises; return its folder, None when that is off."""
     while not gone():
-        for run in running():
-            if run.process == process:
-                return run.folder
+        # One that waits for other hosts is there too, though it has no plan yet.
+        for folder in live_runs():
+            if process_of(folder) == process:
+                return folder
         time.sleep(_LOOK_S)
     return None
 
@@ -97,10 +99,9 @@ class Dashboard:
         """Return the last picture, with the terminal's codes, without empty lines at its end."""
         self.view.notice = ""
         lines = render(self.view, columns, rows, self._terminal.colour)
-        drawn = [self._terminal.codes(line).rstrip() for line in lines]
-        while drawn and not drawn[-1]:
-            drawn.pop()
-        return drawn
+        while lines and not lines[-1].plain.strip():
+            lines.pop()
+        return [self._terminal.codes(line).rstrip() for line in lines]
 
     def _draw(self) -> None:
         view = self.view

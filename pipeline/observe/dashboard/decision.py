@@ -12,7 +12,7 @@ from pipeline.observe.dashboard.view import View
 __all__ = ["decision_lines"]
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
+_COLOURS = ("green", "magenta", "cyan", "yellow", "bright_blue", "red")
 _LONGEST_NAME = 28
 _MOST_BARS = 12
 _MOST_PAST = 12

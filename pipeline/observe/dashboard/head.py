@@ -95,7 +95,7 @@ def _host(host: HostStatus) -> str:
         return f"{name}: not joined"
     if host.offset_s is None:
         return f"{name}: joined"
-    known = "" if host.round_trip_s is None else f" ±{_three(500 * host.round_trip_s)} ms"
+    known = "" if host.round_trip_s is None else f" ±{_span(host.round_trip_s / 2)}"
     side = "behind" if host.offset_s > 0 else "ahead"
     return f"{name}: joined, clock {_span(abs(host.offset_s))} {side}{known}"
 
@@ -103,7 +103,7 @@ def _host(host: HostStatus) -> str:
 def _span(seconds: float) -> str:
     """Return a time, in milliseconds where it is short: monotonic clocks may be days apart."""
     if seconds < 1:
-        return f"{_three(1000 * seconds)} ms"
+        return f"{1000 * seconds:.2f} ms"
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 

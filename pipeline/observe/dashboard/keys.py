@@ -40,4 +40,4 @@ def keys_line(keys: Mapping[str, str], columns: int) -> str:
     told = [f"{key} {does}" for key, does in keys.items()]
     while len(told) > 1 and len("  ".join(told)) >= columns:
         told.pop(-2)
-    return " " + "  ".join(told)
+    return " " + "  ".join(told) if told else ""

@@ -33,13 +33,13 @@ def _tall(
 ) -> list[Text]:
     widest = min(max(5, *(cell_len(name) for name in names)), width // 3)
     room = max(4, min(40, width - widest - 24))
-    lines = [Text(f"{'layer':{widest}}  {'firing':{room + 8}}  membrane", style="bold")]
+    lines = [Text(f"{'layer':{widest}}  firing  membrane", style="bold")]
     for name in names:
-        line = Text(short(name, widest) + "  ")
         rate = firing.get(name)
-        line.append("" if rate is None else bar(rate, room), style="cyan")
-        line.append(" " * (room + 8) if rate is None else f" {rate:6.1%} ")
-        line.append(f"  {membrane[name]:z8.3f}" if name in membrane else "")
+        line = Text(short(name, widest))
+        line.append(" " * 8 if rate is None else f"  {rate:6.1%}")
+        line.append(f"  {membrane[name]:z8.3f}" if name in membrane else " " * 10)
+        line.append("" if rate is None else "  " + bar(rate, room), style="cyan")
         lines.append(line)
     return lines
 

@@ -58,7 +58,7 @@ def short(name: str, width: int) -> str:
 def wrapped(text: str, columns: int, most: int) -> list[str]:
     """Return what others wrote in lines of whole words; behind the last line "…" if it goes on."""
     lines = Text(printable(text)).wrap(_PLAIN, max(1, columns), overflow="fold")
-    found = [line.plain.rstrip() for line in lines]
+    found = [line.plain.rstrip() for line in lines] if text.strip() else []
     if len(found) > most:
         last = found[most - 1]
         found[most - 1 :] = [_cut(last, min(cell_len(last), max(0, columns - 1)))]

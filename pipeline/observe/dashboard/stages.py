@@ -36,10 +36,10 @@ def stage_lines(view: View, columns: int, rows: int) -> list[Text]:
     room = columns - _NUMBERS - 2 * width - _REASONS * wide
     name = max(_SHORTEST_NAME, min(max(longest, _NAME + 10 * wide), room))
     # When it is over, what there was in all says more than the last moment.
-    into, out_of = ("in", "out") if view.over else ("in/s", "out/s")
+    into, out_of, gone = ("in", "out", "lost") if view.over else ("in/s", "out/s", "refused")
     head = Text(
         f" {'stage':{name}} {'busy':>{width + 5}} {into:>7} {out_of:>7}  {'queue':>{width + 7}}"
-        f" {'blocked':>7} {'refused':>7}",
+        f" {'blocked':>7} {gone:>7}",
         style="bold",
     )
     return [head, *(_line(view, stage, name, width, wide) for stage in stages)]
@@ -59,7 +59,9 @@ def _line(view: View, stage: StageStatus, name: int, width: int, wide: bool) -> 
     else:
         blocked = f"{rates.blocked:.0%}" if rates.blocked > _BLOCKED else ""
         line.append(f" {blocked:>7}", style="yellow")
-    lost, refused = _lost(stage), {why: n for why, n in stage.refused.items() if n}
+    lost = _lost(stage)
+    # What was told of these last is of a moment before the end, when some were only waiting.
+    refused = {} if view.over else {why: n for why, n in stage.refused.items() if n}
     total = sum(lost.values()) + sum(refused.values())
     line.append(f" {count(total) if total else '':>7}", style=ALERT if lost else "")
     if wide and total:

@@ -64,7 +64,7 @@ def test_with_colours_the_same_is_told() -> None:
 def test_a_large_terminal_shows_what_came_before_and_a_line_a_layer() -> None:
     text = "\n".join(screen(run.view(), 160, 50))
     assert "2.5 s    1.5 s  left hand wave" in text
-    assert "fc1    ████" in text
+    assert "fc1     20.0%    -0.300  ████████\n" in text
     assert "in no prediction" in text
     assert "events/s    █" in text
 
@@ -167,7 +167,7 @@ def test_other_hosts_are_told_and_those_that_have_not_joined_first() -> None:
     head = "  ".join(screen(view, 100, 30)[1:4])
     assert head.index("host far: not joined") < head.index("host edge: joined")
     assert "host edge: joined, clock 12.3 s behind ±0.15 ms" in head
-    assert "host near: joined, clock 0.3 ms ahead ±0.05 ms" in head
+    assert "host near: joined, clock 0.30 ms ahead ±0.05 ms" in head
     assert "host new: joined" in head
     assert "host far: not joined" in summary(view)
     assert "host edge" not in summary(view)
@@ -178,8 +178,8 @@ def test_hosts_days_apart_are_told_in_hours_and_those_without_room_are_counted()
     hosts = [HostStatus(f"n{n}", True, 90_000.0, 0.001) for n in range(9)]
     view.take(run.status(11.5, hosts=hosts))
     lines = screen(view, 80, 24)
-    assert lines[2] == " host n0: joined, clock 25:00:00 behind ±0.5 ms"
-    assert lines[4] == " host n2: joined, clock 25:00:00 behind ±0.5 ms  +6"
+    assert lines[2] == " host n0: joined, clock 25:00:00 behind ±0.50 ms"
+    assert lines[4] == " host n2: joined, clock 25:00:00 behind ±0.50 ms  +6"
 
 
 def test_the_step_of_overload_is_told_in_words() -> None:
@@ -203,7 +203,7 @@ def test_when_it_is_over_the_table_tells_what_there_was_in_all() -> None:
     view.take(run.status(13.0, state="over", stages=stages))
     (head,) = (line for line in screen(view, 80, 24) if line.startswith(" stage"))
     (bins,) = (line for line in screen(view, 80, 24) if line.startswith(" bins"))
-    assert head.split() == ["stage", "busy", "in", "out", "queue", "blocked", "refused"]
+    assert head.split() == ["stage", "busy", "in", "out", "queue", "blocked", "lost"]
     assert bins.split()[3:5] == ["1.17M", "520"]
     assert [bins.split()[1:3]] == busy  # as it was while it played
 
