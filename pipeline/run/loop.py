@@ -15,95 +15,31 @@ from pipeline.clock import now_ns
 from pipeline.errors import WireError
 from pipeline.messages import (
     Barrier,
-    Clock,
     Data,
     EndRecording,
     EndStream,
     Header,
     Message,
-    Predictions,
     Reset,
-    Retime,
-    Shed,
     Start,
     control,
 )
 from pipeline.observe.gauges import Gauges
-from pipeline.observe.latency import LatencyHistogram
 from pipeline.observe.tap import Tap
 from pipeline.queue.inlet import Inlet
 from pipeline.queue.receiver import Receiver
-from pipeline.queue.sender import Sender, send_to_all
-from pipeline.report import Failure, QueueCount, StageReport, failure_of
+from pipeline.queue.sender import Sender
+from pipeline.report import Failure, StageReport, failure_of
+from pipeline.run.outlet import Outlet
 from pipeline.run.playback import Pacer, Playback
 from pipeline.run.pulse import Pulse
+from pipeline.run.sink_clock import SinkClock
 from pipeline.stage import Account, AnyStage, Sink, Source, Transform
 
 __all__ = ["Keep", "drive_source", "drive_transform", "first_snapshot", "go_back"]
 
 Keep = Callable[[int | None, StageSnapshot], None]
 """Takes what belongs to a checkpoint, by its number; None: to any, since the stream was over."""
-
-
-_FLUSH_MS = 20
-
-
-class _Outlet:
-    """Stamps messages and sends each into every queue of its output, control into all queues."""
-
-    def __init__(
-        self, senders: Sequence[Sender], count: int, pulse: Pulse, tap: Tap | None
-    ) -> None:
-        self._senders = senders
-        self._by_output: dict[str, list[Sender]] = {}
-        for sender in senders:
-            self._by_output.setdefault(sender.output, []).append(sender)
-        self.count = count
-        self.shed: Shed | None = None
-        """What overload took before this stage, and the next message of data is to tell."""
-        self._pulse, self._tap = pulse, tap
-
-    def emit(self, message: Message, born_ns: int) -> None:
-        senders = self._senders if message.is_control else self._by_output.get(message.output, ())
-        if senders:
-            header = msgspec.structs.replace(
-                message.header, seq=self.count, born_ns=born_ns, shed=self._told_by(message)
-            )
-            send_to_all(senders, Message(header, message.array))
-        self.count += 1
-        if isinstance(message.header, Data) and not message.output:
-            self._pulse.event_us = message.header.t_last_us
-        if self._tap is not None and not message.output:
-            self._tap.offer(message)
-
-    def flush(self, seconds: float, is_over: Callable[[], bool]) -> None:
-        """Send what waits before queues that may shed, for so long or until it is sent."""
-        until_s = None
-        while behind := [sender for sender in self._senders if sender.backlog]:
-            if until_s is None:
-                until_s = time.monotonic() + seconds
-            poller = zmq.Poller()
-            for sender in behind:
-                sender.flush()
-                poller.register(sender.socket, zmq.POLLIN)
-            left_s = until_s - time.monotonic()
-            if left_s <= 0 or is_over() or not any(sender.backlog for sender in behind):
-                return
-            poller.poll(min(round(left_s * 1000), _FLUSH_MS))
-
-    def finish(self) -> None:
-        for sender in self._senders:
-            sender.drain()
-
-    def counts(self) -> list[QueueCount]:
-        return [sender.count() for sender in self._senders]
-
-    def _told_by(self, message: Message) -> Shed | None:
-        """Return what a message is to tell of; each loss is told once."""
-        if message.output or not isinstance(message.header, Data | EndRecording | EndStream):
-            return None
-        told, self.shed = self.shed, None
-        return told
 
 
 def first_snapshot(stage: AnyStage) -> StageSnapshot:
@@ -151,9 +87,9 @@ def drive_transform(
     """
     pulse = pulse or Pulse()
     pulse.watch(receivers, senders)
-    outlet = _Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
+    outlet = Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
     outlet.shed = None if saved is None else saved.shed
-    clock = _SinkClock()
+    clock = SinkClock()
     gauges = Gauges(stage, pulse, tap)
     if not senders:
         pulse.latency = clock.latency
@@ -293,7 +229,7 @@ def drive_source(
     """
     pulse = pulse or Pulse()
     pulse.watch((), senders)
-    outlet = _Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
+    outlet = Outlet(senders, 0 if saved is None else saved.seq, pulse, tap)
     pacer = Pacer(stage.speed, playback)
     if states is None and saved is not None:
         states = go_back(stage, saved)
@@ -403,7 +339,7 @@ def _packed(stage: AnyStage, states: dict[str, Any]) -> bytes | None:
     return pack({name: stage.snapshot(state) for name, state in states.items()}) if states else None
 
 
-def _telling(message: Message, outlet: _Outlet) -> Message:
+def _telling(message: Message, outlet: Outlet) -> Message:
     """Return a message to a sink with all that its results have to tell of overload."""
     header, shed = message.header, outlet.shed
     if shed is None or not isinstance(header, Data | EndRecording | EndStream):
@@ -425,44 +361,3 @@ def _begun(states: dict[str, Any], header: Header) -> Any:
 
 def _sum(total: Account | None, account: Account) -> Account:
     return account if total is None else total + account
-
-
-class _SinkClock:
-    """Measures how long after its last event a prediction was delivered.
-
-    Attributes:
-        latency: from when the event was due, or came in.
-        transit: of paced sources, from when the message that closed the window left them; what is
-            left out is how well the source kept its clock.
-    """
-
-    def __init__(self) -> None:
-        self.latency, self.transit = LatencyHistogram(), LatencyHistogram("release")
-        self._clocks: dict[str, Clock | None] = {}
-        self._live: dict[str, bool] = {}
-
-    def follow(self, header: Header) -> None:
-        """Take note of the clock of a stream."""
-        if isinstance(header, Start | Retime):
-            self._clocks[header.stream] = header.clock
-        if isinstance(header, Start):
-            self._live[header.stream] = header.live
-
-    def due_ns(self, header: Data) -> int:
-        """Return when data were due, or came in."""
-        clock = self._clocks.get(header.stream)
-        return header.born_ns if clock is None else clock.due_ns(header.t_last_us)
-
-    def observe(self, header: Header) -> None:
-        now = now_ns()
-        if not isinstance(header, Predictions):
-            return
-        clock = self._clocks.get(header.stream)
-        for span in header.spans:
-            if clock is None:
-                if self._live.get(header.stream):
-                    self.latency.add(now - header.born_ns)
-            elif span.last_event_us is not None:
-                self.latency.since = "event"
-                self.latency.add(now - clock.due_ns(span.last_event_us))
-                self.transit.add(now - header.born_ns)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.config import PipelineConfig, StageTable, validate
 from pipeline.errors import ConfigError
-from pipeline.graph import inputs_of
+from pipeline.inputs import inputs_of
 from pipeline.ports import Port, PredictionsPort
 from pipeline.registry import load_stage, nearest
 from pipeline.stage import PortError, Sink, Source, Stage, Transform

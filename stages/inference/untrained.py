@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from pipeline.config import PipelineConfig, StageTable, validate
 from pipeline.errors import ConfigError
-from pipeline.graph import inputs_of, ports_into
+from pipeline.graph import ports_into
+from pipeline.inputs import inputs_of
 from pipeline.ports import FramesPort
 from pipeline.registry import load_stage, nearest
 from pipeline.stage import PortError

@@ -8,7 +8,8 @@ import worker_stages
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError
-from pipeline.graph import Edge, Graph, build_graph, inputs_of, ports_into
+from pipeline.graph import Edge, Graph, build_graph, ports_into
+from pipeline.inputs import inputs_of
 from pipeline.ports import EventsPort
 
 Table: TypeAlias = dict[str, object]
