@@ -6,6 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from pipeline.cli.capacity import (
+    Asked,
+    Calibrate,
+    Cameras,
+    Capacity,
+    Cores,
+    CostsFile,
+    Rate,
+    Recording,
+    tell_capacity,
+)
 from pipeline.cli.options import File, Json, Set
 
 if TYPE_CHECKING:
@@ -23,20 +34,34 @@ def check(
         bool, Option("--verbose", "-v", help="Show the value of every option too.")
     ] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Show only what is wrong.")] = False,
+    capacity: Capacity = False,
+    rate: Rate = None,
+    cameras: Cameras = None,
+    cores: Cores = None,
+    costs: CostsFile = None,
+    calibrate: Calibrate = False,
+    recording: Recording = None,
 ) -> None:
     """Check a pipeline file and show its graph, shapes, queues and placement; nothing is run.
 
     Shows too what a run would do about crashes and overload: whether there is a checkpoint to go on
     from, what comes twice behind a crash, what is given up. Warnings are on standard error.
+
+    With --capacity it is run, on events in the cameras' place, and its results are thrown away.
     """
     from pipeline.cli.safety import warnings
     from pipeline.config import read_config
     from pipeline.graph import build_graph
 
+    asked = Asked(rate, cameras, cores, costs, calibrate, recording)
+    if not capacity:
+        asked.refuse()
     config = read_config(file, set_ or [])
     graph = build_graph(config)
     for warning in warnings(graph):
         print(f"warning: {warning}", file=sys.stderr)
+    if capacity:
+        sys.exit(tell_capacity(config, graph, asked, json))
     if json:
         import msgspec
 

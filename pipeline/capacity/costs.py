@@ -1,0 +1,173 @@
+"""What a pipeline costs: of each process, what it takes whatever comes, and what each event takes.
+
+The share of a core that a process takes is ``idle + event_s · rate``. With the file, the sensor and
+the machine as they are, all else is one of the two: windows and slices of time come so many times a
+second whatever the rate, and what is counted in events grows with it. How well that fits what was
+measured is kept too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipeline.capacity.trial import Trial
+from pipeline.checkpoint.fingerprint import difference
+from pipeline.errors import ConfigError
+
+__all__ = ["Cost", "Costs", "costs_of", "fit", "read_costs"]
+
+_FULL = 0.9
+"""From what share of the machine on it is the machine that binds."""
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What one process costs."""
+
+    idle: float
+    """Processor time a second without any event, in cores."""
+    event_s: float
+    """Processor time of each event that a camera gives, in s."""
+    limit: float = 1.0
+    """How many cores it can keep busy at most: its stages share one lock of Python's."""
+
+    def share(self, rate_hz: float) -> float:
+        """Return the cores that it takes at a rate of each camera."""
+        return self.idle + self.event_s * rate_hz
+
+
+class Costs(msgspec.Struct, frozen=True):
+    """What was measured of one pipeline on one machine."""
+
+    processes: dict[str, Cost]
+    cores: int
+    """Of the machine that it was measured on."""
+    reach: float
+    """What share of all cores a pipeline can have that needs them all."""
+    mean_hz: float
+    """Events a second of each camera in what was played, as it was recorded."""
+    peak_hz: float
+    """The same in its busiest tenth of a second."""
+    trials: list[Trial]
+    pipeline: dict[str, Any] = {}
+    """What tells it from other pipelines, see `pipeline.checkpoint.fingerprint`."""
+
+    @property
+    def worst_fit(self) -> float:
+        """By what share of what was measured the costs miss it, at worst; of larger processes."""
+        misses = [
+            abs(cost.share(trial.rate_hz) / trial.shares[name] - 1)
+            for trial in self.trials
+            for name, cost in self.processes.items()
+            if trial.shares[name] >= _FULL / 10
+        ]
+        return max(misses, default=0.0)
+
+    @property
+    def others(self) -> float:
+        """How many cores other programs took, at worst, while it was measured."""
+        return max((trial.others for trial in self.trials), default=0.0)
+
+    def write(self, path: Path) -> None:
+        """Write them to a file, as JSON.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        try:
+            path.write_bytes(text + b"\n")
+        except OSError as error:
+            raise ConfigError(f"--costs {path}: cannot be written: {error.strerror}") from None
+
+
+def read_costs(path: Path, pipeline: Mapping[str, Any]) -> Costs:
+    """Read what `Costs.write` wrote.
+
+    Args:
+        path: the file.
+        pipeline: what the costs should be of.
+
+    Raises:
+        ConfigError: it cannot be read, or the costs are of another pipeline.
+    """
+    try:
+        costs = msgspec.json.decode(path.read_bytes(), type=Costs)
+    except OSError as error:
+        raise ConfigError(f"--costs {path}: cannot be read: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise ConfigError(
+            f"--costs {path}: holds no costs ({error}); name one that --costs wrote, or a new one"
+        ) from None
+    told = "{place} was {theirs}, and is {ours}"
+    if found := difference(pipeline, costs.pipeline, told):
+        raise ConfigError(
+            f"--costs {path}: are of another pipeline: {found}; measure anew with --calibrate"
+        )
+    return costs
+
+
+def costs_of(
+    trials: Sequence[Trial], cores: int, mean_hz: float, peak_hz: float, pipeline: Mapping[str, Any]
+) -> Costs:
+    """Return what follows from trials at several rates.
+
+    Args:
+        trials: at least two, at different rates.
+        cores: of this machine.
+        mean_hz: see `Costs`, as the others.
+        peak_hz: events a second at most.
+        pipeline: what tells it from others.
+    """
+    limits, reach = _limits(trials, cores)
+    processes = {}
+    for name in trials[0].shares:
+        idle, event_s = fit((trial.rate_hz, trial.shares[name]) for trial in trials)
+        processes[name] = Cost(idle, event_s, limits.get(name, 1.0))
+    return Costs(processes, cores, reach, mean_hz, peak_hz, list(trials), dict(pipeline))
+
+
+def fit(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Return the line, not negative at 0 and not falling, that points lie nearest to.
+
+    Least squares of what the line misses each point by, as a share of it: small loads count as much
+    as large ones.
+
+    Args:
+        points: rate and load; at two rates at least, all loads more than 0.
+
+    Returns:
+        Load at rate 0, and load per rate.
+    """
+    rates, loads = np.array(list(points), float).T
+    scale = rates.max()
+    rows = np.stack([np.ones_like(rates), rates / scale], 1) / loads[:, None]
+    target = np.ones_like(loads)
+    both = np.linalg.lstsq(rows, target, rcond=None)[0]
+    if both.min() < 0:
+        # Of two, one is 0 then: the better of the lines that have only the other.
+        single = (rows * target[:, None]).sum(0) / (rows**2).sum(0)
+        ends = [np.array([single[0], 0.0]), np.array([0.0, single[1]])]
+        both = min(ends, key=lambda one: float(((rows @ one - target) ** 2).sum()))
+    return float(both[0]), float(both[1] / scale)
+
+
+def _limits(trials: Sequence[Trial], cores: int) -> tuple[dict[str, float], float]:
+    """Return how busy processes can be that can be more than a core, and the machine's share.
+
+    Both are what a run reached that could not keep up. It tells of the machine where that was full,
+    and else of the process that held the others up.
+    """
+    most = {name: max(trial.shares[name] for trial in trials) for name in trials[0].shares}
+    limits = {name: max(1.0, share) for name, share in most.items()}
+    behind = [trial for trial in trials if trial.is_behind]
+    reaches = []
+    for trial in behind:
+        free = max(cores - trial.others, cores / 10)
+        if trial.total + trial.others >= _FULL * cores:
+            reaches.append(min(1.0, trial.total / free))
+        elif (name := max(trial.shares, key=lambda one: trial.shares[one])) and trial.others < 0.1:
+            limits[name] = trial.shares[name]
+    return limits, max(reaches, default=1.0)
