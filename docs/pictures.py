@@ -18,8 +18,6 @@ from pathlib import Path
 from rich.ansi import AnsiDecoder
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME, TerminalTheme
 from rich.text import Text
-
-sys.path.insert(0, str(Path(__file__).parent))
 from terminal_svg import terminal_svg
 
 __all__ = ["Tmux", "main"]
