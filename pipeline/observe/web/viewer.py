@@ -123,7 +123,7 @@ class WebView:
 
     def _picture(self) -> Reply:
         with self._lock:
-            self._view.image.fade(time.monotonic())
+            self._view.fade(time.monotonic())
             width, height, packed = picture(self._view)
         size = {"Content-Encoding": "deflate", "X-Width": str(width), "X-Height": str(height)}
         return Reply(200, "application/octet-stream", packed, size)
