@@ -12,6 +12,8 @@ PipelineError
 A message states the place, the rule, the value received and the remedy, on one line. The command
 line prints any exception that has an ``exit_code`` as ``error: MESSAGE`` and exits with that code;
 whatever has none is a bug of ours and is reported as one.
+
+Exit code 3 is no error: `pipeline check --capacity` found that the pipeline does not keep up.
 """
 
 __all__ = [

@@ -17,7 +17,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "pipeline init mine.toml",
         "pipeline init live.toml --from dv_camera --network dvs_gesture --to screen --name live",
     ),
-    "check": ("pipeline check", "pipeline check mine.toml --set 'bins.size=[40, 40]'"),
+    "check": (
+        "pipeline check",
+        "pipeline check mine.toml --set 'bins.size=[40, 40]'",
+        "pipeline check --capacity --rate 2e6 --cameras 4",
+    ),
     "doctor": ("pipeline doctor",),
     "schema": ("pipeline schema >pipeline.schema.json",),
     "stages": ("pipeline stages", "pipeline stages time_bin"),
