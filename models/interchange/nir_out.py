@@ -22,7 +22,8 @@ from torch import Tensor
 from models.dvs_gesture import DvsGesture
 from models.errors import ModelError
 from models.interchange.network import NirNetwork
-from models.interchange.nodes import ARRAYS, NUMBERS
+from models.interchange.nodes import ARRAYS, FIRING, NUMBERS
+from models.interchange.rephrase import said_as_nir
 from models.layers import Conv2dLif, FcLif, Normalise
 from models.network import Network
 
@@ -220,41 +221,42 @@ def _array(value: Tensor | float) -> NDArray[np.float64]:
 
 
 def _again(network: NirNetwork, dt_s: float) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Return the graph that a network was read from, its times for steps of another length.
+    """Return the graph that a network was read from, as NIR steps it, for steps of `dt_s`.
 
     Raises:
-        ModelError: It does not step as NIR says that neurons do.
+        ModelError: Its neurons do what NIR has no word for.
     """
-    scheme = network.scheme
-    own = (scheme.decay, scheme.fires, scheme.reset, scheme.inflow)
-    if own != ("euler", "above", "value", "rate"):
-        raise ModelError(
-            f"{network.name}: NIR cannot say what it does: decay = {own[0]!r}, fires = {own[1]!r}, "
-            f"reset = {own[2]!r}, inflow = {own[3]!r}, and a file says none of them; export it to "
-            "onnx"
-        )
-    times = dict.fromkeys(("tau", "tau_mem", "tau_syn", "delay"), dt_s / scheme.dt_s)
+    scheme, written = network.scheme, network.graph["nodes"]
+    if FIRING & {node["type"] for node in written.values()}:
+        for key, value, sayable in (
+            ("reset", scheme.reset, ("value",)),
+            ("fires", scheme.fires, ("above", "at")),
+        ):
+            if value not in sayable:
+                raise ModelError(
+                    f"{network.name}: NIR cannot say what it does: its neurons have {key} ="
+                    f" {value!r}, and in NIR a spike sets the membrane to one value; export it to"
+                    " onnx"
+                )
     nodes = {}
-    for name, written in network.graph["nodes"].items():
-        kind = written["type"]
+    for name, node in written.items():
+        kind = node["type"]
+        shape = network.shape_of(name)
         if kind in ("Input", "Output"):
-            shape = np.array(network.shape_of(name))
-            key = f"{kind.lower()}_type"
-            nodes[name] = (kind, {key: shape})
+            nodes[name] = (kind, {f"{kind.lower()}_type": np.array(shape)})
             continue
-        fields = {key: written[key] for key in NUMBERS.get(kind, ())}
+        fields = {key: node[key] for key in NUMBERS.get(kind, ())}
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        for key in ARRAYS[kind]:
-            tensor = getattr(network.node(name), key).detach().cpu()
-            factor = times.get(key, 1.0)
-            if kind in ("I", "IF") and key == "r":
-                factor = scheme.dt_s / dt_s
-            fields[key] = (tensor * factor if factor != 1 else tensor).numpy()
+        kept = network.node(name)
+        arrays = {key: getattr(kept, key).detach().cpu() for key in ARRAYS[kind]}
+        arrays |= said_as_nir(kind, arrays, scheme, dt_s)
+        if "weight" not in arrays:  # one number for all: `nir` takes its shape for the input's
+            arrays = {key: tensor.expand(shape) for key, tensor in arrays.items()}
+        fields |= {key: tensor.numpy().copy() for key, tensor in arrays.items()}
         if kind == "Flatten":
-            fields["input_type"] = {"input": np.array(network.shape_of(name))}
+            fields["input_type"] = {"input": np.array(shape)}
         if kind.startswith("Conv"):
-            place = network.shape_of(name)[1:]
-            fields["input_shape"] = place if kind == "Conv2d" else place[0]
+            fields["input_shape"] = shape[1:] if kind == "Conv2d" else shape[1]
         if kind.endswith("Pool2d"):
             fields = {key: np.array(np.broadcast_to(value, 2)) for key, value in fields.items()}
         nodes[name] = (kind, fields)

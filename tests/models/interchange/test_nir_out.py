@@ -20,6 +20,7 @@ from models.untrained import calibrate
 
 SIZE = (9, 13)
 FULL = np.full((2, 3, 4), 1.0)
+FRAME_ONLY = {"input_channels": 2, "size": [3, 4]}
 
 
 def gesture(name: str = "dvs_gesture", **options: Any) -> Network[Any]:
@@ -130,11 +131,71 @@ def test_neurons_that_nir_has_not_are_refused(plain: Network[Any]) -> None:
         to_nir(plain, None)
 
 
-def test_a_graph_that_steps_in_another_way_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decay": "exponential"},
+        {"inflow": "jump"},
+        {"inflow": "li_jump"},
+        {"decay": "exponential", "inflow": "jump", "fires": "at", "dt_s": 0.5},
+    ],
+)
+def test_what_steps_in_another_way_is_said_by_other_numbers(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    def full(value: float, count: int = 24) -> Any:
+        return np.resize(np.array([value, 1.25 * value]), count)
+
+    graph = chain(
+        nir.Flatten({"input": np.array([2, 3, 4])}, 0, -1),
+        nir.LI(full(3.0), full(1.5), full(0.1)),
+        nir.IF(full(0.75), full(1.0)),
+        nir.CubaLI(full(2.0), full(4.0), full(1.0), full(0.0), full(2.0)),
+        nir.CubaLIF(*(full(value) for value in (2.0, 3.0, 4.0, 0.0, 0.5, 0.0, 1.5))),
+        nir.LIF(*(full(value) for value in (2.0, 3.0, 0.0, 0.5, 0.0))),
+        output=24,
+    )
+    network = imported(graph, tmp_path, **options).network.double()
+    write(network, tmp_path / "again.nir", 2000)
+    again, window_us = read(tmp_path / "again.nir", FRAME_ONLY)
+    assert window_us == 2000
+    assert {again.options[key] for key in ("decay", "fires", "inflow")} == {
+        "euler",
+        "above",
+        "rate",
+    }
+    x = frames(network.input_shape)
+    wanted = network(x)[0]
+    assert 0 < wanted.mean() < 1
+    assert torch.equal(again(x)[0], wanted)
+
+
+def test_a_membrane_at_the_threshold_fires_behind_the_file_too(tmp_path: Path) -> None:
+    graph = chain(nir.LIF(2 * FULL, FULL, 0 * FULL, 0.5 * FULL, 0 * FULL))
+    network = imported(graph, tmp_path, fires="at").network
+    write(network, tmp_path / "again.nir", 1_000_000)
+    again = read(tmp_path / "again.nir", {}).network
+    x = torch.ones(1, 1, 2, 3, 4)  # goes half of the way: to the threshold
+    assert again(x)[0].all()
+    assert not imported(graph, tmp_path).network(x)[0].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"reset": "subtract"}, "its neurons have reset = 'subtract', and in NIR a spike sets the"),
+        ({"reset": "subtract_later"}, "have reset = 'subtract_later', and"),
+        ({"fires": "many"}, "have fires = 'many', and"),
+    ],
+)
+def test_a_graph_that_does_what_nir_has_no_word_for_is_refused(
+    options: dict[str, str], what: str, tmp_path: Path
+) -> None:
     graph = chain(nir.LIF(8 * FULL, FULL, 0 * FULL, FULL, 0 * FULL))
-    network = imported(graph, tmp_path, reset="subtract").network
-    with pytest.raises(ModelError, match="reset = 'subtract', inflow = 'rate', and a file says"):
-        to_nir(network, 1000)
+    with pytest.raises(ModelError, match=f"nir: NIR cannot say what it does: .*{what}"):
+        to_nir(imported(graph, tmp_path, **options).network, 1000)
+    leaky = chain(nir.LI(8 * FULL, FULL, 0 * FULL))
+    assert to_nir(imported(leaky, tmp_path, **options).network, 1000), "there is no spike in it"
 
 
 def test_a_place_that_cannot_be_written_is_named(plain: Network[Any], tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import models
+from models.interchange.network import NirNetwork
 from models.interchange.nir_in import Imported, read
-from models.network import Network
+from models.interchange.nir_out import write
 from models.weights import save
 from pipeline.messages import Outputs
 from pipeline.offline import play, run_chain
@@ -61,8 +62,10 @@ def imported(name: str, **options: Any) -> Imported:
 
 
 @cache
-def network_of(name: str) -> Network[Any]:
-    return imported(name).network
+def network_of(name: str) -> NirNetwork:
+    network = imported(name).network
+    assert isinstance(network, NirNetwork)
+    return network
 
 
 def differences(name: str, stretch: str, frames: np.ndarray[Any, Any]) -> float:
@@ -109,6 +112,21 @@ def test_stepped_otherwise_the_outputs_differ(name: str, option: dict[str, Any])
         own = network_of(name)(frames)[0]
         other = imported(name, **option).network(frames)[0]
     assert not torch.allclose(own, other)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_written_again_by_nirs_own_rules_it_does_the_same(name: str, tmp_path: Path) -> None:
+    network = network_of(name)
+    subtracts = network.scheme.reset != "value" or network.scheme.fires == "many"
+    if subtracts:
+        with pytest.raises(models.ModelError, match="NIR cannot say what it does: its neurons hav"):
+            write(network, tmp_path / "again.nir", 5000)
+        return
+    write(network, tmp_path / "again.nir", 5000)
+    again = read(tmp_path / "again.nir", FRAME).network
+    frames = torch.from_numpy(drawn_frames())[None]
+    with torch.no_grad():
+        torch.testing.assert_close(again(frames)[0], network(frames)[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.shared
