@@ -21,6 +21,12 @@ __all__ = ["Cost", "Costs", "costs_of", "fit", "read_costs"]
 
 _FULL = 0.9
 """From what share of the machine on it is the machine that binds."""
+_AT_REST = 0.1
+"""Up to what share of the machine other programs are taken to be at rest."""
+_LEAST = 1e-6
+"""The least load that is told of, in cores."""
+_TINY = 0.1
+"""Below what share of a core a process does not count for how well costs fit."""
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -61,7 +67,7 @@ class Costs(msgspec.Struct, frozen=True):
             abs(cost.share(trial.rate_hz) / trial.shares[name] - 1)
             for trial in self.trials
             for name, cost in self.processes.items()
-            if trial.shares[name] >= _FULL / 10
+            if trial.shares[name] >= _TINY
         ]
         return max(misses, default=0.0)
 
@@ -136,12 +142,13 @@ def fit(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
     as large ones.
 
     Args:
-        points: rate and load; at two rates at least, all loads more than 0.
+        points: rate and load; at two rates at least.
 
     Returns:
         Load at rate 0, and load per rate.
     """
     rates, loads = np.array(list(points), float).T
+    loads = np.maximum(loads, _LEAST)
     scale = rates.max()
     rows = np.stack([np.ones_like(rates), rates / scale], 1) / loads[:, None]
     target = np.ones_like(loads)
@@ -155,19 +162,20 @@ def fit(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _limits(trials: Sequence[Trial], cores: int) -> tuple[dict[str, float], float]:
-    """Return how busy processes can be that can be more than a core, and the machine's share.
+    """Return how many cores each process can keep busy, and the share of the machine to be had.
 
     Both are what a run reached that could not keep up. It tells of the machine where that was full,
-    and else of the process that held the others up.
+    and else of the process that held the others up, whether it had a core or waited for a device.
     """
-    most = {name: max(trial.shares[name] for trial in trials) for name in trials[0].shares}
-    limits = {name: max(1.0, share) for name, share in most.items()}
-    behind = [trial for trial in trials if trial.is_behind]
-    reaches = []
-    for trial in behind:
-        free = max(cores - trial.others, cores / 10)
+    names = trials[0].shares.keys()
+    limits = {name: max(1.0, *(trial.shares[name] for trial in trials)) for name in names}
+    reach = 1.0
+    for trial in trials:
+        if not trial.is_behind:
+            continue
         if trial.total + trial.others >= _FULL * cores:
-            reaches.append(min(1.0, trial.total / free))
-        elif (name := max(trial.shares, key=lambda one: trial.shares[one])) and trial.others < 0.1:
-            limits[name] = trial.shares[name]
-    return limits, max(reaches, default=1.0)
+            reach = min(1.0, trial.total / max(cores - trial.others, _FULL * trial.total))
+        elif trial.others < _AT_REST * cores:
+            held = max(names, key=lambda name: max(trial.shares[name], trial.busy[name]))
+            limits[held] = trial.shares[held]
+    return limits, reach

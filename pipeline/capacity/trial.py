@@ -38,8 +38,9 @@ class Trial(msgspec.Struct, frozen=True):
     """Events a second of each camera that the run got through."""
     shares: dict[str, float]
     """Process -> processor time a second, in cores."""
-    stages: dict[str, float]
-    """Stage -> share of the time that it spent in its own step."""
+    busy: dict[str, float]
+    """Process -> share of the time that a stage of it was in its own step, waiting for a device
+    included; of its busiest."""
     others: float
     """Processor time a second that other programs took meanwhile, in cores."""
 
@@ -103,7 +104,10 @@ def try_at(
             group: max(reports[node.name].processor_s for node in nodes) / run_s
             for group, nodes in trial_graph.groups.items()
         },
-        {name: report.busy_s / run_s for name, report in reports.items()},
+        {
+            group: max(reports[node.name].busy_s for node in nodes) / run_s
+            for group, nodes in trial_graph.groups.items()
+        },
         max(0.0, others_s) / wall_s,
     )
 

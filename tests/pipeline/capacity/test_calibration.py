@@ -16,7 +16,8 @@ IDLE, EVENT_S, CORES = 0.1, 1e-7, 2
 def machine(rate_hz: float) -> Trial:
     """One process of one core, which another program leaves alone."""
     got_hz = min(rate_hz, (1 - IDLE) / EVENT_S)
-    return Trial(rate_hz, got_hz, {"a": IDLE + EVENT_S * got_hz}, {}, 0.0)
+    shares = {"a": IDLE + EVENT_S * got_hz}
+    return Trial(rate_hz, got_hz, shares, shares, 0.0)
 
 
 @pytest.fixture

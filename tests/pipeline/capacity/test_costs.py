@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.capacity.costs import Cost, Costs, costs_of, fit, read_costs
+from pipeline.capacity.forecast import forecast
 from pipeline.capacity.trial import Trial
 from pipeline.errors import ConfigError
 
@@ -14,7 +15,7 @@ RATES_HZ = (1e4, 8e4, 6.4e5, 5e6)
 
 
 def trial(rate_hz: float, others: float = 0.0, kept: float = 1.0, **shares: float) -> Trial:
-    return Trial(rate_hz / kept, rate_hz, shares, {}, others)
+    return Trial(rate_hz / kept, rate_hz, shares, shares, others)
 
 
 @given(st.floats(1e-4, 0.9), st.floats(1e-10, 1e-6))
@@ -60,6 +61,21 @@ def test_a_process_that_holds_the_others_up_tells_how_busy_it_can_be() -> None:
     costs = costs_of([calm, behind], 4, 1e6, 1e6, {})
     assert costs.reach == 1.0
     assert (costs.processes["a"].limit, costs.processes["b"].limit) == (1.0, 0.92)
+
+
+def test_a_process_that_waits_for_a_device_is_seen_to_hold_the_others_up() -> None:
+    shares, busy = {"a": 0.4, "chip": 0.05}, {"a": 0.3, "chip": 0.99}
+    behind = Trial(4e6, 2e6, shares, busy, 0.0)
+    costs = costs_of([trial(1e6, a=0.2, chip=0.025), behind], 4, 1e6, 1e6, {})
+    assert (costs.processes["a"].limit, costs.processes["chip"].limit) == (1.0, 0.05)
+    assert forecast(costs, 1e6).binds == "chip"
+    assert forecast(costs, 1e6).most_hz == pytest.approx(2e6)
+
+
+def test_of_a_machine_that_others_use_nothing_is_taken_for_slow() -> None:
+    behind = trial(2e6, others=1.0, kept=0.5, a=0.3)
+    costs = costs_of([trial(1e6, a=0.2), behind], 4, 1e6, 1e6, {})
+    assert (costs.processes["a"].limit, costs.reach) == (1.0, 1.0)
 
 
 def test_stages_of_a_group_that_had_more_than_a_core_can_have_it_again() -> None:
