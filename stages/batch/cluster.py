@@ -69,21 +69,15 @@ class RayEngine(Engine):
             _check(address)
         self._address = address
         self._asked = processes
+        self._workers = processes or os.cpu_count() or 1
         self._place: str | None = None
-        self._joined = False
+        self._joined, self.is_lost = False, False
         self._looks_at = 0.0
 
     @property
     def workers(self) -> int:
         """How many work at a time."""
-        if self._asked:
-            return self._asked
-        if self._address is None:
-            return os.cpu_count() or 1
-        import ray
-
-        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return max(1, int(there.get("CPU", 1)))
+        return self._workers
 
     def map(self, work: Work[T, R], tasks: Iterable[T]) -> Iterator[R]:
         """Yield the results of all tasks, see `Engine.map`."""
@@ -103,14 +97,14 @@ class RayEngine(Engine):
     ) -> None:
         """Leave the cluster, or end it if it is our own."""
         try:
-            if self._joined:
+            if self._joined and not self.is_lost:  # of a lost one Ray takes leave for a minute
                 import ray
 
                 ray.shutdown()
         finally:
             if self._place is not None:
                 shutil.rmtree(self._place, ignore_errors=True)
-            self._joined, self._place = False, None
+            self._joined, self.is_lost, self._place = False, False, None
             super().__exit__(kind, error, trace)
 
     def _join(self) -> None:
@@ -137,10 +131,15 @@ class RayEngine(Engine):
         else:
             _try_to_join(self._address)
             ray.init(address=self._address, **quiet)
+            there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            self._workers = self._asked or max(1, int(there.get("CPU", 1)))
+        self._head: str = ray.get_runtime_context().gcs_address
         on_terminate(signal.default_int_handler)  # Ray has set another
 
     def _start(self, work: Work[Any, Any]) -> Worker:
-        return _Actor(work, self._files)
+        self._looks_at = 0.0  # as a worker may be lost because all is
+        self._look_for_head()
+        return _Actor(self, work, self._files)
 
     def _hear(self, workers: Sequence[Worker], timeout_s: float) -> Sequence[tuple[Worker, Answer]]:
         import ray
@@ -165,15 +164,13 @@ class RayEngine(Engine):
         if time.monotonic() < self._looks_at:
             return
         self._looks_at = time.monotonic() + _LOOK_S
-        import ray
-
-        address: str = ray.get_runtime_context().gcs_address
-        host, _, port = address.rpartition(":")
+        host, _, port = self._head.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
         except OSError as error:
+            self.is_lost = True
             raise DeviceError(
-                f"--engine ray: the head of the cluster, {address}, is lost:"
+                f"--engine ray: the head of the cluster, {self._head}, is lost:"
                 f" {error.strerror or error}; what is finished is kept, the same command goes on"
                 " when it is back"
             ) from None
@@ -182,10 +179,10 @@ class RayEngine(Engine):
 class _Actor(Worker):
     """A process somewhere in the cluster."""
 
-    def __init__(self, work: Work[Any, Any], files: Sequence[Known]) -> None:
+    def __init__(self, engine: RayEngine, work: Work[Any, Any], files: Sequence[Known]) -> None:
         import ray
 
-        self._work = work
+        self._engine, self._work = engine, work
         remote: Any = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)
         self._actor = remote(_code()).remote()
         self.answer = self._actor.open.remote(versions(), pickle.dumps(work), pickle.dumps(files))
@@ -199,7 +196,8 @@ class _Actor(Worker):
         """End it."""
         import ray
 
-        ray.kill(self._actor)
+        if not self._engine.is_lost:
+            ray.kill(self._actor)
 
 
 def _code() -> type:

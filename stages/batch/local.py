@@ -4,15 +4,13 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from stages.batch.engine import Answer, Broke, Died, Done, Engine, Ready, Worker
-from stages.batch.remote import portable
+from stages.batch.remote import end_with, portable
 from stages.batch.work import Work
 
 __all__ = ["LocalEngine"]
@@ -97,7 +95,7 @@ def _serve(parent: int, pickled: bytes, pipe: Connection, parents_end: Connectio
     parents_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent says what becomes of it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(parent)
     try:
         work: Work[Any, Any] = pickle.loads(pickled)
         work.open()
@@ -108,9 +106,3 @@ def _serve(parent: int, pickled: bytes, pipe: Connection, parents_end: Connectio
         pass
     except Exception as error:
         pipe.send(Broke(portable(error)))
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -1,8 +1,11 @@
 """A worker's side, on whatever host: what it is compared by, and tasks in and out as bytes."""
 
+import os
 import pickle
 import platform
 import socket
+import threading
+import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,7 +15,7 @@ from stages.batch.engine import Answer, Broke, Done, Ready
 from stages.batch.files import check
 from stages.batch.work import Work
 
-__all__ = ["Remote", "portable", "versions"]
+__all__ = ["Remote", "end_with", "portable", "versions"]
 
 _DECIDE = ("event-pipeline", "numpy", "numba", "torch", "dv-processing", "h5py")
 """Packages whose version may show in the last digit of a result, or in a byte of a file."""
@@ -33,6 +36,7 @@ class Remote:
     """Does tasks that come as bytes; each answer is an `Answer`, as bytes too."""
 
     def __init__(self) -> None:
+        end_with(os.getppid())  # of Ray's own check a worker hears half a minute later
         self._host = socket.gethostname()
         self._work: Work[Any, Any] | None = None
 
@@ -64,6 +68,21 @@ class Remote:
                     f"host {self._host} has {name} {ours}, and here it is {theirs.get(name)};"
                     " install the same on all hosts, or the numbers may differ"
                 )
+
+
+def end_with(parent: int) -> None:
+    """Let this process end when its parent has, however that ended.
+
+    Args:
+        parent: the parent's process id, as it was when this was still certain.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def portable(error: Exception) -> Exception:
