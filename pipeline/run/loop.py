@@ -122,6 +122,7 @@ def drive_transform(
 
     def report() -> StageReport:
         account = done()
+        pulse.refused = {} if account is None else account.refused
         return StageReport(
             name=stage.name,
             account=account,
@@ -258,9 +259,11 @@ def drive_source(
         return stage.account(state)
 
     def report() -> StageReport:
+        account = done()
+        pulse.refused = account.refused
         return StageReport(
             name=stage.name,
-            account=done(),
+            account=account,
             received=[],
             sent=outlet.counts(),
             busy_s=pulse.worked_ns / 1e9,

@@ -119,6 +119,7 @@ class Supervisor:
         processes: Processes | None = None
         ready_s = 0.0
         try:
+            self._write_plan()
             while True:
                 moved = self._hosts is not None and self._wait_for(self._hosts)
                 if processes is None or processes.over or moved:
@@ -205,6 +206,11 @@ class Supervisor:
     def _load(self, old: Processes | None) -> Processes:
         if old is not None:
             old.close()
+        self._write_plan()
+        return Processes(self._folder, self._prints_to)
+
+    def _write_plan(self) -> None:
+        """Lay down what the processes are built by; it also tells others that there is a run."""
         plan = self._plan
         if self._progress is not None and self._progress.path is not None:
             plan = msgspec.structs.replace(plan, resumes=True)
@@ -212,7 +218,6 @@ class Supervisor:
             (self._folder / "plan").write_bytes(msgspec.msgpack.encode(plan))
         except OSError as error:
             raise unwritable(self._folder, error) from None
-        return Processes(self._folder, self._prints_to)
 
     def _serve(self, generation: Generation, processes: Processes) -> bool:
         path = None
