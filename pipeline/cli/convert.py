@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pipeline.cli.options import Json, Replace, Size, Stream, refuse_existing, size_of
+from pipeline.cli.convert_folder import convert_folder
+from pipeline.cli.options import (
+    Address,
+    Engine,
+    Json,
+    Processes,
+    Replace,
+    Size,
+    Stream,
+    refuse_existing,
+    size_of,
+)
 
 __all__ = ["convert"]
 
@@ -27,6 +38,14 @@ def convert(
     target: Annotated[
         Path, typer.Argument(metavar="OUT", help="What to write; its ending names the format.")
     ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENDING",
+            help="Convert all recordings of the folder IN, at any depth, to such files below the"
+            " folder OUT.",
+        ),
+    ] = None,
     start_s: Annotated[float, typer.Option(metavar="S", help="Leave out what is before.")] = 0.0,
     stop_s: Annotated[
         float | None, typer.Option(metavar="S", help="Leave out what is from there on.")
@@ -56,6 +75,9 @@ def convert(
         Literal["drop", "raise"], typer.Option(help="At words and polarities that mean nothing.")
     ] = "drop",
     replace: Replace = False,
+    processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """Convert a recording to another format, and say what was left out or changed.
@@ -63,6 +85,9 @@ def convert(
     Times in s count from the first event. The --on options are those of the replay stage: what to
     do about mistakes in the recording. When it cannot be read or written to its end, OUT holds
     what is before that, and the exit code is 1; an old OUT is replaced once there is something.
+
+    With --to several recordings are converted side by side. What is there already is kept, so the
+    same command goes on where it was stopped; one that cannot be converted is told and left out.
     """
     from pipeline.cli.advice import advice_in
     from pipeline.cli.progress import progress_bar
@@ -70,7 +95,8 @@ def convert(
     start_us = _microseconds("--start-s", start_s)
     stop_us = None if stop_s is None else _microseconds("--stop-s", stop_s, after_us=start_us)
     pixels = size_of(size)
-    _check(source, target, compression, replace)
+    if to is None:
+        _check(source, target, compression, replace)
     conversion = import_module("stages.recordings.conversion")
     policies = import_module("stages.formats.policies").Policies(
         on_damage=on_damage,
@@ -80,6 +106,14 @@ def convert(
         on_outside=on_outside,
         on_unknown=on_unknown,
     )
+    part = conversion.Part(start_us, stop_us, from_zero)
+    if to is not None:
+        asked = import_module("stages.recordings.conversions").Asked(
+            policies, pixels, stream, part, compression
+        )
+        workers = import_module("stages.batch").engine_of(engine, address, processes)
+        convert_folder(source, target, to, asked, replace, workers, json)
+        return
     try:
         with (
             advice_in(_flag, _ADVICE),
@@ -91,7 +125,7 @@ def convert(
                 policies,
                 size=pixels,
                 stream=stream,
-                part=conversion.Part(start_us, stop_us, from_zero),
+                part=part,
                 compression=compression,
                 on_progress=show,
             )

@@ -85,7 +85,7 @@ def convert(
             with writer:
                 events = _copy(reader, writer, part, on_progress)
         except PipelineError as error:
-            raise RecordingError(f"{error}; {_left(writer)}") from None
+            raise RecordingError(f"{error}; {_left(writer)}") from error
         except KeyboardInterrupt as stop:
             stop.add_note(_left(writer))
             raise
