@@ -6,6 +6,7 @@ their size and the hash of their content, of long ones of their first and last m
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from pipeline.checkpoint.fingerprint import content_of
 from pipeline.errors import CheckpointError
@@ -41,7 +42,7 @@ def check_results(results: Mapping[str, str], graph: Graph) -> None:
     """
     wrong = []
     for name, was in results.items():
-        path = graph.path.parent / name
+        path = Path(os.path.normpath(graph.path.parent / name))
         is_now = content_of(path) if path.is_file() else ""
         if not is_now:
             wrong.append(f"{path}: was removed since the run had come to its end")

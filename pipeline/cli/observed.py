@@ -25,6 +25,8 @@ class Observed(NamedTuple):
     record: "Recorder"
     trace: "Trace | None"
     log: "JsonLog | None"
+    metrics_at: str
+    """Where its metrics are served, "" nowhere."""
 
     def watch(self, status: "RunStatus") -> None:
         """Take note of how the run stands."""
@@ -67,7 +69,7 @@ def observed(
     from pipeline.observe.manifest import Recorder
 
     stages = [node.name for node in graph.nodes]
-    traced = None
+    traced, metrics_at = None, ""
     if log is not None:
         log.stages = stages
     with ExitStack() as stack:
@@ -79,9 +81,8 @@ def observed(
         if config.metrics is not None:
             from pipeline.observe.metrics import Metrics
 
-            metrics = stack.enter_context(Metrics(config.metrics.port))
-            print(f"metrics at {metrics.url}", file=sys.stderr, flush=True)
-        yield Observed(record, traced, log)
+            metrics_at = stack.enter_context(Metrics(config.metrics.port)).url
+        yield Observed(record, traced, log, metrics_at)
     if traced is not None:
         for stage, count in traced.left_out.items():
             print(f"{stage}: {count:,} of its steps are not in the trace", file=sys.stderr)

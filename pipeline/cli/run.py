@@ -120,6 +120,8 @@ def _run(
     shown = dashboard or any(node.use == "dashboard" for node in graph.nodes)
 
     def starting() -> None:
+        if observers.metrics_at:
+            print(f"metrics at {observers.metrics_at}", file=sys.stderr, flush=True)
         names = ", ".join(node.name for node in graph.nodes)
         if not (quiet or shown):  # a dashboard tells it by itself
             print(f"{graph.name}: starting {names}", file=sys.stderr, flush=True)

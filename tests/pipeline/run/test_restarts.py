@@ -221,7 +221,7 @@ def test_a_stopped_worker_ends_with_its_runner(
     [
         (["--resume", "--fresh"], "--resume and --fresh exclude each other; leave one of them out"),
         (
-            ["--resume"],
+            ["--resume", "--metrics", "0"],
             "p.toml: checkpoint.directory: is required with --resume; without it no run",
         ),
     ],
