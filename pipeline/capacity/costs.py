@@ -1,9 +1,10 @@
 """What a pipeline costs: of each process, what it takes whatever comes, and what each event takes.
 
-The share of a core that a process takes is ``idle + event_s · rate``. With the file, the sensor and
-the machine as they are, all else is one of the two: windows and slices of time come so many times a
-second whatever the rate, and what is counted in events grows with it. How well that fits what was
-measured is kept too.
+For a second of what a camera sees a process needs ``idle + event_s · rate`` seconds of a core. With
+the file, the sensor and the machine as they are, all else is one of the two: windows and slices of
+time come so many times a second whatever the rate, and what is counted in events grows with it. It
+is a second of the camera's, which takes longer to work on where the pipeline is behind. How well
+that fits what was measured is kept too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,10 +65,10 @@ class Costs(msgspec.Struct, frozen=True):
     def worst_fit(self) -> float:
         """By what share of what was measured the costs miss it, at worst; of larger processes."""
         misses = [
-            abs(cost.share(trial.rate_hz) / trial.shares[name] - 1)
+            abs(cost.share(trial.offered_hz) / trial.needs[name] - 1)
             for trial in self.trials
             for name, cost in self.processes.items()
-            if trial.shares[name] >= _TINY
+            if trial.needs[name] >= _TINY
         ]
         return max(misses, default=0.0)
 
@@ -129,8 +130,8 @@ def costs_of(
     """
     limits, reach = _limits(trials, cores)
     processes = {}
-    for name in trials[0].shares:
-        idle, event_s = fit((trial.rate_hz, trial.shares[name]) for trial in trials)
+    for name in trials[0].needs:
+        idle, event_s = fit((trial.offered_hz, trial.needs[name]) for trial in trials)
         processes[name] = Cost(idle, event_s, limits.get(name, 1.0))
     return Costs(processes, cores, reach, mean_hz, peak_hz, list(trials), dict(pipeline))
 
@@ -167,15 +168,16 @@ def _limits(trials: Sequence[Trial], cores: int) -> tuple[dict[str, float], floa
     Both are what a run reached that could not keep up. It tells of the machine where that was full,
     and else of the process that held the others up, whether it had a core or waited for a device.
     """
-    names = trials[0].shares.keys()
-    limits = {name: max(1.0, *(trial.shares[name] for trial in trials)) for name in names}
+    names = trials[0].needs.keys()
+    limits = {name: max(1.0, *(trial.had[name] for trial in trials)) for name in names}
     reach = 1.0
     for trial in trials:
         if not trial.is_behind:
             continue
-        if trial.total + trial.others >= _FULL * cores:
-            reach = min(1.0, trial.total / max(cores - trial.others, _FULL * trial.total))
+        total = sum(trial.had.values())
+        if total + trial.others >= _FULL * cores:
+            reach = min(1.0, total / max(cores - trial.others, _FULL * total))
         elif trial.others < _AT_REST * cores:
-            held = max(names, key=lambda name: max(trial.shares[name], trial.busy[name]))
-            limits[held] = trial.shares[held]
+            held = max(names, key=lambda name: max(trial.had[name], trial.busy[name]))
+            limits[held] = trial.had[held]
     return limits, reach

@@ -40,6 +40,9 @@ class Forecast(msgspec.Struct, frozen=True):
     """The process that will be short of time first, or `MACHINE`."""
     most_hz: float | None
     """The highest rate of each camera that the pipeline, as it is, keeps up with on one host."""
+    sustained_hz: float
+    """Events a second of each camera that one host gets through when that rate is offered; what it
+    does not get through waits, or is given up."""
     keeps_up: bool
     """Whether it does so at the rate that was asked for, with all cameras, on one host."""
     cameras: int
@@ -108,6 +111,7 @@ def forecast(
         machine,
         binds,
         rates[binds],
+        rate_hz / max(1.0, *(load.share / load.limit for load in [*processes.values(), machine])),
         within and machine.keeps_up,
         cameras,
         a_host,

@@ -25,6 +25,7 @@ from pipeline.stage import Source
 __all__ = ["Trial", "machine_busy_s", "try_at"]
 
 _SECONDS = 2.0
+_SHORTEST_S = 1e-3
 _KEPT = 0.95
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -36,8 +37,8 @@ class Trial(msgspec.Struct, frozen=True):
     """Events a second of each camera, as they were due."""
     rate_hz: float
     """Events a second of each camera that the run got through."""
-    shares: dict[str, float]
-    """Process -> processor time a second, in cores."""
+    needs: dict[str, float]
+    """Process -> processor time for each second of what the cameras saw, in cores."""
     busy: dict[str, float]
     """Process -> share of the time that a stage of it was in its own step, waiting for a device
     included; of its busiest."""
@@ -50,9 +51,10 @@ class Trial(msgspec.Struct, frozen=True):
         return self.rate_hz < _KEPT * self.offered_hz
 
     @property
-    def total(self) -> float:
-        """Processor time a second of all processes, in cores."""
-        return sum(self.shares.values())
+    def had(self) -> dict[str, float]:
+        """Process -> processor time for each second of the run, in cores."""
+        kept = self.rate_hz / self.offered_hz
+        return {name: need * kept for name, need in self.needs.items()}
 
 
 def try_at(
@@ -96,12 +98,13 @@ def try_at(
     played = [reports[node.name] for node in trial_graph.nodes if isinstance(node.stage, Source)]
     run_s = max(report.wall_s for report in played)
     made = sum(report.account.made for report in played if report.account is not None)
-    due_s = max(report.pace.event_s / report.pace.speed for report in played if report.pace)
+    paces = [report.pace for report in played if report.pace is not None]
+    due_s = max(_SHORTEST_S, *(pace.event_s / pace.speed for pace in paces))
     return Trial(
-        made / len(played) / max(due_s, 1e-9),
+        made / len(played) / due_s,
         made / len(played) / run_s,
         {
-            group: max(reports[node.name].processor_s for node in nodes) / run_s
+            group: max(reports[node.name].processor_s for node in nodes) / due_s
             for group, nodes in trial_graph.groups.items()
         },
         {

@@ -14,10 +14,10 @@ IDLE, EVENT_S, CORES = 0.1, 1e-7, 2
 
 
 def machine(rate_hz: float) -> Trial:
-    """One process of one core, which another program leaves alone."""
-    got_hz = min(rate_hz, (1 - IDLE) / EVENT_S)
-    shares = {"a": IDLE + EVENT_S * got_hz}
-    return Trial(rate_hz, got_hz, shares, shares, 0.0)
+    """One process of one core, which other programs leave alone."""
+    need = IDLE + EVENT_S * rate_hz
+    kept = min(1.0, 1 / need)
+    return Trial(rate_hz, rate_hz * kept, {"a": need}, {"a": need * kept}, 0.0)
 
 
 @pytest.fixture
@@ -65,6 +65,6 @@ def test_a_trial_is_a_run_that_leaves_nothing_behind(tmp_path: Path) -> None:
     config, graph, scenes = pipeline(tmp_path)
     found = try_at(config, graph, scenes, 1e5, seconds=0.2)
     assert found.offered_hz == pytest.approx(1e5, rel=0.2)
-    assert set(found.shares) == {"camera", "tally"}
-    assert all(share > 0 for share in found.shares.values())
+    assert set(found.needs) == {"camera", "tally"}
+    assert all(share > 0 for share in found.needs.values())
     assert [path.name for path in tmp_path.iterdir()] == ["p.toml"]

@@ -15,7 +15,9 @@ RATES_HZ = (1e4, 8e4, 6.4e5, 5e6)
 
 
 def trial(rate_hz: float, others: float = 0.0, kept: float = 1.0, **shares: float) -> Trial:
-    return Trial(rate_hz / kept, rate_hz, shares, shares, others)
+    """What had so much of a core while the rate was got through."""
+    needs = {name: share / kept for name, share in shares.items()}
+    return Trial(rate_hz / kept, rate_hz, needs, shares, others)
 
 
 @given(st.floats(1e-4, 0.9), st.floats(1e-10, 1e-6))
@@ -64,8 +66,8 @@ def test_a_process_that_holds_the_others_up_tells_how_busy_it_can_be() -> None:
 
 
 def test_a_process_that_waits_for_a_device_is_seen_to_hold_the_others_up() -> None:
-    shares, busy = {"a": 0.4, "chip": 0.05}, {"a": 0.3, "chip": 0.99}
-    behind = Trial(4e6, 2e6, shares, busy, 0.0)
+    needs, busy = {"a": 0.8, "chip": 0.1}, {"a": 0.3, "chip": 0.99}
+    behind = Trial(4e6, 2e6, needs, busy, 0.0)
     costs = costs_of([trial(1e6, a=0.2, chip=0.025), behind], 4, 1e6, 1e6, {})
     assert (costs.processes["a"].limit, costs.processes["chip"].limit) == (1.0, 0.05)
     assert forecast(costs, 1e6).binds == "chip"

@@ -38,6 +38,12 @@ def test_above_the_highest_rate_a_process_does_not_keep_up_with_any_number_of_co
     assert (found.keeps_up, found.hosts, found.cameras_a_host) == (False, None, 0)
 
 
+def test_what_is_got_through_when_more_is_offered_counts_idle_costs_in_the_cameras_time() -> None:
+    # A second of 9 Mev/s needs the network for two: windows come half as fast as they should.
+    assert forecast(COSTS, 9e6, cores=8).sustained_hz == pytest.approx(4.5e6)
+    assert forecast(COSTS, 1e6).sustained_hz == 1e6
+
+
 def test_what_costs_the_same_at_any_rate_never_binds() -> None:
     costs = Costs({"a": Cost(0.5, 0.0)}, 2, 1.0, 1e6, 2e6, [])
     found = forecast(costs, 1e9)
