@@ -49,6 +49,9 @@ class Remote:
             work.open()
             self._work = work
             return _packed(Ready())
+        except ImportError as error:
+            told = f"host {self._host} lacks what this work needs: {error}; install there what is"
+            return _packed(Broke(ConfigError(f"{told} installed here")))
         except Exception as error:
             return _packed(Broke(portable(error)))
 
