@@ -102,3 +102,12 @@ def test_its_options_are_refused_where_nothing_is_forecast(
 ) -> None:
     code, _, err = command_line("check", file, "--rate", 1e6)
     assert (code, err) == (2, "error: --rate: is for a forecast; give --capacity too\n")
+
+
+def test_what_a_live_camera_gives_is_not_made_up(command_line: CommandLine, file: Path) -> None:
+    code, _, err = command_line("check", file, "--capacity")
+    assert code == 2
+    assert err.endswith(
+        "error: --rate: is required where a source is live, for what it gives is not known; or give"
+        " --recording FILE of such a camera\n"
+    )

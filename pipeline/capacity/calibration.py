@@ -17,6 +17,8 @@ __all__ = ["calibrate", "climb"]
 _STEP = 8.0
 _MOST_TRIALS = 7
 _HIGHEST_HZ = 2e8
+_LOWEST_HZ = 8e3
+"""What is asked about below that follows from the line; a trial needs some events."""
 _BEYOND = 1.3
 """How far beyond what is taken to be possible the last trial is."""
 
@@ -41,8 +43,10 @@ def calibrate(
         PipelineError: a trial failed.
     """
     cores = os.cpu_count() or 1
-    mean_hz = max(scene.rate_hz for scene in scenes.values())
-    peak_hz = max(scene.peak_hz for scene in scenes.values())
+    rate_hz = max(rate_hz, _LOWEST_HZ)
+    known = [scene for scene in scenes.values() if not scene.is_random]
+    mean_hz = max((scene.rate_hz for scene in known), default=None)
+    peak_hz = max((scene.peak_hz for scene in known), default=None)
     # The first finds kernels compiled and files read.
     try_at(config, graph, scenes, rate_hz, seconds=0.2)
 

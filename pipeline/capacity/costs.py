@@ -53,9 +53,10 @@ class Costs(msgspec.Struct, frozen=True):
     """Of the machine that it was measured on."""
     reach: float
     """What share of all cores a pipeline can have that needs them all."""
-    mean_hz: float
-    """Events a second of each camera in what was played, as it was recorded."""
-    peak_hz: float
+    mean_hz: float | None
+    """Events a second of each camera in what was played, as it was recorded; None where that was
+    random."""
+    peak_hz: float | None
     """The same in its busiest tenth of a second."""
     trials: list[Trial]
     pipeline: dict[str, Any] = {}
@@ -117,7 +118,11 @@ def read_costs(path: Path, pipeline: Mapping[str, Any]) -> Costs:
 
 
 def costs_of(
-    trials: Sequence[Trial], cores: int, mean_hz: float, peak_hz: float, pipeline: Mapping[str, Any]
+    trials: Sequence[Trial],
+    cores: int,
+    mean_hz: float | None,
+    peak_hz: float | None,
+    pipeline: Mapping[str, Any],
 ) -> Costs:
     """Return what follows from trials at several rates.
 

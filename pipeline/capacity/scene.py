@@ -1,7 +1,8 @@
 """What is played in a camera's place: its recording, thinned or laid over itself to any rate.
 
-A busier scene is made of the same one, several times at once, each time begun elsewhere. So events
-lie where they lay, and a network sees what it knows. Where there is no recording they are random.
+A busier scene is made of the same one, several times at once, each time begun elsewhere; and one of
+which only a part is wanted has all its parts at once before it is thinned. So events lie where they
+lay, and a network sees what it knows. Where there is no recording they are random.
 """
 
 from importlib import import_module
@@ -23,7 +24,7 @@ __all__ = ["Scene", "at_rate", "random_scene", "recorded", "scene_of"]
 _LONGEST_S = 2.0
 _MOST_EVENTS = 16_000_000
 _PEAK_US = 100_000
-_RANDOM_RATE_HZ = 1e6
+_RANDOM_RATE_HZ = 2e5
 
 
 class Scene(NamedTuple):
@@ -34,6 +35,8 @@ class Scene(NamedTuple):
     height: int
     length_us: tuple[int, ...]
     """How long each recording is."""
+    is_random: bool = False
+    """Whether nothing is known of what the camera sees."""
 
     @property
     def is_endless(self) -> bool:
@@ -70,27 +73,24 @@ class Scene(NamedTuple):
             The files, and how long they are together, in s.
         """
         writer_of = import_module("stages.formats").writer_of
-        left, written_us = _MOST_EVENTS, 0
-        paths = []
-        for number, (events, length_us) in enumerate(
-            zip(self.recordings, self.length_us, strict=True)
-        ):
-            factor = rate_hz / self.rate_hz
-            share = min(1.0, left / max(1.0, factor * len(events)))
+        factor = rate_hz / self.rate_hz
+        left, written_us = float(_MOST_EVENTS), 0
+        paths: list[Path] = []
+        for events, whole_us in zip(self.recordings, self.length_us, strict=True):
+            length_us = min(whole_us, max(1, int(whole_us * left / (factor * len(events)))))
+            if paths and length_us < whole_us:
+                break
             if self.is_endless:
-                share = min(share, longest_s * 1e6 / length_us)
-            length_us = max(1, round(length_us * share))
-            beginning = events[events["t"] < length_us]
-            scaled = at_rate(beginning, factor, length_us, seed=number)
-            path = folder / f"scene-{number}.aedat4"
+                length_us = min(length_us, round(longest_s * 1e6))
+            share = length_us / whole_us
+            scaled = at_rate(_folded(events, length_us), factor * share, length_us, len(paths))
+            path = folder / f"scene-{len(paths)}.aedat4"
             writer = writer_of(path)(path, self.width, self.height, compression="none")
             with writer:
                 writer.write(scaled)
             paths.append(path)
             left -= len(scaled)
             written_us += length_us
-            if left < _MOST_EVENTS // 100:
-                break
         return paths, written_us / 1e6
 
 
@@ -146,7 +146,7 @@ def random_scene(width: int, height: int) -> Scene:
     t = np.sort(rng.integers(0, length_us, count))
     x, y = rng.integers(0, (width, height), (count, 2)).T
     events = events_from_columns(t, x, y, rng.integers(0, 2, count))
-    return Scene((events,), width, height, (length_us,))
+    return Scene((events,), width, height, (length_us,), is_random=True)
 
 
 def at_rate(events: EventArray, factor: float, length_us: int, seed: int = 0) -> EventArray:
@@ -155,7 +155,7 @@ def at_rate(events: EventArray, factor: float, length_us: int, seed: int = 0) ->
     Args:
         events: in order, with times from 0 to ``length_us``.
         factor: how many times as many.
-        length_us: how long the recording is.
+        length_us: how long the recording is, 1 or more.
         seed: of what is left out, and of where each repetition begins.
     """
     rng = np.random.default_rng(seed)
@@ -166,13 +166,22 @@ def at_rate(events: EventArray, factor: float, length_us: int, seed: int = 0) ->
         layers.append(events[np.sort(rng.permutation(len(events))[:count])])
     if not layers:
         return events[:0]
-    shifts_us = rng.integers(0, max(1, length_us), len(layers))
+    shifts_us = rng.integers(0, length_us, len(layers))
     if len(layers) == 1:
         return layers[0]
     found = concatenate_events(layers)
     found["t"] = np.concatenate(
-        [(one["t"] + by) % max(1, length_us) for one, by in zip(layers, shifts_us, strict=True)]
+        [(one["t"] + by) % length_us for one, by in zip(layers, shifts_us, strict=True)]
     )
+    return found[np.argsort(found["t"], kind="stable")]
+
+
+def _folded(events: EventArray, length_us: int) -> EventArray:
+    """Return all events within a shorter time: its parts at once."""
+    if events["t"][-1] < length_us:
+        return events
+    found = events.copy()
+    found["t"] %= length_us
     return found[np.argsort(found["t"], kind="stable")]
 
 

@@ -124,10 +124,10 @@ def tell_capacity(config: "PipelineConfig", graph: "Graph", asked: Asked, json: 
             costs.write(asked.costs)
     in_file = sum(1 for node in graph.nodes if not node.inputs)
     shared = _shared(graph)
-    asked_hz = costs.mean_hz if rate_hz is None else rate_hz
+    asked_hz = _known(costs.mean_hz) if rate_hz is None else rate_hz
     found = forecast(costs, asked_hz, asked.cameras, asked.cores, in_file, shared)
     peak = None
-    if rate_hz is None:
+    if rate_hz is None and costs.peak_hz is not None:
         peak = forecast(costs, costs.peak_hz, asked.cameras, asked.cores, in_file).keeps_up
     if json:
         import msgspec
@@ -146,10 +146,24 @@ def _measure(
     from pipeline.cli.progress import progress_bar
 
     scenes = _scenes(graph, recording)
-    mean_hz = max(scene.rate_hz for scene in scenes.values())
+    if rate_hz is None:
+        known = (scene.rate_hz for scene in scenes.values() if not scene.is_random)
+        rate_hz = _known(max(known, default=None))
     print(f"{graph.path}: trying it for some seconds at several rates", file=sys.stderr, flush=True)
     with progress_bar("trials") as told:
-        return calibrate(config, graph, scenes, rate_hz or mean_hz, told)
+        return calibrate(config, graph, scenes, rate_hz, told)
+
+
+def _known(mean_hz: float | None) -> float:
+    """Return the rate of what was recorded; refuse to make one up."""
+    from pipeline.errors import ConfigError
+
+    if mean_hz is None:
+        raise ConfigError(
+            "--rate: is required where a source is live, for what it gives is not known; or give"
+            " --recording FILE of such a camera"
+        )
+    return mean_hz
 
 
 def _scenes(graph: "Graph", recording: Path | None) -> "dict[str, Scene]":

@@ -71,6 +71,18 @@ def test_too_many_events_are_a_shorter_scene_of_the_same_rate(
     assert recorded(path).rate_hz == pytest.approx(2e4, rel=0.1)
 
 
+def test_a_part_of_a_scene_has_the_rate_that_was_asked_for_whatever_was_at_its_beginning(
+    tmp_path: Path,
+) -> None:
+    events = some_events(10_000, 1_000_000)
+    late = events[events["t"] > events["t"][0] + 900_000]  # but for one event
+    events = np.concatenate([events[:1], late], out=np.empty(len(late) + 1, events.dtype))
+    whole = recorded(write_recording(tmp_path / "late.aedat4", events))
+    (path,), length_s = whole.write(tmp_path, 5e3, longest_s=0.1)
+    assert length_s == 0.1
+    assert recorded(path).rate_hz == pytest.approx(5e3, rel=0.02)
+
+
 def test_recordings_stay_apart(tmp_path: Path) -> None:
     for name in "ab":
         write_recording(tmp_path / f"{name}.aedat4", some_events(500, 100_000))
@@ -100,7 +112,7 @@ def test_the_peak_is_that_of_the_busiest_tenth_of_a_second(tmp_path: Path) -> No
 
 def test_a_live_source_is_stood_in_for_by_random_events_of_its_sensor(tmp_path: Path) -> None:
     found = scene_of(source("udp", tmp_path, port=9, size=[24, 32]), "stage.camera")
-    assert (found.width, found.height, found.rate_hz) == (32, 24, 1e6)
+    assert (found.width, found.height, found.is_random) == (32, 24, True)
 
 
 def test_a_recording_without_events_is_refused(tmp_path: Path) -> None:
