@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from api_page import api_parts
 from pydantic import BaseModel
 
 from pipeline.options import options_of, own_texts, toml_text, type_text
@@ -485,6 +486,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli": _cli_page,
     "messages": _messages_page,
     "errors": _errors_page,
+    "api": lambda: _page("Python interface", *api_parts()),
 }
 """File name without ``.md`` → function that makes the page."""
 
