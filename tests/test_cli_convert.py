@@ -233,3 +233,28 @@ def test_ctrl_c_leaves_what_was_converted(
     assert err == f"stopped; {target} holds the {len(events)} events before it\n"
     assert len(events) > 0
     np.testing.assert_array_equal(events, some_events()[: len(events)])
+
+
+def test_all_recordings_of_a_folder(command_line: CommandLine, path: Path) -> None:
+    (path.parent / "in" / "deep").mkdir(parents=True)
+    path.rename(path.parent / "in" / "deep" / "one.aedat4")
+    broken = path.parent / "in" / "two.aedat4"
+    broken.write_bytes(b"#!AER-DAT4.0\r\n")
+    ask = ("convert", path.parent / "in", path.parent / "out", "--processes", 1)
+    code, out, err = command_line(*ask, "--to", "npy")
+    assert code == 1
+    assert out == f"{path.parent / 'out' / 'deep' / 'one.npy'}: NPY, 5,000 events\n"
+    first, *_, last = err.splitlines()
+    assert first.startswith(f"error: {broken}: ")
+    assert last == "error: 1 of 2 recordings could not be converted"
+    broken.unlink()
+    code, out, err = command_line(*ask, "--to", ".npy", "--json")
+    assert (code, json.loads(out)["done"]) == (0, None)
+    assert "0 recordings converted, 1 were there already; they are in" in err
+
+
+def test_a_folder_to_files_that_cannot_be(command_line: CommandLine, path: Path) -> None:
+    code, _, err = command_line("convert", path.parent, path.parent / "out", "--to", "wav")
+    assert code == 2
+    assert err.startswith("error: --to: ")
+    assert "its name must end with the format to write" in err

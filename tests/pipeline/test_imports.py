@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 FORBIDDEN = {"models": {"pipeline", "stages"}, "pipeline": {"models", "stages"}}
-HEAVY = ("torch", "numba", "tonic", "h5py", "lightning", "cv2")
+HEAVY = ("torch", "numba", "tonic", "h5py", "lightning", "cv2", "ray")
 GRAPH = """
 [[stage]]
 name = "camera"
