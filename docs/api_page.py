@@ -96,6 +96,7 @@ def _signature(value: Any) -> str:
         return ""
     parameters = [each for each in found.parameters.values() if each.name not in ("self", "cls")]
     text = re.sub(r"= '([^']*)'", r'= "\1"', str(found.replace(parameters=parameters)))
+    text = re.sub(r"= <[^=]*?>(?=[,)])|= <function.*? at 0x\w+>", "= …", text)
     text = re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])|['~]", "", text)
     return text.replace(_PORT, "Port").replace(" -> None", "")
 
