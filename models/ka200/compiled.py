@@ -93,8 +93,8 @@ def read_compiled(folder: Path, for_chip: bool = False) -> Compiled:
     except OSError as error:
         raise ModelError(
             f"{folder}: must be a folder that `pipeline compile` made, but its {COMPILED} cannot be"
-            f" read ({error.strerror}); make it: pipeline compile WEIGHTS --target ka200 --out"
-            f" {folder}"
+            f" read ({error.strerror}); make it: pipeline compile WEIGHTS --out {folder}"
+            f"{'' if for_chip else ' --emulator'}"
         ) from None
     except msgspec.DecodeError as error:
         raise ModelError(

@@ -81,8 +81,6 @@ class Ka200State(NamedTuple):
     """How often the chip was given frames: one or several at a time."""
     busy_us: int
     """How long the chip took, copies included."""
-    longest_us: int
-    """The longest of these times: from frames to their outputs."""
     approximate: int
     """How often membranes were brought back from fewer frames than they had seen."""
     frames: list[NDArray[Any]]
@@ -104,6 +102,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
 
     Config = Ka200Config
     takes = (FramesPort,)
+    many_inputs = True
     free = ("device", "timeout_s")
 
     def __init__(self, name: str, config: Ka200Config, inputs: Sequence[Port] = ()) -> None:
@@ -112,20 +111,28 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         self._chips: list[Chip] = []
         self._streams: dict[str, int] = {}
         self._seen = _Seen()
+        self._longest_us = 0
 
     def port(self) -> OutputsPort:
         """Hold the frames against what the model was trained for."""
-        (frames,) = self.inputs
-        assert isinstance(frames, FramesPort)
+        ports = [port for port in self.inputs if isinstance(port, FramesPort)]
         if len({*self.config.device}) < len(self.config.device):
             raise PortError("device", f"names a device twice, got {list(self.config.device)}")
+        if len(ports) > len(self.config.device):
+            raise PortError(
+                "device",
+                f"must name a device for each of the {len(ports)} inputs, since a chip has one set"
+                f" of membranes, got {list(self.config.device)}",
+            )
         compiled = self._compiled()
-        card, who = compiled.card, self._who(compiled.card)
-        allow = self.config.mismatch == "allow"
-        check_shape(frames, card, who)
-        check_words(frames, card, who, allow=allow)
-        if not allow:
-            check_kind(frames, card, who)
+        card, frames = compiled.card, ports[0]
+        for each in ports:
+            self._fit(each, card)
+        for each in ports[1:]:
+            if (each.window_us, each.step_us) != (frames.window_us, frames.step_us):
+                raise PortError(
+                    "from", f"its inputs must have windows alike, got {frames}, and {each}"
+                )
         readout = compiled.mean_steps is None and card.network not in models.SCORES_ALREADY
         return OutputsPort(
             features=None if readout else len(card.classes),
@@ -178,7 +185,6 @@ class Ka200(Transform[Ka200Config, Ka200State]):
             resets=0,
             calls=0,
             busy_us=0,
-            longest_us=0,
             approximate=0,
             frames=[],
         )
@@ -230,6 +236,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         self._seen = _Seen(
             self._seen.calls + 1, self._seen.steps + len(frames), self._seen.busy_us + took_us
         )
+        self._longest_us = max(self._longest_us, took_us)
         yield data(
             Outputs,
             outputs,
@@ -247,7 +254,6 @@ class Ka200(Transform[Ka200Config, Ka200State]):
             resets=state.resets + state.due,
             calls=state.calls + 1,
             busy_us=state.busy_us + took_us,
-            longest_us=max(state.longest_us, took_us),
         )
 
     def account(self, state: Ka200State) -> Account:
@@ -257,7 +263,6 @@ class Ka200(Transform[Ka200Config, Ka200State]):
             "model resets": state.resets,
             "chip calls": state.calls,
             "chip us": state.busy_us,
-            "longest us": state.longest_us,
             "approximate": state.approximate,
         }
         return msgspec.structs.replace(account, counts=counts)
@@ -283,9 +288,9 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         resets, busy_us = counts["model resets"], max(1, counts["chip us"])
         where = "the emulator" if self.config.backend == "emulator" else "the KA200"
         said = [
-            f"{steps} steps on {where} in {busy_us / 1e6:.3g} s, {steps / busy_us * 1e6:.4g}"
-            f" steps/s; outputs {busy_us / counts['chip calls'] / 1e3:.3g} ms behind their frames,"
-            f" at most {counts['longest us'] / 1e3:.3g} ms; {resets} model"
+            f"{steps} steps on {where} in {busy_us / 1e6:.2f} s, {steps / busy_us * 1e6:.1f}"
+            f" steps/s; outputs {busy_us / counts['chip calls'] / 1e3:.2f} ms behind their frames,"
+            f" at most {self._longest_us / 1e3:.2f} ms; {resets} model"
             f" reset{'' if resets == 1 else 's'}"
         ]
         if again := counts["approximate"]:
@@ -315,7 +320,7 @@ class Ka200(Transform[Ka200Config, Ka200State]):
         """Refuse frames of another shape or other numbers, and steps behind those of a mean."""
         takes, who = self._opened, self.config.model.name
         if frames.shape[1:] != takes.input_shape:
-            (given,) = self.inputs
+            given = self.inputs[0]
             assert isinstance(given, FramesPort)
             raise StageError(
                 f"{who} takes frames of {takes.input_shape}, got"
@@ -347,8 +352,21 @@ class Ka200(Transform[Ka200Config, Ka200State]):
     def _weights(self) -> Path:
         return self.config.model / WEIGHTS
 
-    def _who(self, card: models.ModelCard) -> str:
-        return f"{self.config.model.name} ({card.network})"
+    def _fit(self, frames: FramesPort, card: models.ModelCard) -> None:
+        """Hold frames against those of the training.
+
+        Raises:
+            PortError: they are others.
+        """
+        who, allow = f"{self.config.model.name} ({card.network})", self.config.mismatch == "allow"
+        try:
+            check_shape(frames, card, who)
+            check_words(frames, card, who, allow=allow)
+            if not allow:
+                check_kind(frames, card, who)
+        except PortError as error:  # which names the option that `snn` has for its network
+            key = "model" if error.key == "weights" else error.key
+            raise PortError(key, str(error)) from None
 
     def _compiled(self) -> Compiled:
         try:
