@@ -38,6 +38,7 @@ def test_the_report_needs_no_weights_and_no_sdk(command_line: CommandLine) -> No
     assert ["aten::max_pool2d", "3", "4", "yes"] in [line.split() for line in out.split("\n")]
     assert "mnist_dvs: 1×2×40×40 uint8 in, 10 outputs a step" in out
     assert "note: the mean is of the 20 steps since a model reset" in out
+    assert "note: bytes hold up to 255 events of a pixel and step; a frame with more ends" in out
     assert out.endswith("can run on the KA200; nothing more is known without its compiler\n")
 
 
@@ -65,6 +66,33 @@ def test_verify_sets_it_beside_the_network(
     shown = command_line("compile", weights, "--verify", frames).out
     assert "float32: 2 of 2 predictions agree over 6 steps; outputs up to 1 differ by" in shown
     assert "never" in shown
+
+
+def test_what_a_byte_does_not_hold_is_not_verified_as_if_it_did(
+    command_line: CommandLine, weights: Path, tmp_path: Path
+) -> None:
+    many = np.zeros((3, 2, 16, 16), np.uint16)
+    many[1, 0, 3, 3] = 300
+    np.save(tmp_path / "many.npy", many)
+    asked = ("compile", weights, "--verify", tmp_path / "many.npy")
+    code, _, err = command_line(*asked)
+    assert code == 2
+    assert err.endswith(
+        "many.npy has numbers up to 300, more than a byte holds; compile with --input float32\n"
+    )
+    assert command_line(*asked, "--input", "float32").code == 0
+
+
+def test_frames_may_go_in_with_channels_last(
+    command_line: CommandLine, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "chip"
+    code, shown, _ = command_line(
+        "compile", weights, "--out", out, "--emulator", "--layout", "nhwc"
+    )
+    assert code == 0
+    assert "mnist_dvs: 1×16×16×2 uint8 in" in shown
+    assert read_compiled(out).layout == "nhwc"
 
 
 def test_for_the_emulator_no_sdk_is_needed(

@@ -95,7 +95,13 @@ def compile(
     )
     parities = []
     if verify is not None and not looked.problems:
-        parities = _verify(weights, card, verify)
+        frames = import_module("stages.inference.binned").frames_of(card, verify)
+        if taken == "uint8" and frames.max() > 255:
+            raise ConfigError(
+                f"--verify: {verify} has numbers up to {frames.max()}, more than a byte holds;"
+                " compile with --input float32"
+            )
+        parities = _verify(weights, frames)
     if json:
         import msgspec
 
@@ -111,11 +117,10 @@ def compile(
         print(f"written: {out}", file=sys.stderr)
 
 
-def _verify(weights: Path, card: Any, recording: Path) -> list[Any]:
+def _verify(weights: Path, frames: Any) -> list[Any]:
     """Compare in the chip's arithmetic, and in the network's own."""
     import torch
 
-    frames = import_module("stages.inference.binned").frames_of(card, recording)
     network = import_module("models").load(weights)
     compare = import_module("models.ka200.parity").compare
     return [compare(network, frames, kind) for kind in (torch.float16, torch.float32)]
