@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def costs(file: Path) -> Path:
     """A camera of 0.1 cores and 0.05 per Mev/s, a tape of 0.2 and 0.2; tried up to 4 Mev/s."""
-    trial = Trial(8e6, 4e6, {"camera": 0.3, "tape": 1.0}, {}, 0.0)
+    trial = Trial(8e6, 4e6, {"camera": 0.3, "tape": 1.0}, {}, {}, 0.0)
     processes = {"camera": Cost(0.1, 5e-8), "tape": Cost(0.2, 2e-7)}
     made = Costs(processes, 2, 1.0, 1e6, 5e6, [trial], fingerprint(build_graph(read_config(file))))
     made.write(file.with_name("costs.json"))
@@ -48,8 +48,8 @@ def test_it_says_what_each_process_takes_and_what_binds(
     code, out, err = command_line("check", file, "--capacity", "--costs", costs, "--rate", 2e6)
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines()]
-    assert ["camera", "20.0%", "100%", "10.0%", "50.0", "ns", "18", "Mev/s"] in rows
-    assert ["tape", "60.0%", "100%", "20.0%", "200.0", "ns", "4", "Mev/s"] in rows
+    assert ["camera", "20.0%", "100%", "10.0%", "0.0", "µs", "50.0", "ns", "18", "Mev/s"] in rows
+    assert ["tape", "60.0%", "100%", "20.0%", "0.0", "µs", "200.0", "ns", "4", "Mev/s"] in rows
     assert ["all", "cores", "80.0%", "200%", "6.8", "Mev/s"] in rows
     assert f"{file}: keeps up with 2 Mev/s\nthe most is 4 Mev/s; what binds is tape\n" in out
     assert "not in it: the driver of a camera" in out

@@ -14,8 +14,8 @@ from pipeline.graph import Graph
 
 __all__ = ["calibrate", "climb"]
 
-_STEP = 8.0
-_MOST_TRIALS = 7
+_STEP = 4.0
+_MOST_TRIALS = 8
 _HIGHEST_HZ = 2e8
 _LOWEST_HZ = 8e3
 """What is asked about below that follows from the line; a trial needs some events."""

@@ -1,18 +1,22 @@
 """What a pipeline costs: of each process, what it takes whatever comes, and what each event takes.
 
-For a second of what a camera sees a process needs ``idle + event_s · rate`` seconds of a core. With
-the file, the sensor and the machine as they are, all else is one of the two: windows and slices of
-time come so many times a second whatever the rate, and what is counted in events grows with it. It
-is a second of the camera's, which takes longer to work on where the pipeline is behind. How well
-that fits what was measured is kept too.
+For a second of what a camera sees a process needs ``idle + message_s · messages + event_s · rate``
+seconds of a core. With the file, the sensor and the machine as they are, all else is one of these:
+windows of time come so many times a second whatever the rate, what is counted in events grows with
+it, and messages too, until there is one in each millisecond. It is a second of the camera's, which
+takes longer to work on where the pipeline is behind. How well that fits what was measured is
+kept too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pipeline.capacity.trial import Trial
 from pipeline.checkpoint.fingerprint import difference
@@ -26,6 +30,8 @@ _AT_REST = 0.1
 """Up to what share of the machine other programs are taken to be at rest."""
 _LEAST = 1e-6
 """The least load that is told of, in cores."""
+_WORTH = 0.999
+_EXACT = 1e-12
 _TINY = 0.1
 """Below what share of a core a process does not count for how well costs fit."""
 
@@ -34,15 +40,22 @@ class Cost(msgspec.Struct, frozen=True):
     """What one process costs."""
 
     idle: float
-    """Processor time a second without any event, in cores."""
+    """Processor time a second without any event or message, in cores."""
     event_s: float
     """Processor time of each event that a camera gives, in s."""
     limit: float = 1.0
     """How many cores it can keep busy at most: its stages share one lock of Python's."""
+    message_s: float = 0.0
+    """Processor time of each message that it takes or puts out, in s."""
+    rates_hz: tuple[float, ...] = (0.0,)
+    """Rates of each camera, rising, at which messages were counted."""
+    messages_hz: tuple[float, ...] = (0.0,)
+    """How many a second there were."""
 
     def share(self, rate_hz: float) -> float:
         """Return the cores that it takes at a rate of each camera."""
-        return self.idle + self.event_s * rate_hz
+        messages_hz = float(np.interp(rate_hz, self.rates_hz, self.messages_hz))
+        return self.idle + self.event_s * rate_hz + self.message_s * messages_hz
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -134,37 +147,44 @@ def costs_of(
         pipeline: what tells it from others.
     """
     limits, reach = _limits(trials, cores)
+    rising = sorted(trials, key=lambda trial: trial.offered_hz)
+    rates_hz = [trial.offered_hz for trial in rising]
     processes = {}
     for name in trials[0].needs:
-        idle, event_s = fit((trial.offered_hz, trial.needs[name]) for trial in trials)
-        processes[name] = Cost(idle, event_s, limits.get(name, 1.0))
+        # More than before, or as many: what a count is out by must not look like a saving.
+        counts = np.maximum.accumulate([trial.messages[name] for trial in rising]).tolist()
+        needs = [trial.needs[name] for trial in rising]
+        idle, message_s, event_s = fit([np.ones(len(needs)), counts, rates_hz], needs)
+        processes[name] = Cost(
+            idle, event_s, limits[name], message_s, tuple(rates_hz), tuple(counts)
+        )
     return Costs(processes, cores, reach, mean_hz, peak_hz, list(trials), dict(pipeline))
 
 
-def fit(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """Return the line, not negative at 0 and not falling, that points lie nearest to.
+def fit(parts: Sequence[ArrayLike], loads: ArrayLike) -> list[float]:
+    """Return what each part costs, none less than 0, so that together they come nearest to loads.
 
-    Least squares of what the line misses each point by, as a share of it: small loads count as much
-    as large ones.
+    Least squares of what they miss each load by, as a share of it: small ones count as much as
+    large ones. There are few parts, so every choice of those that cost anything is tried.
 
     Args:
-        points: rate and load; at two rates at least.
-
-    Returns:
-        Load at rate 0, and load per rate.
+        parts: how much there was of each, for every load.
+        loads: what was measured.
     """
-    rates, loads = np.array(list(points), float).T
-    loads = np.maximum(loads, _LEAST)
-    scale = rates.max()
-    rows = np.stack([np.ones_like(rates), rates / scale], 1) / loads[:, None]
-    target = np.ones_like(loads)
-    both = np.linalg.lstsq(rows, target, rcond=None)[0]
-    if both.min() < 0:
-        # Of two, one is 0 then: the better of the lines that have only the other.
-        single = (rows * target[:, None]).sum(0) / (rows**2).sum(0)
-        ends = [np.array([single[0], 0.0]), np.array([0.0, single[1]])]
-        both = min(ends, key=lambda one: float(((rows @ one - target) ** 2).sum()))
-    return float(both[0]), float(both[1] / scale)
+    target = np.maximum(np.asarray(loads, float), _LEAST)
+    columns = np.stack([np.asarray(part, float) for part in parts], 1)
+    scales = np.maximum(columns.max(0), _LEAST)
+    rows = columns / scales / target[:, None]
+    best, least = np.zeros(len(parts)), math.inf
+    for count in range(1, len(parts) + 1):
+        for chosen in map(list, combinations(range(len(parts)), count)):
+            found = np.linalg.lstsq(rows[:, chosen], np.ones(len(target)), rcond=None)[0]
+            missed = float(((rows[:, chosen] @ found - 1) ** 2).sum())
+            # A further part has to be worth it; where two say the same the first does.
+            if found.min() >= 0 and missed < _WORTH * least - _EXACT:
+                best, least = np.zeros(len(parts)), missed
+                best[chosen] = found
+    return (best / scales).tolist()  # type: ignore[no-any-return]
 
 
 def _limits(trials: Sequence[Trial], cores: int) -> tuple[dict[str, float], float]:

@@ -1,7 +1,7 @@
 """What follows from costs: whether cameras are kept up with, what binds, and how many hosts."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -9,6 +9,9 @@ from pipeline.capacity.costs import Costs
 
 __all__ = ["MACHINE", "Forecast", "Load", "forecast"]
 
+_ENDLESS_HZ = 1e12
+"""More events a second than anything gives."""
+_EXACT = 1e-9
 MACHINE = "all cores"
 """What binds where no process does."""
 
@@ -76,16 +79,16 @@ def forecast(
     cores = costs.cores if cores is None else cores
     times = cameras / in_file
     processes = {
-        name: Load(cost.share(rate_hz), cost.limit, _most(cost.idle, cost.event_s, cost.limit))
+        name: Load(cost.share(rate_hz), cost.limit, _most(cost.share, cost.limit))
         for name, cost in costs.processes.items()
     }
-    idle = sum(cost.idle for cost in costs.processes.values())
-    event_s = sum(cost.event_s for cost in costs.processes.values())
+
+    def all_share(rate_hz: float) -> float:
+        # More cameras than there are in the file have their own stages in front.
+        return times * sum(cost.share(rate_hz) for cost in costs.processes.values())
+
     room = costs.reach * cores
-    # As in the file; more cameras than there are in it have their own stages in front.
-    machine = Load(
-        times * (idle + event_s * rate_hz), room, _most(times * idle, times * event_s, room)
-    )
+    machine = Load(all_share(rate_hz), room, _most(all_share, room))
     rates = {name: load.most_hz for name, load in processes.items()}
     rates[MACHINE] = machine.most_hz
     binds = min(rates, key=lambda name: math.inf if rates[name] is None else rates[name] or 0.0)
@@ -120,8 +123,14 @@ def forecast(
     )
 
 
-def _most(idle: float, event_s: float, limit: float) -> float | None:
-    """Return the highest rate within a limit; None: there is none."""
-    if idle >= limit:
+def _most(share: Callable[[float], float], limit: float) -> float | None:
+    """Return the highest rate at which a share, that never falls, is within a limit; None: any."""
+    if share(0.0) >= limit:
         return 0.0
-    return (limit - idle) / event_s if event_s else None
+    if share(_ENDLESS_HZ) <= limit:
+        return None
+    low_hz, high_hz = 0.0, _ENDLESS_HZ
+    while high_hz - low_hz > _EXACT * high_hz:
+        middle_hz = (low_hz + high_hz) / 2
+        low_hz, high_hz = (middle_hz, high_hz) if share(middle_hz) <= limit else (low_hz, middle_hz)
+    return low_hz

@@ -19,6 +19,7 @@ from pipeline.capacity.scene import Scene
 from pipeline.config import PipelineConfig, parse_config
 from pipeline.errors import StageError
 from pipeline.graph import Graph, build_graph
+from pipeline.report import StageReport
 from pipeline.run.runner import run_pipeline
 from pipeline.stage import Source
 
@@ -39,6 +40,8 @@ class Trial(msgspec.Struct, frozen=True):
     """Events a second of each camera that the run got through."""
     needs: dict[str, float]
     """Process -> processor time for each second of what the cameras saw, in cores."""
+    messages: dict[str, float]
+    """Process -> messages that it takes and puts out in a second of what the cameras saw."""
     busy: dict[str, float]
     """Process -> share of the time that a stage of it was in its own step, waiting for a device
     included; of its busiest."""
@@ -108,11 +111,19 @@ def try_at(
             for group, nodes in trial_graph.groups.items()
         },
         {
+            group: sum(_messages(reports[node.name]) for node in nodes) / due_s
+            for group, nodes in trial_graph.groups.items()
+        },
+        {
             group: max(reports[node.name].busy_s for node in nodes) / run_s
             for group, nodes in trial_graph.groups.items()
         },
         max(0.0, others_s) / wall_s,
     )
+
+
+def _messages(report: StageReport) -> int:
+    return sum(queue.messages for queue in (*report.received, *report.sent))
 
 
 class _Pace(NamedTuple):

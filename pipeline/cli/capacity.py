@@ -199,7 +199,7 @@ def _print(
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("process", overflow="fold")
-    for column in ("load", "of", "idle", "an event", "keeps up to", "copies"):
+    for column in ("load", "of", "idle", "a message", "an event", "keeps up to", "copies"):
         table.add_column(column, justify="right", no_wrap=True)
     several = found.cameras > 1
     for name, load in found.processes.items():
@@ -209,11 +209,12 @@ def _print(
             f"{name}: {stages}" if stages else name,
             *_load(load),
             f"{cost.idle:.1%}",
+            f"{cost.message_s * 1e6:,.1f} µs",
             f"{cost.event_s * 1e9:,.1f} ns",
             _rate(load.most_hz),
             str(found.copies[name]) if several else "",
         )
-    table.add_row(MACHINE, *_load(found.machine), "", "", _rate(found.machine.most_hz), "")
+    table.add_row(MACHINE, *_load(found.machine), "", "", "", _rate(found.machine.most_hz), "")
     console = Console(highlight=False)
     console.print(table)
     say = partial(console.print, markup=False, soft_wrap=True)
