@@ -30,7 +30,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "convert": (
         "pipeline convert my.raw my.aedat4",
         "pipeline convert my.aedat4 part.h5 --start-s 2 --stop-s 5",
-        "pipeline convert recordings out/converted --to .h5",
+        "pipeline convert recordings/digits_simulated out/converted --to .h5",
     ),
     "record": ("pipeline record tape.aedat4 --from dv_camera --seconds 10",),
     "simulate": (
