@@ -173,7 +173,7 @@ def figures(name: str, costs: Costs, offered_hz: float, runs: list[Played]) -> I
 
 def rows(options: Options) -> Rows:
     """Yield the shares of each process at four loads, and what was sustained at one above."""
-    count, seconds = (1, 1.0) if options.quick else (3, 3.0)
+    count, seconds = (1, 1.0) if options.quick else (3, 2.0)
     for name, (width, height, stages) in _PIPELINES.items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)

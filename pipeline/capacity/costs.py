@@ -1,4 +1,4 @@
-"""What a pipeline costs: of each process, what it takes whatever comes, and what each event takes.
+"""What a pipeline costs: of each process, in any case, for each message and for each event.
 
 For a second of what a camera sees a process needs ``idle + message_s · messages + event_s · rate``
 seconds of a core. With the file, the sensor and the machine as they are, all else is one of these:
@@ -32,6 +32,7 @@ _LEAST = 1e-6
 """The least load that is told of, in cores."""
 _WORTH = 0.999
 _EXACT = 1e-12
+"""A further cost must leave less than this share of what was missed, by more than this."""
 _TINY = 0.1
 """Below what share of a core a process does not count for how well costs fit."""
 
