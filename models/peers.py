@@ -7,11 +7,12 @@ takes its rows. So n processes compute what one computes, but for the order of s
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.errors import EchoError, ModelError, PeerError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["ALONE", "Peers"]
 
@@ -36,7 +37,7 @@ class Peers:
     rank: int = 0
     count: int = 1
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def sum(self, tensor: "Tensor") -> "Tensor":
         """Add a tensor up over all processes, in place, and return it."""
         if self.count > 1:
             from torch import distributed
@@ -83,12 +84,12 @@ class Peers:
         """Return the error to raise for what all processes see alike: one of them tells it."""
         return ModelError(message) if self.rank == 0 else EchoError(message)
 
-    def mine(self, whole: Tensor) -> Tensor:
+    def mine(self, whole: "Tensor") -> "Tensor":
         """Return this process's rows of a whole batch."""
         share = len(whole) // self.count
         return whole[self.rank * share : (self.rank + 1) * share]
 
-    def whole_like(self, mine: Tensor) -> Tensor:
+    def whole_like(self, mine: "Tensor") -> "Tensor":
         """Return memory for the whole batch, in the order that `mine` has in memory.
 
         Random numbers are filled in in that order.

@@ -1,5 +1,7 @@
 """What happens around the steps of training: counting, validation, saving, showing."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +19,7 @@ from models.training.learner import Learner
 from models.training.metrics import cross_entropy, firing_rates, predict
 from models.training.run_folder import RunFolder
 
-__all__ = ["Recorder", "Saver", "Shower"]
+__all__ = ["Heedful", "Recorder", "Saver", "Shower"]
 
 
 class Recorder(pl.Callback):
@@ -181,6 +183,22 @@ class Saver(pl.Callback):
     def _asked(self, learner: Learner) -> bool:
         """Tell whether any of the processes is to stop: all do then, after the same step."""
         return bool(learner.peers.sum(torch.tensor(int(self._stop()))))
+
+
+class Heedful(pl.Callback):
+    """Leaves SIGTERM to whoever had it before.
+
+    Lightning would end at once, without a save; and its handler speaks to the other processes in
+    the middle of what they say to each other.
+    """
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Take Lightning's handler away."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class Shower(pl.Callback):

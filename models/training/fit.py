@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
-from models.layers import LifLayer
 from models.network import Network
 from models.peers import Peers
 from models.shared_batch import share_batch
@@ -93,7 +92,8 @@ def fit(
         console.print(f"training: {epochs}, {section.batch} examples each{dealt}", highlight=False)
     if len(learner.course.epochs) < section.epochs:
         with _quiet():
-            _trainer(learner, validation, folder, stop, console, place).fit(
+            one_step = min(changes.crop_steps or 2, train.example(0).shape[0]) == 1
+            _trainer(learner, validation, folder, stop, console, place, one_step).fit(
                 learner, batches, ckpt_path=last, weights_only=True
             )
     elif last is not None:  # killed after the last epoch
@@ -112,11 +112,12 @@ def _trainer(
     stop: Callable[[], bool],
     console: Console,
     place: Place | None,
+    one_step: bool,
 ) -> Any:
     """Return Lightning's trainer, with nothing of its own in files or on the screen."""
     import lightning.pytorch as pl
 
-    from models.training.callbacks import Recorder, Saver, Shower
+    from models.training.callbacks import Heedful, Recorder, Saver, Shower
 
     gpu = torch.cuda.is_available()
     precision = learner.section.precision
@@ -124,13 +125,18 @@ def _trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=1 if place is None else place.local_count,
         num_nodes=1 if place is None else place.hosts,
-        strategy="auto" if place is None else place.strategy(_some_may_be_unused(learner.network)),
+        strategy="auto" if place is None else place.strategy(one_step),
         precision="32-true" if precision == "32" else precision,
         max_epochs=-1,  # Saver ends the run: a run that goes on has fewer epochs before it
         limit_val_batches=0,  # Recorder validates, as the stream would see it
         gradient_clip_val=learner.section.clip_norm,
         deterministic="warn" if gpu else False,
-        callbacks=[Recorder(validation, folder, console), Saver(folder, stop), Shower(console)],
+        callbacks=[
+            Recorder(validation, folder, console),
+            Saver(folder, stop),
+            Shower(console),
+            Heedful(),
+        ],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -138,11 +144,6 @@ def _trainer(
         use_distributed_sampler=False,  # `Order` deals the batches out
         default_root_dir=folder.path,
     )
-
-
-def _some_may_be_unused(network: Network[Any]) -> bool:
-    """Tell whether a weight may have no part in the loss, as a constant of neurons may."""
-    return any(isinstance(m, LifLayer) and m.lif.learnable for m in network.modules())
 
 
 @contextmanager

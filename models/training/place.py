@@ -116,11 +116,12 @@ class Place:
         finally:
             distributed.destroy_process_group()
 
-    def strategy(self, unused: bool) -> "DDPStrategy":
+    def strategy(self, one_step: bool) -> "DDPStrategy":
         """Return how Lightning trains among these processes.
 
         Args:
-            unused: Whether some weights may have no part in the loss.
+            one_step: Whether examples have a single step, so that learned constants of neurons that
+                tell on the next step have no part in the loss.
         """
         from lightning.pytorch.strategies import DDPStrategy
 
@@ -128,8 +129,8 @@ class Place:
 
         return DDPStrategy(
             cluster_environment=Environment(self),
+            find_unused_parameters=one_step,
             broadcast_buffers=False,  # alike everywhere: statistics are those of all processes
-            find_unused_parameters=unused,
         )
 
     @property

@@ -4,8 +4,6 @@ The loop, precision and devices are Lightning's; what is its own here is that a 
 step goes on from its last save to the same weights, to the bit (`models.training.learner`).
 """
 
-import json
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -166,7 +164,7 @@ def train_among(
         What `train` gives, in the first process; None in the others.
 
     Raises:
-        ModelError: As by `train`, or the processes do not train the same.
+        ModelError: As by `train`.
         PeerError: Another process is gone.
         Interrupted: `stop` said so in one of the processes.
     """
@@ -216,7 +214,6 @@ def _train(
         for remark in check(recipe, network, train, others):
             console.print(f"note: {remark}", style="yellow", highlight=False)
         data = fingerprint(train, *others)
-        _check_alike(peers, recipe, data)
         with _begun(peers, recipe, data, out, resume, console) as (folder, last):
             course = fit(
                 recipe, network, train, validation, folder, last, stop, console, peers, place
@@ -287,21 +284,6 @@ def _begun(
         if save is not None:
             last.write_bytes(save)
         yield OthersFolder(folder.path), last if save is not None else None
-
-
-def _check_alike(peers: Peers, recipe: Recipe, data: str) -> None:
-    """Refuse to train with processes that train something else."""
-    asked = json.dumps(recipe.model_dump(mode="json", exclude={"training": {"workers"}}))
-    facts = {"recipe": asked, "data": data, "version of torch": torch.__version__}
-    theirs = peers.all((socket.gethostname(), facts))
-    first_host, first = theirs[0]
-    for rank, (host, other) in enumerate(theirs):
-        differ = [name for name in facts if other[name] != first[name]]
-        if differ:
-            raise peers.error(
-                f"training process {rank} on {host} has another {differ[0]} than process 0 on "
-                f"{first_host}; give all hosts the same command, files and versions"
-            )
 
 
 def _card(

@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,59 +57,138 @@ def train(
         ),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Cores to use.")] = os.cpu_count() or 1,
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Training processes on this host, each with a GPU of its own."
+        ),
+    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Hosts that train together.")] = 1,
+    node_rank: Annotated[
+        int, typer.Option(metavar="K", help="Which of them this is, from 0; 0 writes the weights.")
+    ] = 0,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where the hosts meet: a free port of host 0."),
+    ] = None,
 ) -> None:
     """Train a network from a recipe, and test it on people that it has never seen.
 
     A run that was stopped or killed goes on from its last save when it is started again in the same
     way, and ends with the same weights. Ctrl-C saves and stops. A finished run is left alone.
+
+    With --devices, and --nodes on several hosts, each batch is dealt out to the processes: they
+    learn what one would. What torchrun and srun tell the processes that they start is heeded.
     """
-    from rich.console import Console
-
-    from pipeline import __version__
-    from pipeline.errors import ConfigError
-
     training = import_module("models.training")
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
     changes = [_change(each) for each in set_ or []]
     if seed is not None:
         changes.append({"training": {"seed": seed}})
     asked = training.load_recipe(recipe, variant or [], changes)
     name = "_".join([recipe.stem, *(variant or [])])
     target = out or Path("out") / f"{name}.safetensors"
+    teams = import_module("models.training.team")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
-        ) from None
-    _say_what(recipe, variant or [], asked, target, console)
+        with teams.team(devices, nodes, node_rank, address, os.environ) as team:
+            console = _console(not team.speaks)
+            ended = _train(
+                team,
+                recipe,
+                variant or [],
+                asked,
+                target,
+                data,
+                resume,
+                processes,
+                devices,
+                console,
+            )
+    except import_module("models.errors").EchoError as error:
+        sys.exit(error.exit_code)  # the first process tells it
+    except import_module("models.training.fit").Interrupted as stopped:
+        if team.speaks:
+            print(f"{stopped}; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    if ended is not None:
+        _show(*ended, target, console)
+
+
+def _train(
+    team: Any,
+    recipe: Path,
+    variants: Sequence[str],
+    asked: Any,
+    target: Path,
+    folder: Path,
+    resume: bool | None,
+    processes: int,
+    devices: int,
+    console: "Console",
+) -> tuple[Any, Any] | None:
+    """Make the data and train; return how it went and the data, where there is something to show.
+
+    Args:
+        team: Who trains.
+        recipe: The recipe's file.
+        variants: What was laid over it.
+        asked: What it says.
+        target: The weights file.
+        folder: Where training data are kept.
+        resume: Whether to go on.
+        processes: Cores to use.
+        devices: Training processes that share them.
+        console: Where to say it.
+    """
+    from pipeline import __version__
+    from pipeline.errors import ConfigError
+
+    if team.speaks:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"--out: the folder {target.parent} cannot be made: {error.strerror}; name another"
+            ) from None
+    _say_what(recipe, variants, asked, target, console)
     trainer = import_module("models.training.trainer")
     with _mistakes_in(recipe, type(asked).model_fields):
-        taken = import_module("models.training.request").check_request(asked, target)
-        parts = _prepare(asked, taken, data, processes, console)
-    if resume is None:
+        check = import_module("models.training.request").check_request
+        taken = check(asked, target, team.processes)
+        parts = team.prepare(lambda: _prepare(asked, taken, folder, processes, console))
+    job = import_module("models.training.launch").Job(
+        asked,
+        parts.train,
+        parts.validation,
+        parts.test,
+        target,
+        resume,
+        max(1, processes // devices),
+        partial(_console, not team.speaks),
+        f"pipeline {__version__}",
+    )
+
+    def finished() -> str | None:
+        if resume is not None:
+            return None
         done = trainer.finished(asked, parts.train, parts.validation, target, test=parts.test)
+        return None if done is None else str(done.accuracy)
+
+    with _mistakes_in(recipe, type(asked).model_fields):
+        done = team.agree(finished, job, lambda: None)
         if done is not None:
-            said = f"finished already: {target} ({done.accuracy}); --fresh trains again"
+            said = f"finished already: {target} ({done}); --fresh trains again"
             console.print(said, highlight=False, markup=False, soft_wrap=True)
-            return
-    import_module("torch").set_num_threads(processes)
-    with _stopping() as stop, _mistakes_in(recipe, type(asked).model_fields):
-        try:
-            result = trainer.train(
-                asked,
-                parts.train,
-                parts.validation,
-                target,
-                test=parts.test,
-                resume=resume,
-                stop=stop.is_set,
-                progress=console,
-                created_by=f"pipeline {__version__}",
-            )
-        except trainer.Interrupted as stopped:
-            print(f"{stopped}; the same command goes on", file=sys.stderr)
-            sys.exit(130)
+            return None
+        with _stopping() as stop:
+            result = team.train(job, stop.is_set)
+    if result is None:
+        console.print("trained; the weights are written on host 0", highlight=False)
+        return None
+    return result, parts
+
+
+def _show(result: Any, parts: Any, target: Path, console: "Console") -> None:
+    """Keep what belongs to the weights beside them, and say how it went."""
     report = target.with_suffix("") / "report"
     shutil.copyfile(parts.parts, report / "parts.json")
     written = [str(target), str(report)]
@@ -121,6 +201,12 @@ def train(
         console.print(_table(confusion, result.card.classes))
     console.print(result.card.accuracy, highlight=False)
     console.print(f"written: {', '.join(written)}", highlight=False)
+
+
+def _console(quiet: bool) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, width=None if sys.stderr.isatty() else 120, quiet=quiet)
 
 
 def _say_what(
@@ -210,20 +296,25 @@ def _prepare(
 
 @contextmanager
 def _stopping() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C ask for a stop, and the second end the program at once."""
+    """Let Ctrl-C or SIGTERM ask for a stop, and a second Ctrl-C end the program at once."""
     asked = threading.Event()
 
     def ask(number: int, frame: object) -> None:
-        if asked.is_set():
+        if number == signal.SIGINT and asked.is_set():
             os._exit(130)  # Lightning would take KeyboardInterrupt for its own
+        if not asked.is_set():
+            print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
         asked.set()
-        print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(ValueError):  # not the main thread: signals stay where they are
+            before[number] = signal.signal(number, ask)
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _table(confusion: "NDArray[np.int64]", classes: Sequence[str]) -> "Table":
