@@ -48,10 +48,7 @@ class Calls:
         Raises:
             DeviceError: it failed, or the runtime does not have it.
         """
-        try:
-            answer = getattr(self._sdk, name)(*arguments)
-        except Exception as error:  # foreign code, which may raise anything
-            raise DeviceError(f"{self._where}: {name} failed: {error}; {_DRIVER}") from error
+        answer = self.plain(name, *arguments)
         *given, code = answer if isinstance(answer, tuple) else (answer,)
         if code != 0:
             remedy = _REMEDIES.get(name, _DRIVER)
@@ -59,18 +56,39 @@ class Calls:
         return given[0] if given else None
 
     def plain(self, name: str, *arguments: Any) -> Any:
-        """Call one of the few functions that return no error code."""
-        return getattr(self._sdk, name)(*arguments)
+        """Call one of the few functions that return no error code.
+
+        Raises:
+            DeviceError: it failed, or the runtime does not have it.
+        """
+        try:
+            return getattr(self._sdk, name)(*arguments)
+        except Exception as error:  # foreign code, which may raise anything
+            raise DeviceError(f"{self._where}: {name} failed: {error}; {_DRIVER}") from error
 
     def direction(self, name: str) -> Any:
-        """Return the direction of a copy, ``ClientToServer`` or back."""
-        return getattr(self._sdk.lyn_memcpy_dir_t, name)
+        """Return the direction of a copy, ``ClientToServer`` or back.
+
+        Raises:
+            DeviceError: the runtime does not have it.
+        """
+        try:
+            return getattr(self._sdk.lyn_memcpy_dir_t, name)
+        except AttributeError as error:
+            raise self.unknown(error) from None
 
     def data_type(self, value: Any) -> str:
         """Return the name of a data type, such as ``DT_UINT8``."""
         kinds = self._sdk.lyn_data_type_t
         names = [name for name in dir(kinds) if name.startswith("DT_")]
         return next((name for name in names if getattr(kinds, name) == value), str(value))
+
+    def unknown(self, error: Exception) -> DeviceError:
+        """Return the error of a runtime that is not as this stage knows it."""
+        return DeviceError(
+            f"{self._where}: pylynchipsdk is not as it was when this stage was written ({error});"
+            " install a version with what Lynxi's public samples call"
+        )
 
     def fault(self, code: object) -> DeviceError:
         """Return the error of what the driver reported by itself."""

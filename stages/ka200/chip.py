@@ -105,7 +105,10 @@ class Ka200Chip:
         self._stuck, self._recorded = False, False
         try:
             self._open(folder / NETWORK)
-            self._describe(folder / NETWORK, compiled)
+            try:
+                self._describe(folder / NETWORK, compiled)
+            except (AttributeError, TypeError) as error:
+                raise self._calls.unknown(error) from error
             self._pairs = deque(self._pair() for _ in range(PAIRS))
             self._acquired.callback(self._drain)
         except BaseException:

@@ -475,13 +475,22 @@ def test_without_the_runtime_it_says_where_to_get_it(
         stage(model).open()
 
 
+@pytest.mark.parametrize(
+    ("lacks", "text"),
+    [
+        ("_lyn_create_event", r"lyn_create_event failed: .*has no attribute"),
+        ("_lyn_numpy_to_ptr", r"lyn_numpy_to_ptr failed: .*has no attribute"),
+        ("lyn_memcpy_dir_t", r"pylynchipsdk is not as it was when .*; install a version with"),
+        ("lyn_data_type_t", r"pylynchipsdk is not as it was when .*; install a version with"),
+    ],
+)
 def test_a_runtime_of_another_version_is_an_error_of_the_device(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, monkeypatch: pytest.MonkeyPatch, lacks: str, text: str
 ) -> None:
     chip = put_in(monkeypatch)
-    monkeypatch.setattr(ChipDouble, "_lyn_create_event", property(), raising=True)
-    with pytest.raises(DeviceError, match=r"lyn_create_event failed: .*has no attribute"):
-        stage(model).open()
+    monkeypatch.setattr(ChipDouble, lacks, property())
+    with pytest.raises(DeviceError, match=f"KA200 device 0: {text}"):
+        through([stage(model)], recording(frames(3)))
     assert chip.live == {}
 
 
