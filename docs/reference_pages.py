@@ -144,8 +144,8 @@ def _cli_page() -> str:
     parts = [
         "`pipeline COMMAND --help` shows the same on the terminal; `pipeline --version` shows the"
         " version.",
-        "Exit codes: 0, done; 1, the work failed; 2, the request was wrong; 130, stopped by the"
-        " user.",
+        "Exit codes: 0, done; 1, the work failed; 2, the request was wrong; 3, `check --capacity`"
+        " found that it does not keep up; 130, stopped by the user.",
     ]
     commands = [("pipeline", command) for command in app.registered_commands]
     for group in app.registered_groups:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 from command_line import CommandLine
+from rich.text import Text
 
 from pipeline.cli.commands import app
 from pipeline.cli.examples import EXAMPLES
@@ -43,6 +44,30 @@ def test_examples_have_options_that_there_are(command: str, line: str) -> None:
         found = found.commands[part]  # type: ignore[attr-defined]
     # Parsed, not called: every argument that is required is there, and every option known.
     found.make_context(command, words[1 + len(parts) :])
+
+
+def test_help_shows_each_option_as_it_was_written() -> None:
+    """What stands in brackets would be taken for markup, and left out."""
+    for name in leaves():
+        command = PROGRAM
+        for part in name.split():
+            command = command.commands[part]  # type: ignore[attr-defined]
+        texts = [command.help, *(getattr(each, "help", None) for each in command.params)]
+        for text in filter(None, texts):
+            assert Text.from_markup(text).plain == text, name
+
+
+def test_help_shows_no_type_of_a_flag(command_line: CommandLine) -> None:
+    for command in ("doctor", "models show"):
+        out = command_line(*command.split(), "--help").out
+        assert "--help" in out
+        assert "<bool>" not in out
+
+
+def test_commands_stand_under_headings(command_line: CommandLine) -> None:
+    out = command_line("--help").out
+    assert "─ Run and watch ─" in out
+    assert "─ Commands ─" not in out, "a command has no heading"
 
 
 def test_help_ends_with_the_examples(command_line: CommandLine) -> None:
@@ -136,3 +161,20 @@ def test_a_quiet_run_that_goes_well_says_nothing(job: Path) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (job.parent / "b.aedat4").exists()
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    missing = [name for name in PROGRAM.commands if f"`pipeline {name}" not in text]  # type: ignore[attr-defined]
+    assert missing == []
+
+
+def test_options_that_the_stages_of_one_host_have_no_use_for_are_refused(
+    job: Path, command_line: CommandLine
+) -> None:
+    code, _, err = command_line("run", job, "--only", "roof", "--resume", "--metrics", "0")
+    assert code == 2
+    assert err == (
+        "error: --resume, --metrics: not with --only; give it to the run that is started on the"
+        " other host\n"
+    )

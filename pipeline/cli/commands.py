@@ -2,9 +2,10 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from pipeline import __version__
 from pipeline.cli.agent import agent
@@ -34,8 +35,28 @@ from pipeline.kernel_cache import provide_kernel_cache
 
 __all__ = ["app", "call"]
 
+
+def _without_type(params: list[Any]) -> list[Any]:
+    """Let help show flags without a type: they take no value."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_type(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_type(super().get_params(ctx))
+
+
 app = typer.Typer(
     name="pipeline",
+    cls=_Group,
     help="Event cameras in, predictions of a spiking network out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -48,34 +69,28 @@ def _help(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
-for command in (
-    run,
-    agent,
-    top,
-    view,
-    runs,
-    init,
-    check,
-    doctor,
-    schema,
-    stages,
-    cameras,
-    info,
-    convert,
-    record,
-    simulate,
-    train,
-    evaluate,
-    compile,
-    bench,
-    fault,
-):
-    app.command(help=_help(command.__doc__ or ""), epilog=epilog(command.__name__))(command)
-for name, group in {"models": models, "keys": keys}.items():
+_PANELS = {
+    "Run and watch": (run, top, view, runs, agent),
+    "Pipeline files": (init, check, fault, stages, schema, doctor),
+    "Recordings and cameras": (info, convert, record, cameras, simulate),
+    "Networks": (train, evaluate, compile, bench),
+}
+"""Commands under the headings that help shows them under."""
+
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(
+            cls=_Command,
+            help=_help(command.__doc__ or ""),
+            epilog=epilog(command.__name__),
+            rich_help_panel=panel,
+        )(command)
+for name, group, panel in (("models", models, "Networks"), ("keys", keys, "Run and watch")):
     for entry in group.registered_commands:
+        entry.cls = _Command
         entry.help = _help(getattr(entry.callback, "__doc__", "") or "")
         entry.epilog = epilog(f"{name} {entry.name or getattr(entry.callback, '__name__', '')}")
-    app.add_typer(group, name=name)
+    app.add_typer(group, name=name, cls=_Group, rich_help_panel=panel)
 
 
 def _print_version(wanted: bool) -> None:

@@ -45,7 +45,9 @@ def evaluate(
     ] = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Lay [variant.NAME] over the recipe; may be repeated."),
+        typer.Option(
+            metavar="NAME", help="A variant of the recipe, laid over it; may be repeated."
+        ),
     ] = None,
     decision: Annotated[
         str | None,

@@ -90,6 +90,20 @@ def run(
     if resume and fresh:
         raise ConfigError("--resume and --fresh exclude each other; leave one of them out")
     if only is not None:
+        said = {
+            "--resume": resume,
+            "--fresh": fresh,
+            "--dashboard": dashboard,
+            "--metrics": metrics is not None,
+            "--trace": trace is not None,
+            "--manifest": manifest is not None,
+            "--quiet": quiet,
+        }
+        if idle := [option for option, given in said.items() if given]:
+            raise ConfigError(
+                f"{', '.join(idle)}: not with --only; give it to the run that is started on the"
+                " other host"
+            )
         from pipeline.cli.agent import serve
 
         serve(file, set_ or [], only, json, forever=False)

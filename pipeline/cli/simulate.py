@@ -43,7 +43,7 @@ def simulate(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="An option of the set, as in [data] of a recipe; may be given several times.",
+            help="An option of the set, as in the table data of a recipe; may be repeated.",
         ),
     ] = None,
     processes: Processes = None,

@@ -32,7 +32,9 @@ def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's TOML file.")],
     variant: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Lay [variant.NAME] over the recipe; may be repeated."),
+        typer.Option(
+            metavar="NAME", help="A variant of the recipe, laid over it; may be repeated."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Weights file; out/NAME.safetensors. Beside it: out/NAME/.")
