@@ -1,6 +1,7 @@
 """What is told of a run above all: its name and state, and the facts that there are."""
 
 from pathlib import PurePath
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -10,7 +11,32 @@ from pipeline.observe.dashboard.view import View
 from pipeline.observe.status import HostStatus, RunStatus
 from pipeline.queue.overload import HIGHEST, step_name
 
-__all__ = ["head_lines", "summary"]
+__all__ = ["Fact", "facts", "head_lines", "summary"]
+
+
+class Fact(NamedTuple):
+    """What is told of a run in few words."""
+
+    text: str
+    wrong: bool = False
+
+
+def facts(view: View) -> list[Fact]:
+    """Return what there is to tell.
+
+    Where not all has room, what is wrong comes before what is well.
+    """
+    status = view.status
+    if status is None:
+        return []
+    wrong = [f"overload {_step(status.level)}: {step_name(status.level)}"] if status.level else []
+    wrong += [_host(host) for host in status.hosts if not host.joined]
+    well = [*_health(status), *(_host(host) for host in status.hosts if host.joined)]
+    return [
+        *map(Fact, _played(view)),
+        *(Fact(each, wrong=True) for each in wrong),
+        *map(Fact, well),
+    ]
 
 
 def head_lines(view: View, columns: int, most: int) -> list[Text]:
@@ -18,16 +44,11 @@ def head_lines(view: View, columns: int, most: int) -> list[Text]:
     status = view.status
     if status is None:
         return [Text(" waiting for the run ", style="reverse"), Text()]
-    # Where not all has room, what is wrong comes before what is well.
-    wrong = [f"overload {_step(status.level)}: {step_name(status.level)}"] if status.level else []
-    wrong += [_host(host) for host in status.hosts if not host.joined]
-    parts = [Text(fact) for fact in _played(view)] + [Text(each, style=ALERT) for each in wrong]
-    well = [*_health(status), *(_host(host) for host in status.hosts if host.joined)]
-    parts += [Text(fact) for fact in well]
-    facts = packed(parts, columns - 1, max(1, most - 1))
+    parts = [Text(fact.text, style=ALERT if fact.wrong else "") for fact in facts(view)]
+    lines = packed(parts, columns - 1, max(1, most - 1))
     return [
         _title(view, status, columns),
-        *(Text.assemble(" ", line) for line in facts or [Text()]),
+        *(Text.assemble(" ", line) for line in lines or [Text()]),
     ]
 
 
@@ -61,27 +82,27 @@ def _title(view: View, status: RunStatus, columns: int) -> Text:
 
 
 def _played(view: View) -> list[str]:
-    facts = []
+    said = []
     if (rate := view.events_per_s) is not None:
-        facts.append(f"{count(rate)} events/s")
+        said.append(f"{count(rate)} events/s")
     if (speed := view.speed) is not None:
-        facts.append(f"speed {speed:g}" if speed else "at full speed")
-    return facts
+        said.append(f"speed {speed:g}" if speed else "at full speed")
+    return said
 
 
 def _health(status: RunStatus) -> list[str]:
     """Tell delay, checkpoint and restarts, those that there are."""
-    facts = []
+    said = []
     latencies = [stage.latency for stage in status.stages if stage.latency is not None]
     if latencies:
         worst = max(latencies, key=lambda latency: latency.p99_ms)
-        facts.append(f"p50 {_three(worst.p50_ms)} p99 {_three(worst.p99_ms)} ms")
+        said.append(f"p50 {_three(worst.p50_ms)} p99 {_three(worst.p99_ms)} ms")
     if status.checkpoint is not None:
         age = "" if status.checkpoint_age_s is None else f" ({status.checkpoint_age_s:.1f} s old)"
-        facts.append(f"checkpoint {status.checkpoint}{age}")
+        said.append(f"checkpoint {status.checkpoint}{age}")
     if status.restarts:
-        facts.append("1 restart" if status.restarts == 1 else f"{status.restarts} restarts")
-    return facts
+        said.append("1 restart" if status.restarts == 1 else f"{status.restarts} restarts")
+    return said
 
 
 def _step(level: int) -> str:

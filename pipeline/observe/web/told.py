@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pipeline.observe.dashboard.head import facts
 from pipeline.observe.dashboard.view import View
 from pipeline.observe.status import StageStatus
 
@@ -32,15 +33,12 @@ def told(view: View) -> bytes:
             "path": status.path,
             "state": status.state,
             "at_s": status.at_s,
-            "checkpoint": status.checkpoint,
-            "checkpoint_age_s": status.checkpoint_age_s,
-            "restarts": status.restarts,
+            "facts": [fact._asdict() for fact in facts(view)],
             "last_cause": status.last_cause,
             "source": "" if view.start is None else view.start.source,
             "pictured": view.pictured,
             "sensor": {"width": width, "height": height},
             "speed": view.speed,
-            "events_per_s": view.events_per_s,
             "event_rates": [*view.event_rates][-_MOST_RATES:],
             "stages": [_stage(view, stage) for stage in status.stages],
             "queues": status.edges,
