@@ -4,8 +4,8 @@ Source: LynxiTech/BIDL, ``layers/lif.py`` (Apache-2.0); see `models.neurons` for
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 from models.choices import offer
 from models.errors import ModelError
@@ -101,7 +101,3 @@ class Lif:
     def constants(self) -> Constants:
         """The constants as floats."""
         return Constants(self.alpha, self.beta, self.theta, self.v_0)
-
-    def but(self, **changes: Any) -> "Lif":
-        """Return the same neurons with some options changed."""
-        return replace(self, **changes)

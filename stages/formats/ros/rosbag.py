@@ -87,7 +87,7 @@ class RosBagReader(Reader):
             self._check_pages()
             self._bag = bag = self._opened()
             self._ros2 = not isinstance(bag, rosbags.rosbag1.Reader)
-            self._topic = self._choose(bag.connections, stream)
+            self._choose(bag.connections, stream)
             first = next(self._messages(0), None)
         except self._damage as error:
             raise self._not_opened(_line(error)) from None
@@ -162,7 +162,7 @@ class RosBagReader(Reader):
                         bag.chunks[place] = chunk._replace(decompressor=decompress)
         return bag
 
-    def _choose(self, connections: list[Any], stream: str | None) -> str:
+    def _choose(self, connections: list[Any], stream: str | None) -> None:
         topics = sorted({one.topic for one in connections if one.msgtype in (*PACKETS, *ARRAYS)})
         if not topics:
             known = ", ".join(sorted({f"{one.topic} ({one.msgtype})" for one in connections}))
@@ -180,7 +180,6 @@ class RosBagReader(Reader):
         chosen = [one for one in connections if one.topic == stream]
         self._is_packet = chosen[0].msgtype in PACKETS
         self._connections = [one for one in chosen if one.msgtype == chosen[0].msgtype]
-        return stream
 
     def _messages(self, start_ns: int) -> Iterator[tuple[int, bytes]]:
         """Yield stamp and bytes of the messages from a stamp on."""
