@@ -1,8 +1,12 @@
-"""Makes the pictures of the dashboard: of a real terminal, while the run goes on and after its end.
+"""Makes the pictures of what a person sees: of a real terminal, and of a real browser.
 
 ``python docs/pictures.py [FOLDER]`` plays the embedded recording in real time in tmux, in a
-terminal of 80×24 and one of 160×50, and draws what these show. Each takes about a minute.
-``--light``, ``--no-color`` and ``--size 60x16`` are for looking at other terminals.
+terminal of 80×24 and one of 160×50, and draws what these show, while the run goes on and after its
+end. Each takes about a minute. ``--light``, ``--no-color`` and ``--size 60x16`` are for looking at
+other terminals.
+
+``--view`` makes the pictures of the page that ``pipeline view`` serves instead, and ``--report
+FILE`` that of a report that ``pipeline evaluate`` has written; both need Chromium.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
 from rich.ansi import AnsiDecoder
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME, TerminalTheme
 from rich.text import Text
@@ -26,6 +31,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 _SIZES = {"": (80, 24), "-large": (160, 50)}
 _SHOWN = "· 0:22 "
 """The moment of the run that is drawn: some gestures are over by then."""
+_RUN = "gestures-shown"
+_VIEW_PX = (1040, 1250)
+_REPORT_PX = (1120, 1215)
+_LOADED_MS = 5000
+"""How long a page may load, ask and draw before it is taken."""
+_COLOURS = 128
+_PLAYED_S = 14
+"""What of the run has been played when its page is taken."""
 _PROMPT = "$ "
 _PATIENCE_S = 180.0
 _LOOK_S = 0.1
@@ -95,6 +108,37 @@ def _pictures(
         _draw(lines, size, theme, folder / f"dashboard-end{name}.svg")
 
 
+def _page(url: str, size: tuple[int, int], path: Path, dark: bool = False) -> None:
+    """Draw a page as a browser shows it."""
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += ["--blink-settings=preferredColorScheme=0"] if dark else []
+    command += [f"--window-size={size[0]},{size[1]}", f"--virtual-time-budget={_LOADED_MS}"]
+    subprocess.run([*command, f"--screenshot={path}", url], check=True, capture_output=True)
+    with Image.open(path) as picture:
+        fewer = picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    fewer.save(path, optimize=True)
+    print(path)
+
+
+def _view(folder: Path) -> None:
+    """Draw the page of a run that goes on, light and dark."""
+    pipeline = Path(sys.executable).parent / "pipeline"
+    with tempfile.TemporaryDirectory() as scratch:
+        sets = ["camera.speed=1", f"file.path={scratch}/predictions.jsonl", f"run.name={_RUN}"]
+        run = [pipeline, "run", "--quiet", *(word for each in sets for word in ("--set", each))]
+        printed = {"stdout": subprocess.DEVNULL, "cwd": REPOSITORY}
+        with subprocess.Popen(run, **printed) as playing:
+            time.sleep(_PLAYED_S)
+            view = [pipeline, "view", _RUN]
+            with subprocess.Popen(view, stdout=subprocess.PIPE, text=True) as serving:
+                assert serving.stdout is not None
+                url = serving.stdout.readline().strip()
+                for name, dark in (("view", False), ("view-dark", True)):
+                    _page(url, _VIEW_PX, folder / f"{name}.png", dark)
+                serving.terminate()
+            playing.terminate()
+
+
 def main() -> None:
     """Make the pictures that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,7 +146,15 @@ def main() -> None:
     parser.add_argument("--size", help="of one terminal, such as 60x16, instead of the usual two")
     parser.add_argument("--light", action="store_true", help="a light terminal")
     parser.add_argument("--no-color", action="store_true", help="a terminal without colour")
+    parser.add_argument("--view", action="store_true", help="the page of `pipeline view`")
+    parser.add_argument("--report", type=Path, help="a report.html of `pipeline evaluate`")
     asked = parser.parse_args()
+    if asked.view:
+        _view(asked.folder)
+    if asked.report:
+        _page(asked.report.resolve().as_uri(), _REPORT_PX, asked.folder / "report.png")
+    if asked.view or asked.report:
+        return
     sizes = _SIZES
     if asked.size:
         columns, rows = map(int, asked.size.split("x"))

@@ -95,8 +95,8 @@ def page(report: Report, results: Sequence[Result]) -> str:
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
         f"<h1>{escape(request.name)}</h1>"
         f'<p class="soft">{escape(request.pipeline)}{overrides}, predictions of'
-        f" “{escape(request.decision)}”; data: {escape(request.data)}, {escape(request.part)}"
-        f" part</p>{_notes(report)}{_tiles(measures)}{''.join(sections)}"
+        f" “{escape(request.decision)}”; data: {escape(request.data)}, part:"
+        f" {escape(request.part)}</p>{_notes(report)}{_tiles(measures)}{''.join(sections)}"
         f'<p class="soft">pipeline {escape(report.version)}, fingerprint'
         f" {escape(request.fingerprint)}</p></body></html>\n"
     )
