@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -92,6 +93,11 @@ def test_the_page_has_later_groups_and_keeps_what_is_written_by_hand(tmp_path: P
         drawn = (tmp_path / "images" / f"{name}.svg").read_bytes()
         page.write([first, second], tmp_path)
         assert (tmp_path / "images" / f"{name}.svg").read_bytes() == drawn
+
+
+def test_help_names_every_group(command_line: CommandLine) -> None:
+    said = command_line("bench", "--help").out
+    assert [name for name in GROUPS if not re.search(rf"\b{name}\b", said)] == []
 
 
 def test_every_group_is_a_benchmark_with_a_title() -> None:

@@ -17,6 +17,7 @@ from run_commands import REPOSITORY, Block, blocks_of, pages
 
 from pipeline.cli.commands import app
 
+TEXTS = ["README.md", *(str(p.relative_to(REPOSITORY)) for p in REPOSITORY.glob("docs/**/*.md"))]
 PROGRAM = typer.main.get_command(app)
 
 
@@ -62,6 +63,19 @@ def test_commands_are_understood(page: str) -> None:
                 parse(words)
             except Exception as error:
                 raise AssertionError(f"{block}: {' '.join(words)}: {error}") from error
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_commands_in_sentences_have_options_that_there_are(page: str) -> None:
+    text = re.sub(r"^```.*?^```$", "", (REPOSITORY / page).read_text(), flags=re.DOTALL | re.M)
+    for said in re.findall(r"`pipeline ([a-z][^`]*)`", text):
+        found, words = PROGRAM, said.split()
+        while words and hasattr(found, "commands") and words[0] != "…":
+            assert words[0] in found.commands, said
+            found = found.commands[words.pop(0)]
+        known = {"--help", *(name for each in found.params for name in each.opts)}
+        options = {word for word in words if word.startswith("-")}
+        assert options <= known, said
 
 
 def test_calls_are_found_in_what_a_shell_reads() -> None:

@@ -14,8 +14,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="GROUP",
-            help="machine, read, filter, bin, transport, step, path, latency, startup, checkpoint,"
-            " memory, growth, cost or watch; may be given several times.",
+            help="machine, read, filter, bin, transport, step, onnx, path, latency, overload,"
+            " startup, checkpoint, memory, growth, cost, watch or observe; may be repeated.",
         ),
     ] = None,
     peers: Annotated[
