@@ -8,12 +8,9 @@ import importlib.util
 import logging
 import os
 import pickle
-import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +20,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from pipeline.errors import ConfigError, DeviceError, RecordingError
+from stages.batch.address import check_address, try_to_join
 from stages.batch.engine import Answer, Broke, Died, Engine, Worker, on_terminate
 from stages.batch.files import Known, known
 from stages.batch.remote import versions
@@ -34,7 +32,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _ANSWER_S = 3.0
-_JOIN_S = 30.0
 _LOOK_S = 5.0
 _STORE_BYTES = 100 << 20
 """Of Ray's memory for objects: results are small and do not lie there."""
@@ -66,7 +63,7 @@ class RayEngine(Engine):
                 ' "event-pipeline[cluster]", on all hosts of a cluster'
             )
         if address is not None:
-            _check(address)
+            check_address(address)
         self._address = address
         self._asked = processes
         self._workers = processes or os.cpu_count() or 1
@@ -129,7 +126,7 @@ class RayEngine(Engine):
                 **quiet,
             )
         else:
-            _try_to_join(self._address)
+            try_to_join(self._address)
             ray.init(address=self._address, **quiet)
             there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._workers = self._asked or max(1, int(there.get("CPU", 1)))
@@ -268,44 +265,3 @@ def _mark(folder: Path | None) -> Iterator[list[str]]:
         yield [path]
     finally:
         Path(path).unlink(missing_ok=True)
-
-
-def _check(address: str) -> None:
-    """Refuse what is no address, or where nobody answers; of ``auto`` Ray itself finds out."""
-    if address == "auto":
-        return
-    found = re.fullmatch(r"\[?([^/\[\]]+)\]?:(\d{1,5})", address, re.ASCII)
-    if found is None or not 0 < int(found[2]) < 1 << 16:
-        raise ConfigError(f"--address: must be auto or HOST:PORT, got '{address}'")
-    try:
-        socket.create_connection((found[1], int(found[2])), _ANSWER_S).close()
-    except OSError as error:
-        raise _unreachable(address, error.strerror or str(error)) from None
-
-
-def _try_to_join(address: str) -> None:
-    """Join in a process that can be given up.
-
-    Where something else than Ray answers, or another version of it, or where this machine is no
-    part of the cluster, Ray takes minutes, or ends the process that asked.
-    """
-    ask = (
-        "import logging, sys, ray; ray.init(address=sys.argv[1], log_to_driver=False,"
-        " logging_level=logging.CRITICAL)"
-    )
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", ask, address], capture_output=True, text=True, timeout=_JOIN_S
-        )
-    except subprocess.TimeoutExpired:
-        raise _unreachable(address, f"no answer of Ray's within {_JOIN_S:.0f} s") from None
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise _unreachable(address, lines[-1].strip() if lines else f"exit code {done.returncode}")
-
-
-def _unreachable(address: str, why: str) -> DeviceError:
-    return DeviceError(
-        f"--address {address}: no cluster of Ray's can be joined: {why}; start one with `ray start"
-        " --head`, and Ray on this machine with `ray start --address=HOST:PORT`"
-    )
