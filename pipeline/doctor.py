@@ -209,7 +209,7 @@ def _folders() -> Iterator[Finding]:
     where = "XDG_RUNTIME_DIR" if runtime else "the folder for temporary files"
     try:
         count = len(live_runs())
-        yield Finding("sockets", "ok", f"in {where}; {count} runs going on")
+        yield Finding("sockets", "ok", f"in {where}; runs going on: {count}")
     except PipelineError as error:
         said, *remedies = _PARTS.split(str(error))
         yield Finding("sockets", "fail", said, "; ".join(remedies))

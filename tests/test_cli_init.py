@@ -66,6 +66,26 @@ def test_it_asks_in_a_terminal(
     assert read_config(made).run.name == "tape"
 
 
+def test_who_is_asked_may_try_again(
+    recording: Path,
+    tmp_path: Path,
+    command_line: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter(["no.raw", str(recording), "dvs_gestur", "none", "screen", "record", "a b", "c"])
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("typer.prompt", lambda text, default=None: next(answers))
+    made = tmp_path / "asked.toml"
+    code, _, err = command_line("init", made)
+    assert code == 0
+    source, network, sink, name = err.splitlines()
+    assert "no.raw" in source
+    assert network.endswith("did you mean 'dvs_gesture'?")
+    assert sink.startswith("--to: 'screen' takes predictions")
+    assert "run.name: must match" in name
+    assert read_config(made).run.name == "c"
+
+
 def test_a_file_that_is_there_stays(tmp_path: Path, command_line: CommandLine) -> None:
     there = tmp_path / "there.toml"
     there.write_text("mine")

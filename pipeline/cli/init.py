@@ -3,14 +3,18 @@
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from pipeline.graph import Graph
     from pipeline.template import Network
+
+_T = TypeVar("_T")
 
 __all__ = ["init"]
 
@@ -47,9 +51,9 @@ def init(
 ) -> None:
     """Make a pipeline file that works, of the answers to four questions.
 
-    In a terminal it asks for what is not given. The file is checked before it is written; one that
-    is there is never written over. Warnings, as of a recording that is too short for a prediction,
-    are on standard error.
+    In a terminal it asks for what is not given, and again where an answer will not do. The file is
+    checked before it is written; one that is there is never written over. Warnings, as of a
+    recording that is too short for a prediction, are on standard error.
     """
     from pipeline.cli.safety import warnings
     from pipeline.config import parse_config
@@ -61,19 +65,41 @@ def init(
         raise ConfigError(f"{file}: exists already; name another file")
     if not file.parent.is_dir():
         raise ConfigError(f"{file}: there is no folder {file.parent}; make it first")
-    source = from_ or _ask("--from", "Where do events come from (a recording, or dv_camera, …)?")
+
+    def made_of(answers: Answers) -> "tuple[str, Graph]":
+        text = file_text(answers, file.parent)
+        return text, build_graph(parse_config(tomllib.loads(text), file))
+
+    def fits_source(source: str) -> str:
+        made_of(Answers("run", source, None, ("record",)))
+        return source
+
+    def fits_name(name: str) -> str:
+        made_of(Answers(name, "udp", None, ("record",)))
+        return name
+
     shipped = _shipped()
+    source = _answer(
+        from_, "--from", "Where do events come from (a recording, or dv_camera, …)?", fits_source
+    )
     choices = ", ".join([*shipped, "a weights file", NO_NETWORK])
-    named = network or _ask("--network", f"Which network ({choices})?", next(iter(shipped), None))
-    chosen = None if named == NO_NETWORK else _network(named, shipped)
-    usual = "record" if chosen is None else "screen,jsonl"
-    sinks = sinks_of(
-        to or _ask("--to", "Where do results go (with commas between)?", usual), chosen is not None
+    chosen = _answer(
+        network,
+        "--network",
+        f"Which network ({choices})?",
+        lambda named: None if named == NO_NETWORK else _network(named, shipped),
+        next(iter(shipped), None),
+    )
+    sinks = _answer(
+        to,
+        "--to",
+        "Where do results go (with commas between)?",
+        lambda named: sinks_of(named, chosen is not None),
+        "record" if chosen is None else "screen,jsonl",
     )
     usual = re.sub(r"[^A-Za-z0-9_-]", "_", file.stem)[:40] or "run"
-    called = name or _ask("--name", "What is it called?", usual)
-    text = file_text(Answers(called, source, chosen, sinks), file.parent)
-    graph = build_graph(parse_config(tomllib.loads(text), file))
+    called = _answer(name, "--name", "What is it called?", fits_name, usual)
+    text, graph = made_of(Answers(called, source, chosen, sinks))
     try:
         with open(file, "x", encoding="utf-8") as made:
             made.write(text)
@@ -84,18 +110,39 @@ def init(
     print(f"{file}: written; next: pipeline run {file}")
 
 
-def _ask(flag: str, question: str, usual: str | None = None) -> str:
-    """Return what the user answers.
+def _answer(
+    given: str | None,
+    flag: str,
+    question: str,
+    read: Callable[[str], _T],
+    usual: str | None = None,
+) -> _T:
+    """Return what was given, or else what the user answers; who is asked may try again.
+
+    Args:
+        given: what the command line says.
+        flag: what would have said it.
+        question: for the user.
+        read: makes something of the answer.
+        usual: the answer of who only presses enter.
 
     Raises:
         ConfigError: nobody is there to ask.
+        Exception: of ``read``, about what was given.
     """
     from pipeline.errors import ConfigError
 
+    if given is not None:
+        return read(given)
     if not sys.stdin.isatty():
         raise ConfigError(f"{flag}: is required where there is no terminal to ask in; give it")
-    answer: str = typer.prompt(question, default=usual)
-    return answer.strip()
+    while True:
+        try:
+            return read(typer.prompt(question, default=usual).strip())
+        except Exception as error:
+            if not hasattr(error, "exit_code"):  # a bug, and no wrong answer
+                raise
+            print(error, file=sys.stderr)
 
 
 def _shipped() -> dict[str, Path]:
