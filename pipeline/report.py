@@ -47,7 +47,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How a paced source kept its clock."""
+    """How a paced source kept its clock, at the speed that it had last."""
 
     speed: float
     event_s: float

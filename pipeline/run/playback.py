@@ -188,6 +188,8 @@ class Pacer:
         """Take another speed, if one was asked for; return whether the clock runs anew."""
         if (speed := self._playback.speed()) is None:
             return False
+        if speed != self._speed:
+            self._event_us = self._wall_ns = self._late_ns = 0
         self._speed = speed
         return True
 
@@ -197,7 +199,7 @@ class Pacer:
         return control(Retime(stream=header.stream, epoch=header.epoch, clock=self._clock))
 
     def report(self) -> Pace | None:
-        """Return how the clock was kept; time under a pause does not count."""
+        """Return how the clock was kept at the speed of last; time under a pause does not count."""
         if self._speed <= 0:
             return None
         return Pace(

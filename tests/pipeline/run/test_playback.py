@@ -9,7 +9,7 @@ from doubles import ListSender, ListSource, end_recording, events, kinds, start
 
 from pipeline import clock as run_clock
 from pipeline.messages import Message, Retime
-from pipeline.report import StageReport
+from pipeline.report import Pace, StageReport
 from pipeline.run.loop import drive_source
 from pipeline.run.playback import Pacer, Playback
 
@@ -100,6 +100,19 @@ def test_a_clock_goes_on_from_where_it_was_paused(clock: Frozen) -> None:
     assert pace is not None
     # The minute under the pause counts as neither.
     assert (pace.event_s, pace.wall_s, pace.late_max_ms) == (0.006, 0.006, 0.0)
+
+
+def test_how_the_clock_was_kept_is_told_of_the_last_speed(clock: Frozen) -> None:
+    told = Playback()
+    pacer = Pacer(1.0, told)
+    pacer.anchor(start(t_first_us=0))
+    clock.now_ns += 5_000_000
+    pacer.wait(5_000, 0.0)
+    told.play_at(2.0)
+    pacer.wait(6_000, 0.0)
+    clock.now_ns += 1_500_000
+    pacer.wait(8_000, 0.0)
+    assert pacer.report() == Pace(speed=2.0, event_s=0.002, wall_s=0.0015, late_max_ms=0.5)
 
 
 def test_a_pause_ends_a_wait_for_the_clock() -> None:
