@@ -1,5 +1,7 @@
 """The errors raised for a wrong request to `models`, and where processes train together."""
 
+import re
+
 __all__ = ["EchoError", "ModelError", "PeerError"]
 
 
@@ -32,7 +34,8 @@ class PeerError(ModelError):
             rank: Whose error it is.
             error: What torch said.
         """
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        # Such as "[file:line] Connection closed by peer [address]:port. This is typically ..."
+        said = re.sub(r"^\[\S+\] ", "", str(error)).partition("\n")[0].partition(". ")[0]
         return cls(
             f"training process {rank} lost its connection to another one ({said}); look there for "
             "the reason; the same command goes on from the last save"

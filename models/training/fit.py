@@ -77,6 +77,8 @@ def fit(
         share_batch(network, peers)
     steps_an_epoch = max(1, len(train) // section.batch)
     learner = Learner(network, section, steps_an_epoch, peers)
+    if section.precision == "64":
+        learner.double()  # Lightning does it after it has read a save: that would round it
     order = Order(len(train), section.batch, section.seed, lambda: learner.course.step, peers)
     augmentation = Augmentation(
         changes.crop_steps, changes.shift_px, changes.flip, changes.drop_probability
@@ -120,13 +122,14 @@ def _trainer(
     from models.training.callbacks import Heedful, Recorder, Saver, Shower
 
     gpu = torch.cuda.is_available()
-    precision = learner.section.precision
+    names: dict[str, Any] = {"32": "32-true", "64": "64-true"}
+    precision: Any = names.get(learner.section.precision) or learner.section.precision
     return pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=1 if place is None else place.local_count,
         num_nodes=1 if place is None else place.hosts,
         strategy="auto" if place is None else place.strategy(one_step),
-        precision="32-true" if precision == "32" else precision,
+        precision=precision,
         max_epochs=-1,  # Saver ends the run: a run that goes on has fewer epochs before it
         limit_val_batches=0,  # Recorder validates, as the stream would see it
         gradient_clip_val=learner.section.clip_norm,

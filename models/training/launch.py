@@ -74,7 +74,8 @@ class _Worker:
         self.place = place
         self.pipe, theirs = context.Pipe()
         self.told: tuple[str, Any] | None = None
-        self.process = context.Process(target=_work, args=(theirs, place, job))
+        name = f"training process {place.rank}"
+        self.process = context.Process(target=_work, name=name, args=(theirs, place, job))
         self.process.start()
         theirs.close()
 
@@ -126,7 +127,10 @@ def launch(
         PeerError: A process ended that should not, here or on another host.
         Interrupted: `stop` said so, here or on another host.
     """
-    context = multiprocessing.get_context("spawn")
+    # What every process needs is imported once; none is forked from this one, whose threads would
+    # be missing there.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["models.training.trainer", "models.training.callbacks"])
     count, first = processes * meeting.hosts, processes * meeting.host
     workers = []
     try:

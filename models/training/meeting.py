@@ -6,10 +6,10 @@ other through it, and it outlives any of them.
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from models.errors import ModelError, PeerError
@@ -20,6 +20,7 @@ _CONNECT_S = 60.0
 """How long a host waits for host 0 to open its port."""
 _TOLD_S = 5.0
 """How long host 0 waits at the end for the others to have heard how it went."""
+_ANSWER_S = 20.0
 _LOOK_S = 0.2
 
 
@@ -184,16 +185,23 @@ class Meeting:
                         "--node-rank 0, name its address, and let the port through"
                     ) from None
                 time.sleep(_LOOK_S)
-        try:
-            return distributed.TCPStore(  # type: ignore[attr-defined]
-                self.address,
-                self.port,
-                is_master=False,
-                wait_for_workers=False,
-                timeout=timedelta(seconds=20),
-            )
-        except RuntimeError as error:
+        # What is no store of torch's may never answer it, and torch waits for it without an end.
+        opened: list[Any] = []
+
+        def open_store() -> None:
+            with suppress(RuntimeError):
+                store = distributed.TCPStore(  # type: ignore[attr-defined]
+                    self.address, self.port, is_master=False, wait_for_workers=False
+                )
+                store.add("greetings", 1)
+                opened.append(store)
+
+        attempt = threading.Thread(target=open_store, daemon=True)
+        attempt.start()
+        attempt.join(_ANSWER_S)
+        if not opened:
             raise PeerError(
-                f"--address {self.address}:{self.port}: what answers there is no training run "
-                f"({str(error).splitlines()[0]}); name the address of the host of --node-rank 0"
-            ) from error
+                f"--address {self.address}:{self.port}: what answers there is no training run; "
+                "name the address of the host of --node-rank 0"
+            )
+        return opened[0]

@@ -1,6 +1,7 @@
 """Where a training process has its place among others: told by us, by torchrun, or by SLURM."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -170,17 +171,16 @@ def _torchrun(environment: Mapping[str, str]) -> Place:
 
 
 def _slurm(environment: Mapping[str, str]) -> Place:
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-
     count = _number(environment, "SLURM_STEP_NUM_TASKS")
     hosts = _text(environment, "SLURM_STEP_NODELIST")
+    first = re.sub(r"\[(\w+)[^]]*\]", r"\1", hosts).partition(",")[0]  # gpu[07-08],x is gpu07
     port = environment.get("MASTER_PORT") or 15000 + _number(environment, "SLURM_JOB_ID") % 10000
     return Place(
         _number(environment, "SLURM_PROCID"),
         count,
         _number(environment, "SLURM_LOCALID"),
         count // _number(environment, "SLURM_STEP_NUM_NODES"),
-        environment.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(hosts),
+        environment.get("MASTER_ADDR") or first,
         int(port),
     )
 

@@ -153,7 +153,8 @@ class TrainingSection(_Section):
             leaves little but the last batch.
         average: Decay a step of a moving average of the weights, which is what is validated and
             kept; None: the weights themselves.
-        precision: ``32``, or mixed: ``bf16-mixed``, ``16-mixed`` (on a GPU).
+        precision: ``32``; mixed: ``bf16-mixed``, ``16-mixed`` (on a GPU); ``64`` to see what
+            differs by more than rounding.
         select: Which weights are kept: of the ``best`` epoch by validation, or the ``last``.
         seed: Of weights, order, augmentation, dropout and noise.
         workers: Processes that prepare examples; 0: the trainer's own. No result depends on it.
@@ -177,7 +178,7 @@ class TrainingSection(_Section):
     clip_norm: PositiveFloat | None = None
     norm_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
     average: Share | None = None
-    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    precision: Literal["32", "64", "bf16-mixed", "16-mixed"] = "32"
     select: Literal["best", "last"] = "best"
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 0

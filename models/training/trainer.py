@@ -267,15 +267,15 @@ def _begun(
     """Give the run's folder, begun by the first process, and the save to go on from."""
     folder = RunFolder(out.with_suffix(""))
 
-    def begin() -> bytes | None:
+    def begin() -> tuple[str, bytes | None]:
         differences = folder.finished(recipe, data)
         last = folder.begin(recipe, data, resume)
         if differences:
             told = f"note: the finished run in {folder.path} is replaced: {differences[0]}"
             console.print(told, style="yellow", highlight=False)
-        return None if last is None else last.read_bytes()
+        return str(folder.path), None if last is None else last.read_bytes()
 
-    save = peers.agree(begin)
+    path, save = peers.agree(begin)
     if peers.rank == 0:
         yield folder, folder.last if save is not None else None
         return
@@ -283,7 +283,7 @@ def _begun(
         last = Path(temporary) / "last.ckpt"
         if save is not None:
             last.write_bytes(save)
-        yield OthersFolder(folder.path), last if save is not None else None
+        yield OthersFolder(Path(path)), last if save is not None else None
 
 
 def _card(
