@@ -37,19 +37,24 @@ _TITLES = {
     "growth": "Memory over long recordings",
     "cost": "How the cost grows",
     "watch": "What it costs to be watched",
+    "watch, paced": "What it costs to be watched, at a camera's pace",
     "observe": "What traces, metrics and the page cost",
 }
 _IMAGES = {"path": ("performance", "Ratios to others"), "cost": ("cost", "How the cost grows")}
 
 
 def together(results: Sequence[Results]) -> list[tuple[str, list[Row], dict[str, Any]]]:
-    """Return each group once, with its rows and the facts of its run."""
+    """Return each group once, with its rows and the facts of its run.
+
+    Raises:
+        ValueError: one has no title: its figures would be left out.
+    """
     found = {}
     for result in results:
         for group in dict.fromkeys(row.group for row in result.rows):
             rows = [row for row in result.rows if row.group == group]
             found[group] = (group, rows, result.facts)
-    return [found[group] for group in _TITLES if group in found]
+    return [found[group] for group in sorted(found, key=[*_TITLES].index)]
 
 
 def page(results: Sequence[Results], comment: str = _COMMENT) -> str:

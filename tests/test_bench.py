@@ -106,6 +106,16 @@ def test_every_group_is_a_benchmark_with_a_title() -> None:
         assert name in page._TITLES
 
 
+def test_no_figures_are_left_out_of_the_page() -> None:
+    def found(*groups: str) -> list[Results]:
+        return [Results([Row(each, "a", "s", 1.0, 1.0, 1.0)], [], {}) for each in groups]
+
+    together = page.together(found("watch, paced", "read"))
+    assert [group for group, _, _ in together] == ["read", "watch, paced"]
+    with pytest.raises(ValueError, match="no such group"):
+        page.together(found("no such group"))
+
+
 @pytest.mark.parametrize("group", ["filter", "bin", "memory", "cost"])
 def test_a_group_yields_rows(group: str) -> None:
     found = list(import_module(GROUPS[group]).rows(QUICK))

@@ -152,9 +152,10 @@ def test_check_says_more_or_less(job: Path, command_line: CommandLine) -> None:
     assert "camera.speed: must be >= 0" in err
 
 
-def test_a_quiet_run_that_goes_well_says_nothing(job: Path) -> None:
+@pytest.mark.parametrize("log", ["human", "json"])
+def test_a_quiet_run_that_goes_well_says_nothing(job: Path, log: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "run", job, "--quiet"],
+        [sys.executable, "-m", "pipeline.cli", "run", job, "--quiet", "--log", log],
         capture_output=True,
         text=True,
         check=False,

@@ -201,7 +201,7 @@ def conclude(
     from pipeline.observe.ledger import check_ledger
     from pipeline.run.generation import StageFailure
 
-    if log is not None:
+    if log is not None and not quiet:
         log.say("ledger", {"outcome": outcome})
     if json or not (quiet or log is not None):
         _show(outcome, json)
