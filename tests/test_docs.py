@@ -11,10 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import CommandLine
 from live import Playing
 from reference_pages import PAGES
+from resuming import read
 from senders import free_port
 from weights import random_weights
 
@@ -81,15 +83,13 @@ def test_no_page_names_a_place_of_one_machine(name: str) -> None:
 
 def test_the_stages_of_own_stage_work(tmp_path: Path) -> None:
     page = DOCS / "how-to" / "own-stage.md"
-    for block in blocks(page, "python"):
+    for block in (*blocks(page, "python"), *blocks(page, "toml")):
         head, _, _ = block.partition("\n")
         (tmp_path / head.removeprefix("# ")).write_text(block)
-    graph, package = blocks(page, "toml")
-    (tmp_path / "on_only.toml").write_text(graph)
     events = some_events()
     write_recording(tmp_path / "recording.aedat4", events)
 
-    target = tomllib.loads(package.partition("\n")[2])["project"]["entry-points"]
+    target = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["entry-points"]
     assert target == {
         "pipeline.stages": {"on_only": "my_stages:OnOnly", "summary": "my_stages:Summary"}
     }
@@ -97,6 +97,7 @@ def test_the_stages_of_own_stage_work(tmp_path: Path) -> None:
     for command in (
         ["pytest", "-q", "-p", "no:cacheprovider", "test_my_stages.py"],
         ["pipeline.cli", "run", "on_only.toml"],
+        ["pipeline.cli", "run", "left.toml"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *command],
@@ -110,6 +111,8 @@ def test_the_stages_of_own_stage_work(tmp_path: Path) -> None:
     on = int(events["p"].sum())
     line = (tmp_path / "summary.csv").read_text().splitlines()[1]
     assert line == f"{tmp_path}/recording.aedat4,{on},{on}"
+    assert len((tmp_path / "my_filter.py").read_text().splitlines()) <= 30
+    assert np.array_equal(read(tmp_path / "left.aedat4"), events[events["x"] < 16])
 
 
 def commands(path: Path, *words: str) -> list[list[str]]:
