@@ -9,7 +9,17 @@ from typing import Any
 __all__ = ["MODULES", "api_parts"]
 
 MODULES = {
-    "Write a stage": ("pipeline.stage", "pipeline.ports", "pipeline.errors"),
+    "Write a stage": (
+        "pipeline.stage",
+        "pipeline.ports",
+        "pipeline.errors",
+        "stages.filters.event_filter",
+    ),
+    "Read and write recordings": (
+        "stages.formats",
+        "stages.formats.reader",
+        "stages.formats.writer",
+    ),
     "Make and read messages": ("pipeline.messages", "pipeline.events"),
     "Run stages without queues": ("pipeline.offline",),
     "Run a pipeline": (
