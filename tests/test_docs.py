@@ -115,6 +115,25 @@ def test_the_stages_of_own_stage_work(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "left.aedat4"), events[events["x"] < 16])
 
 
+@pytest.mark.parametrize(
+    ("page", "printed"),
+    [("recordings.md", "AEDAT4 128 128"), ("override-and-script.md", "0 (")],
+)
+def test_what_is_called_from_python_is_there(
+    page: str,
+    printed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recordings").mkdir()
+    write_recording(tmp_path / "recordings" / "gestures_simulated.aedat4", some_events())
+    write_recording(tmp_path / "my.raw", some_events())
+    exec(compile(blocks(DOCS / "how-to" / page, "python")[0], page, "exec"), {})
+    assert capsys.readouterr().out.startswith(printed)
+
+
 def commands(path: Path, *words: str) -> list[list[str]]:
     """The commands of the page's shell blocks that begin so, without these words."""
     lines = "".join(blocks(path, "sh")).replace("\\\n", "").splitlines()
