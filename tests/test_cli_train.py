@@ -16,6 +16,8 @@ from rich.console import Console
 
 from models import ModelError, read_card
 from models.training import trainer
+from models.training.launch import Job
+from models.training.meeting import Meeting
 from models.training.run_folder import RunFolder
 from pipeline.cli.train import _table
 
@@ -164,6 +166,20 @@ def test_a_finished_run_is_left_alone(
             " input.stage gives (2, 34, 34)",
         ),
         (["--set", "data.set=nmnst"], "digits.toml: data.set: no data set is called 'nmnst'"),
+        (
+            ["--devices", "3"],
+            "digits.toml: training.batch: 4 examples cannot be dealt out evenly to 3 processes;"
+            " take 3 or 6, or another number of processes",
+        ),
+        (["--nodes", "2"], "--nodes and --address go together: --nodes 2 --node-rank 0 --address"),
+        (
+            ["--nodes", "2", "--node-rank", "2", "--address", "a:1"],
+            "--node-rank 2: must be 0 to 1, one below --nodes 2 at most",
+        ),
+        (
+            ["--nodes", "2", "--address", "10.0.0.1"],
+            "--address 10.0.0.1: must be HOST:PORT, as 192.168.1.5:29500",
+        ),
         (["--out", "weights"], "weights: a weights file must have an ending"),
     ],
 )
@@ -197,6 +213,36 @@ def test_what_only_the_data_tell_is_a_mistake_in_the_recipe_too(
     ended = command_line("train", recipe, "--processes", 1, *changes)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_several_processes_are_started(
+    command_line: CommandLine, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How they train is in tests/models/training/test_together.py."""
+
+    def launch(job: Job, meeting: Meeting, processes: int, stop: Any) -> None:
+        raise ModelError(f"{processes} of {job.threads} threads, {job.out}, {len(job.train)}")
+
+    monkeypatch.setattr("models.training.team.launch", launch)
+    ended = command_line("train", recipe, "--processes", 7, "--devices", 2)
+    assert (ended.code, ended.err.splitlines()[-1]) == (
+        2,
+        "error: 2 of 3 threads, out/digits.safetensors, 20",
+    )
+
+
+def test_who_was_started_by_torchrun_starts_none(
+    command_line: CommandLine, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    ended = command_line("train", recipe, "--devices", 2)
+    assert ended.code == 2
+    assert "started as one of 2 by torchrun or srun; leave out --devices" in ended.err
 
 
 def test_of_many_classes_what_was_mistaken_is_told() -> None:

@@ -38,6 +38,13 @@ class Team(Protocol):
     processes: int
     speaks: bool
 
+    def first(self, find: Callable[[], Made]) -> Made:
+        """Return what the first process finds, of those that have the same to look at.
+
+        Raises:
+            ModelError: It found a mistake; one process tells it.
+        """
+
     def prepare(self, make: Callable[[], Made]) -> Made:
         """Make the data, of which all processes of a host use the same files."""
 
@@ -105,6 +112,9 @@ def team(
 class _Alone:
     processes, speaks = 1, True
 
+    def first(self, find: Callable[[], Made]) -> Made:
+        return find()
+
     def prepare(self, make: Callable[[], Made]) -> Made:
         return make()
 
@@ -141,6 +151,9 @@ class _Host:
         self._meeting, self._devices = meeting, devices
         self.processes = devices * meeting.hosts
 
+    def first(self, find: Callable[[], Made]) -> Made:
+        return find()
+
     def prepare(self, make: Callable[[], Made]) -> Made:
         return make()
 
@@ -167,6 +180,9 @@ class _Member:
     def __init__(self, place: Place, peers: Peers) -> None:
         self._place, self._peers = place, peers
         self.processes, self.speaks = peers.count, peers.rank == 0
+
+    def first(self, find: Callable[[], Made]) -> Made:
+        return self._peers.agree(find)
 
     def prepare(self, make: Callable[[], Made]) -> Made:
         # One after the other: the first makes the data, the others find them made.

@@ -155,7 +155,7 @@ def _train(
     trainer = import_module("models.training.trainer")
     with _mistakes_in(recipe, type(asked).model_fields):
         check = import_module("models.training.request").check_request
-        taken = check(asked, target, team.processes)
+        taken = team.first(lambda: check(asked, target, team.processes))
         parts = team.prepare(lambda: _prepare(asked, taken, folder, processes, console))
     job = import_module("models.training.launch").Job(
         asked,

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from training_runs import moving_bars
 
+from models import ModelError
+from models.peers import Peers
 from models.training.augment import Augmentation
 from models.training.loader import Batch, Order, loader
 
@@ -27,6 +31,20 @@ def test_an_epoch_shows_each_example_at_most_once() -> None:
     order = Order(11, 4, 0, lambda: 0)
     drawn = [draw.example for batch in order for draw in batch]
     assert (len(order), len(drawn), len(set(drawn))) == (2, 8, 8)
+
+
+@given(share=st.integers(1, 4), processes=st.integers(1, 5), done=st.integers(0, 3))
+def test_a_batch_is_dealt_out(share: int, processes: int, done: int) -> None:
+    size = share * processes
+    whole = list(Order(2 * size, size, 0, lambda: done))
+    parts = [Order(2 * size, size, 0, lambda: done, Peers(k, processes)) for k in range(processes)]
+    dealt = zip(*parts, strict=True)
+    assert [[draw for rows in batch for draw in rows] for batch in dealt] == whole
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"^training.batch: 3 examples .* 2 processes; take 2"):
+        Order(3, 16, 0, lambda: 0, Peers(1, 2))
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
