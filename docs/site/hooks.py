@@ -18,17 +18,23 @@ _LINK = re.compile(r"\[([^\]\[]+)\]\(([^)\s]+)\)")
 
 
 def navigation(index: str) -> list[dict[str, Any]]:
-    """Return the navigation that an index describes: headings in bold, lists of links below them.
+    """Return the navigation that an index describes.
+
+    Headings in bold have lists of links below them, or such lists under headings in italics.
 
     Args:
         index: the Markdown of ``docs/README.md``.
     """
     sections: list[dict[str, Any]] = [{"Start": "README.md"}]
+    pages: list[dict[str, Any]] = []
     for line in index.splitlines():
         if heading := re.match(r"\*\*(\w[\w-]*)", line):
-            sections.append({heading[1]: []})
-        elif (entry := re.match(r"- \[([^\]]+)\]\(([^)#]+)\)", line)) and len(sections) > 1:
-            (pages,) = sections[-1].values()
+            pages = section = []
+            sections.append({heading[1]: section})
+        elif group := re.fullmatch(r"\*([^*]+)\*", line):
+            pages = []
+            section.append({group[1]: pages})
+        elif entry := re.match(r"- \[([^\]]+)\]\(([^)#]+)\)", line):
             pages.append({entry[1]: entry[2]})
     return [*sections, {"Changes": _CHANGES}]
 
