@@ -46,7 +46,7 @@ def test_copies_and_batches_change_no_prediction(
         tmp_path, command_line, *chosen, "--set=network.copies=1", "--set=network.batch=1"
     )
     streams = of_each(plain)
-    assert [*streams] == [*CAMERAS]
+    assert {*streams} == {*CAMERAS}
     assert all(len(lines) > 3 for lines in streams.values())
     together = predictions(tmp_path, command_line, *chosen, "--set=network.copies=1")
     spread = predictions(tmp_path, command_line, *chosen)

@@ -1,9 +1,10 @@
 """Where a stage's messages come from: one queue, or several merged in an order of their own.
 
 The order in which several queues are merged depends on what they hold and never on when it
-arrived: data go by the event time of their last row, then by the order of the inputs, a row at a
-time so that the cut of the messages does not show; control messages wait until every input has
-brought theirs and are delivered once, those that begin and end a recording once for each stream.
+arrived: data go by the event time of their last row since the start of their recording, then by the
+order of the inputs, a row at a time so that the cut of the messages does not show. Control messages
+are delivered once for each stream. It starts and is reset when all inputs that bring it have said
+so; a recording's end waits for the data of all others, so that the next recordings begin together.
 
 Live sources are the exception. Each device has a clock of its own, so their times say nothing of an
 order, and one may be silent or gone for as long as it likes. So inputs that come from different
@@ -28,13 +29,11 @@ import zmq
 from pipeline.messages import (
     Barrier,
     Data,
-    EndRecording,
     EndStream,
-    Header,
     Message,
-    Retime,
     Start,
 )
+from pipeline.queue.control_order import ahead, behind
 from pipeline.queue.intake import Cut, Input, Pending, telling
 from pipeline.queue.receiver import Receiver
 from pipeline.queue.sender import Sender, wait_for
@@ -42,8 +41,6 @@ from pipeline.report import QueueCount
 from pipeline.stage import Together
 
 __all__ = ["Inlet"]
-
-_ENDS: tuple[type[Header], ...] = (EndRecording, EndStream)
 
 
 class Inlet:
@@ -56,6 +53,7 @@ class Inlet:
         live: the sources that are live.
         senders: what waits before them goes on while there is nothing to take.
         together: how many streams' data go as one turn; None: one after the other.
+        starts: of the recordings that were open when the checkpoint was made.
     """
 
     def __init__(
@@ -66,13 +64,17 @@ class Inlet:
         live: frozenset[str] = frozenset(),
         senders: Sequence[Sender] = (),
         together: Together | None = None,
+        starts: Sequence[Start] = (),
     ) -> None:
         self._senders, self._together = senders, together
+        self._began_us = {start.stream: start.t_first_us or 0 for start in starts}
+        """Of each stream's recording."""
         self._turns_from = 0
         """The group that is first in the next turn of live sources."""
         origins = origins or [frozenset()] * len(receivers)
         self._inputs = [
-            Input(receiver, _relatives(k, origins)) for k, receiver in enumerate(receivers)
+            Input(receiver, _relatives(k, origins), origins[k])
+            for k, receiver in enumerate(receivers)
         ]
         for each, encoded in zip(self._inputs, pending or [], strict=False):
             each.restore(encoded)
@@ -129,11 +131,9 @@ class Inlet:
         while going := [group for group in self._groups if not _is_over(group)]:
             ready = [group for group in going if all(each.rows for each in group)]
             missing = [group for group in going if group not in ready]
-            told = [group for group in ready if not any(_holds_data(each) for each in group)]
-            for group in told or ready:
-                if told or any(isinstance(each.rows[0].header, Retime) for each in group):
-                    yield from ([message] for message in self._next(group))
-                    told = told or [group]
+            told = [group for group in ready if ahead(group) or not any(map(_holds_data, group))]
+            for group in told:
+                yield from ([message] for message in self._next(group))
             if told:
                 continue
             if not ready:
@@ -163,16 +163,17 @@ class Inlet:
             if group not in ready:
                 continue
             data = sorted(
-                (_time(each.rows[0].header), k) for k, each in enumerate(group) if _holds_data(each)
+                (self._time(each), k) for k, each in enumerate(group) if _holds_data(each)
             )
             until_us = data[0][0] + max(1, together.spacing_us)
             streams = set[str]()
             for at_us, k in data:
                 stream = group[k].rows[0].header.stream
-                if len(chosen) < together.most and at_us < until_us and stream not in streams:
-                    streams.add(stream)
-                    chosen.append(group[k])
-                    self._turns_from = (number + 1) % len(groups)
+                if len(chosen) == together.most or at_us >= until_us or stream in streams:
+                    break  # nobody overtakes who cannot go
+                streams.add(stream)
+                chosen.append(group[k])
+                self._turns_from = (number + 1) % len(groups)
         return chosen
 
     def _end(self) -> Iterator[Message]:
@@ -183,32 +184,23 @@ class Inlet:
 
     def _next(self, group: "Sequence[Input]") -> Iterator[Message]:
         """Deliver what is next of inputs that each have a message at hand."""
-        heads = [each.rows[0] for each in group]
-        retimed = [k for k, head in enumerate(heads) if isinstance(head.header, Retime)]
-        if retimed:
-            # It is about the wall clock, and must not hold back the data behind it.
-            yield heads[retimed[0]]
-            group[retimed[0]].take()
-            return
-        data = [k for k, head in enumerate(heads) if not head.is_control]
-        if data:
-            first = min(data, key=lambda k: (_time(heads[k].header), k))
-            yield heads[first]
-            group[first].take()
-            return
-        # An input whose recording or stream is over waits for what the others have to say.
-        kinds = [type(head.header) for head in heads]
-        kind = min(kinds, key=lambda kind: _ENDS.index(kind) if kind in _ENDS else -1)
-        said: dict[str, list[Input]] = {}
-        for each, head in zip(group, heads, strict=True):
-            if type(head.header) is kind:
-                # Each stream starts and ends by itself; everything else is said once for all.
-                what = head.header.stream if kind in (Start, EndRecording) else ""
-                said.setdefault(what, []).append(each)
-        for sayers in said.values():
+        said = ahead(group)
+        if not said:
+            data = [(self._time(each), k) for k, each in enumerate(group) if _holds_data(each)]
+            said = [[group[min(data)[1]]]] if data else behind(group)
+        for sayers in said:
+            header = sayers[0].rows[0].header
+            if isinstance(header, Start):
+                self._began_us[header.stream] = header.t_first_us or 0
             yield _together([each.rows[0] for each in sayers])
             for each in sayers:
                 each.take()
+
+    def _time(self, source: "Input") -> int:
+        """Return how long after the start of its recording the data end that are next, in µs."""
+        header = source.rows[0].header
+        assert isinstance(header, Data)
+        return header.t_last_us - self._began_us.get(header.stream, 0)
 
     def _fill(
         self, groups: "Sequence[Sequence[Input]]", wait_ms: int | None = None
@@ -290,7 +282,3 @@ def _relatives(k: int, origins: Sequence[frozenset[str]]) -> frozenset[int]:
 
 def _holds_data(source: "Input") -> bool:
     return isinstance(source.rows[0].header, Data)
-
-
-def _time(header: Header) -> int:
-    return header.t_last_us if isinstance(header, Data) else 0

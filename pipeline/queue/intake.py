@@ -19,8 +19,10 @@ Pending = list[list[tuple[bytes, bytes]]]
 class Input:
     """One of several queues, and what was read from it and not delivered yet."""
 
-    def __init__(self, receiver: Receiver, relatives: frozenset[int]) -> None:
-        self.receiver = receiver
+    def __init__(
+        self, receiver: Receiver, relatives: frozenset[int], sources: frozenset[str]
+    ) -> None:
+        self.receiver, self.sources = receiver, sources
         self.relatives = relatives
         """Inputs that share a source with it, itself not included."""
         self.rows = deque[Message]()

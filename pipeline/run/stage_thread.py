@@ -266,8 +266,9 @@ class StageThread(threading.Thread):
                 )
             else:
                 pending = None if saved is None else saved.pending
+                starts = () if saved is None else saved.starts
                 inlet = Inlet(
-                    receivers, self._origins, pending, self._live, senders, stage.together
+                    receivers, self._origins, pending, self._live, senders, stage.together, starts
                 )
                 report = drive_transform(
                     stage, inlet, receivers, senders, saved, self._keep, self.pulse, tap, states

@@ -302,6 +302,68 @@ def test_a_reset_of_one_branch_stays_within_the_recording(reset_in: int) -> None
     ]
 
 
+def test_each_stream_is_reset_by_itself() -> None:
+    """The user lets two recordings begin anew: the one's reset is none of the other's."""
+    streams = [
+        [start(name), predictions([k]), control(Reset(stream=name)), predictions([9]), *ends(name)]
+        for k, name in enumerate("ab")
+    ]
+    scripts = [Script(of(name, messages)) for name, messages in zip("ab", streams, strict=True)]
+    found = told(merging(scripts, [], [frozenset("a"), frozenset("b")]))
+    assert found[:6] == ["a Start", "b Start", "a 0", "a Reset", "b 1", "b Reset"]
+
+
+def test_a_stream_starts_while_others_play() -> None:
+    """One input brings two streams, as a copy does: the second is not held up by other inputs."""
+    both = [start("a"), start("b"), *of("b", [predictions([3])]), *ends("a", "b")]
+    other = of("c", [start(), *(predictions([k]) for k in (1, 2, 5)), *ends("c")])
+    found = told(
+        merging([Script(both), Script(other)], [], [frozenset("ab"), frozenset("c")]),
+    )
+    assert found[:7] == ["a Start", "c Start", "b Start", "c 1", "c 2", "b 3", "c 5"]
+    assert found[7:] == ["a EndRecording", "c EndRecording", "b EndRecording", "a EndStream"]
+
+
+def test_the_next_recordings_begin_together() -> None:
+    """Ends come before what starts behind them, however many an input has of each."""
+    both = [start("a"), start("b"), *ends("a", "b")[:2], *(start(name, 1) for name in "ab")]
+    both += [*of("a", [predictions([1])]), *ends("a", "b")]
+    other = of("c", [start(), end_recording(), start(epoch=1), predictions([2]), *ends("c")])
+    found = told(
+        merging([Script(both), Script(other)], [], [frozenset("ab"), frozenset("c")]),
+    )
+    assert found[3:6] == ["a EndRecording", "c EndRecording", "b EndRecording"]
+    assert found[6:11] == ["a Start", "c Start", "b Start", "a 1", "c 2"]
+
+
+def test_recordings_of_different_days_play_side_by_side() -> None:
+    """Times count from the start of each recording, in a run that goes on as well."""
+    days = {"a": 0, "b": 1_600_000_000}
+    streams = {
+        name: of(name, [start(t_first_us=day), *(predictions([day + k]) for k in (1, 2, 3))])
+        for name, day in days.items()
+    }
+    names = [frozenset(name) for name in streams]
+    whole = [Script([*messages, *ends(name)]) for name, messages in streams.items()]
+    order = [said[0] for said in told(merging(whole, [], names)) if "End" not in said]
+    assert order == [*"ab" * 4]
+    rest = [Script([*messages[2:], *ends(name)]) for name, messages in streams.items()]
+    starts = [message.header for (message, *_) in streams.values()]
+    with faked(rest, []):
+        inlet = Inlet(as_receivers(rest), names, starts=starts)
+        found = [message.header.stream for message in inlet.messages() if not message.is_control]
+    assert found == [*"ab" * 2]
+
+
+def test_nobody_in_a_turn_overtakes_who_has_to_wait_for_the_next() -> None:
+    """Two inputs bring one stream, which is stepped once in a turn."""
+    parts = [camera("a", 0, [1]), camera("a", 2, [1]), camera("b", 4, [1])]
+    assert turns([Script(part) for part in parts], [], Together(8, 0.0, 10)) == [
+        [("a", 10)],
+        [("a", 12), ("b", 14)],
+    ]
+
+
 def test_messages_of_a_single_queue_count_as_dealt_with_when_the_next_is_asked_for() -> None:
     script = Script([start(), events(1), end_stream()])
     receivers: Any = [script]
@@ -441,6 +503,11 @@ class Everything:
 
     def poll(self, timeout: int | None = None) -> list[tuple[object, int]]:
         return [(socket, zmq.POLLIN) for socket in self.heard]
+
+
+def ends(*streams: str) -> list[Message]:
+    """Recordings of streams that come from one input end, and then the input."""
+    return [*(end_recording(stream) for stream in streams), end_stream(streams[0])]
 
 
 def of(stream: str, messages: Sequence[Message]) -> list[Message]:
