@@ -105,6 +105,8 @@ def team(
     if nodes == devices == 1:
         yield _Alone()
         return
+    # Before torch is loaded: it would warn of hosts without a name.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with Meeting(nodes, node_rank, *_split(address)) as meeting:
         yield _Host(meeting, devices)
 
