@@ -10,6 +10,7 @@ version, and the distance of its clock is measured. A host that falls silent is 
 workers; it may join again, or another may take its place.
 """
 
+import math
 import socket as sockets
 import sys
 import time
@@ -126,8 +127,8 @@ class Hosts:
         self._beat_s = 0.0
         self._generation = -1
         self.codes: dict[str, int] = {}
-        self._left = set[str]()
-        """Hosts whose stages have gone to others."""
+        self._left: dict[str, float] = {}
+        """Hosts whose stages have gone to others, and when they last asked to join."""
         self._said: deque[tuple[str, bytes]] = deque()
         self._told = set[str]()
 
@@ -144,6 +145,12 @@ class Hosts:
     def missing(self) -> list[str]:
         """Hosts that have not joined, or are lost."""
         return [host.name for host in self._hosts.values() if host.identity is None]
+
+    @property
+    def away(self) -> list[str]:
+        """Hosts whose stages have gone to others, and that are not there to have them back."""
+        now_s = time.monotonic()
+        return [name for name, at_s in self._left.items() if now_s - at_s > self._silent_s]
 
     @property
     def ready(self) -> bool:
@@ -167,8 +174,12 @@ class Hosts:
 
     def regroup(self, groups: Mapping[str, Sequence[str]]) -> None:
         """Have the groups run elsewhere from the next launch on; who has none left is let go."""
-        self._left = {name for name in (*self._left, *self._hosts) if name not in groups}
-        self._hosts = {name: host for name, host in self._hosts.items() if name in groups}
+        left = dict.fromkeys(self._hosts, -math.inf) | self._left
+        self._left = {name: at_s for name, at_s in left.items() if name not in groups}
+        old = self._hosts
+        self._hosts = {
+            name: old.get(name) or _Host(name, theirs) for name, theirs in groups.items()
+        }
         for name, host in self._hosts.items():
             host.groups = groups[name]
         self._of_group = {g: host for host in self._hosts.values() for g in host.groups}
@@ -307,7 +318,8 @@ class Hosts:
             self._send(identity, Welcome())  # it had not heard the first
             return
         why = self._why_not(joined, key)
-        if joined.host in self._left:
+        if joined.host in self._left and not why:
+            self._left[joined.host] = time.monotonic()
             self._refuse(identity, joined.host, "its stages have gone to others", ask_again=True)
             return
         if host is None or why:
@@ -327,7 +339,7 @@ class Hosts:
             raise StageError(f"host '{host.name}' has begun anew")
 
     def _why_not(self, joined: Joined, key: str) -> str:
-        if joined.host not in self._hosts:
+        if joined.host not in self._hosts and joined.host not in self._left:
             return f"no stage is on it; there are {', '.join(self._hosts)}"
         if key != joined.host:
             return (

@@ -263,7 +263,7 @@ class Supervisor:
 
     def _move_from(self, hosts: Hosts, missing: Sequence[str]) -> bool:
         """Have copies of stages run without these hosts; return whether that is of any use."""
-        found = self._without(missing)
+        found = self._without([*hosts.away, *missing])
         if found is None:
             return False
         self._graph, overrides = found

@@ -105,6 +105,7 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
         if self.process is not None:
             self.process.communicate()
+            self.process = None
 
 
 def acquaint(home: Host, *others: Host) -> None:

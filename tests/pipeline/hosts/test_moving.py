@@ -111,6 +111,37 @@ def test_a_host_that_is_lost_for_good_is_done_without(hosts: list[Host], tmp_pat
     assert len(msgspec.convert(msgspec.json.decode(out)["restarts"], list[Restart])) == 1
 
 
+def test_the_first_that_was_lost_takes_over_when_the_second_is(
+    hosts: list[Host], tmp_path: Path
+) -> None:
+    alone = Host(tmp_path, "alone")
+    (alone.folder / "p.toml").write_text(ALONE)
+    alone.start("run", "p.toml")
+    assert alone.finish()[0] == 0, alone.said
+
+    home, b, c = hosts
+    for host in hosts:
+        path = host.folder / "p.toml"
+        path.write_text(path.read_text().replace("speed = 2.0", "speed = 0.5"))
+    home.start("run", "p.toml", "--json")
+    for host in (b, c):
+        host.start("run", "p.toml", "--only", host.name)
+    home.wait_until(lambda: written(home).count(b"\n") >= 10)
+    c.kill()
+    home.hears("going on without c: other hosts take over its stages")
+    b.wait_until(lambda: any(line.endswith("/clean@right") for line in b.processes().values()))
+    before = written(home)
+    home.wait_until(lambda: written(home) > before)
+    b.kill()
+    home.hears("waiting for b")
+    c.start("agent", "p.toml", "--host", "c")  # while both were away nobody could take over
+    home.hears("going on without b: other hosts take over its stages")
+    code, out = home.finish()
+    assert code == 0, (home.said, c.said)
+    assert written(home) == written(alone)
+    assert len(msgspec.convert(msgspec.json.decode(out)["restarts"], list[Restart])) == 2
+
+
 def test_only_copies_can_move() -> None:
     config = parse_config(tomllib.loads(PIPELINE.replace("PORT", "1")), Path("p.toml"))
     found = without_hosts(config, ["c"])
