@@ -24,6 +24,7 @@ from pipeline.queue.backlog import WhenFull
 from pipeline.registry import nearest
 
 __all__ = [
+    "HOME",
     "RESERVED",
     "CheckpointConfig",
     "FilePath",
@@ -66,6 +67,10 @@ def _resolve(value: object, info: ValidationInfo) -> object:
 
 FilePath = Annotated[Path, BeforeValidator(_resolve)]
 """A path option: relative to the TOML file's folder, or to the working directory with ``--set``."""
+
+
+HOME = "home"
+"""The host that runs the pipeline, as all hosts know it."""
 
 
 def _copies(value: Any) -> Any:
@@ -182,7 +187,8 @@ class StageTable(BaseModel):
     them. Each copy keeps the state of the streams that it is dealt."""
     host: Annotated[str | tuple[str, ...] | None, BeforeValidator(_hosts)] = None
     """The host that runs the stage, by the name under which `pipeline keys` knows its key; the one
-    that runs the pipeline when left out. A list is of hosts among which copies are dealt out."""
+    that runs the pipeline, ``home``, when left out. A list is of hosts among which copies are dealt
+    out."""
     queue: int = Field(8, ge=1, le=10_000)
     """Messages that may wait in, or be worked on from, each of its input queues."""
     policy: WhenFull = "block"

@@ -7,7 +7,7 @@ dealt. Who takes from the stage takes from all copies.
 
 from collections.abc import Mapping
 
-from pipeline.config import StageTable
+from pipeline.config import HOME, StageTable
 from pipeline.errors import ConfigError
 
 __all__ = ["MARK", "deal_out", "hosts_of"]
@@ -39,8 +39,9 @@ def deal_out(
                 " stage; name fewer, or set copies"
             )
         for k, copy in enumerate(copies):
+            host = hosts[k % len(hosts)]
             new_tables[copy] = tables[name].model_copy(
-                update={"name": copy, "host": hosts[k % len(hosts)]}
+                update={"name": copy, "host": None if host == HOME else host}
             )
             new_inputs[copy] = fed[k :: len(copies)]
     return new_tables, new_inputs

@@ -32,6 +32,11 @@ def check_hosts(config: PipelineConfig, tables: Mapping[str, StageTable]) -> Non
             )
         own = (table_of(table.name), host_of(table))
         name, host = hosts.setdefault(table.group or table.name, own)
+        if host != host_of(table) and name == table_of(table.name):
+            raise ConfigError(
+                f"{place}.host: a group is one process, and copies that share group"
+                f" '{table.group}' would be on several hosts; leave group out, or name one host"
+            )
         if host != host_of(table):
             raise ConfigError(
                 f"{place}.host: is another than that of stage.{name}, with which it shares a group"

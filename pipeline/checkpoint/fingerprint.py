@@ -9,6 +9,7 @@ alone.
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 
 import msgspec
 
+from pipeline.copies import MARK
 from pipeline.graph import Graph
+from pipeline.inputs import table_of
 from pipeline.stage import Source
 
 __all__ = ["content_of", "difference", "fingerprint"]
@@ -38,8 +41,11 @@ def fingerprint(graph: Graph, whole: bool = False) -> dict[str, Any]:
     """
     base = graph.path.parent
     told: dict[str, Any] = {"event-pipeline": version("event-pipeline")}
+    copied = Counter(table_of(node.name) for node in graph.nodes if MARK in node.name)
     for node in graph.nodes:
         place = f"stage.{node.name}"
+        if MARK in node.name:
+            told[f"stage.{table_of(node.name)}.copies"] = copied[table_of(node.name)]
         told[f"{place}.use"] = node.use
         told[f"{place}.from"] = list(node.inputs)
         for key, value in dict(node.stage.config).items():
@@ -69,8 +75,9 @@ def difference(
     told: str = "{place} is {ours} here, and {theirs} there",
 ) -> str:
     """Return in what two runs differ first, as ``told`` says it; "" where they are the same."""
-    # What was asked for says more than what was in the files of that name.
-    for place in sorted(ours.keys() | theirs.keys(), key=lambda it: (" (of " in it, it)):
+    # What was asked for says more than what was in the files of that name, and what stands in front
+    # more than what follows from it.
+    for place in sorted({**ours, **theirs}, key=lambda it: " (of " in it):
         one, other = ours.get(place), theirs.get(place)
         if one != other:
             return told.format(place=place, ours=_shown(one), theirs=_shown(other))

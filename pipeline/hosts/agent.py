@@ -20,7 +20,7 @@ import setproctitle
 import zmq
 
 from pipeline.checkpoint.fingerprint import fingerprint
-from pipeline.config import PipelineConfig
+from pipeline.config import HOME, PipelineConfig
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.graph import Graph
 from pipeline.hosts.conversation import UNNUMBERED, Conversation
@@ -49,7 +49,7 @@ from pipeline.queue.link import beat
 from pipeline.run.control import Failed, FromWorker, Plan
 from pipeline.run.folder import RunDirectory
 from pipeline.run.processes import Processes
-from pipeline.run.stage_thread import HOME, control_endpoint
+from pipeline.run.stage_thread import control_endpoint
 
 __all__ = ["Load", "serve_host"]
 

@@ -13,6 +13,7 @@ import msgspec
 import zmq
 
 from pipeline.checkpoint.folder import StageSnapshot
+from pipeline.config import HOME
 from pipeline.graph import Edge, Graph, Node
 from pipeline.observe.status import StageStatus
 from pipeline.observe.tap import Tap, tap_endpoint
@@ -32,11 +33,7 @@ from pipeline.run.playback import Playback
 from pipeline.run.pulse import Pulse
 from pipeline.stage import Source
 
-__all__ = ["HOME", "Assignment", "Bell", "StageThread", "control_endpoint"]
-
-
-HOME = "home"
-"""The name by which hosts know the key of the one that supervises."""
+__all__ = ["Assignment", "Bell", "StageThread", "control_endpoint"]
 
 
 class Assignment(NamedTuple):

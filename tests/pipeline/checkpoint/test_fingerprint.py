@@ -61,6 +61,23 @@ def test_how_fast_it_plays_and_how_it_is_cut_makes_no_difference(folder: Path) -
     assert not {"stage.camera.speed", "stage.camera.batch_events"} & other.keys()
 
 
+def test_another_number_of_copies_is_named_and_not_what_follows_from_it(folder: Path) -> None:
+    def copied(copies: int) -> dict[str, Any]:
+        weights = Path(__file__).parents[3] / "models" / "weights" / "dvs_gesture.safetensors"
+        replay = {"use": "replay", "path": "a.aedat4"}
+        stages = [
+            *({"name": name, **replay} for name in "abc"),
+            {"name": "still", "use": "time_bin", "from": [*"abc"], "copies": "each"}
+            | {"window_us": 25_000, "size": [40, 40]},
+            {"name": "network", "use": "snn", "copies": copies, "weights": str(weights)},
+            {"name": "decision", "use": "aggregate", "copies": "each"},
+            {"name": "file", "use": "jsonl", "path": "out.jsonl"},
+        ]
+        return fingerprint(build_graph(parse_config({"stage": stages}, folder / "p.toml"), True))
+
+    assert "stage.network.copies was 2, and is 3;" in refusal(copied(2), copied(3))
+
+
 def test_another_option_is_named_with_what_it_was(folder: Path) -> None:
     assert refusal(told(folder), told(folder, period_us=2000)) == (
         "checkpoint-00000003: is of another run: stage.calm.period_us was 1000, and is 2000;"

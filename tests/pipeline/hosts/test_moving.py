@@ -152,6 +152,15 @@ def test_only_copies_can_move() -> None:
     assert without_hosts(config, ["b", "c"]) is None
 
 
+def test_home_is_a_host_among_others() -> None:
+    text = PIPELINE.replace("PORT", "1").replace('["b", "c"]', '["b", "home"]')
+    config = parse_config(tomllib.loads(text), Path("p.toml"))
+    assert build_graph(config).hosts == {"b": ("clean@left",)}
+    found = without_hosts(config, ["b"])
+    assert found is not None
+    assert found[0].hosts == {}
+
+
 @pytest.mark.parametrize(
     ("host", "problem"),
     [
@@ -160,6 +169,7 @@ def test_only_copies_can_move() -> None:
             "names 3 hosts for 2 of the stage; name fewer, or set copies",
         ),
         ('["b", "b"]', "must name at least one host, and none twice, got ['b', 'b']"),
+        ('["b", "c"]\ngroup = "g"', "copies that share group 'g' would be on several hosts"),
         ('["b c"]', "must be the name of a host (letters, digits, _ . -), or a list of"),
     ],
 )
