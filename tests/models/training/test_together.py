@@ -98,3 +98,11 @@ def test_stopped_then_killed_then_alone(
         launch(job, meeting, 2, stop=kill_one)
     assert not [c for c in multiprocessing.active_children() if "training" in c.name]
     assert_same(train(asked, TRAIN, VALIDATION, out, resume=True), alone)
+
+
+def test_what_a_lost_process_says_is_short() -> None:
+    said = "[/a/b.cc:553] Connection closed by peer [127.0.0.1]:16519. This is typically caused by"
+    assert str(PeerError.lost(3, RuntimeError(said))) == (
+        "training process 3 lost its connection to another one (Connection closed by peer "
+        "[127.0.0.1]:16519); look there for the reason; the same command goes on from the last save"
+    )
