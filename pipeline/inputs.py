@@ -33,14 +33,18 @@ def dealt(
         found = _kind(tables[name], config.path)
         place = f"{config.path}: stage.{table_of(name)}"
         if len(sources) > 1 and not found.many_inputs:
+            copied = " in the place of copies" if any(MARK in source for source in sources) else ""
+            remedy = f"write a table for each of them{copied}, and a {tables[name].use} behind each"
+            if not issubclass(found, Sink):
+                remedy = 'copies = "each" makes one of it for each of them'
             raise ConfigError(
-                f"{place}.from: {tables[name].use} takes one input, got {list(sources)};"
-                ' copies = "each" makes one of it for each of them'
+                f"{place}.from: {tables[name].use} takes one input, got {list(sources)}; {remedy}"
             )
         if MARK in name and issubclass(found, Sink):
+            remedy = "it takes from all of them, or write" if found.many_inputs else "write"
             raise ConfigError(
                 f"{place}.copies: {tables[name].use} is a sink, and copies would deliver to the"
-                " same place; it takes from all of them, or write a table for each"
+                f" same place; {remedy} a table for each"
             )
     return tables, inputs
 

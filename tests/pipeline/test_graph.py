@@ -213,6 +213,7 @@ BINS: Table = {"name": "bins", "use": "time_bin", "window_us": 10, "from": "came
 FRAMES: Table = {"name": "frames", "use": "frames", "from": "bins"}
 
 
+TAPE: Table = {"name": "tape", "use": "record", "path": "tape.aedat4"}
 CAMERAS: tuple[Table, ...] = tuple({"name": name, "use": "camera"} for name in "abcd")
 
 
@@ -260,6 +261,21 @@ def test_copies_are_given_inputs_in_turn() -> None:
             (*CAMERAS[:2], TALLY | {"from": ["a", "b"], "copies": "each"}),
             "stage.tally.copies: worker_stages:Tally is a sink, and copies would deliver to the"
             " same place; it takes from all of them, or write a table for each",
+        ),
+        (
+            (*CAMERAS[:2], TAPE | {"from": ["a", "b"]}),
+            "stage.tape.from: record takes one input, got ['a', 'b']; write a table for each of"
+            " them, and a record behind each",
+        ),
+        (
+            (*CAMERAS[:2], RELAY | {"from": ["a", "b"], "copies": "each"}, TAPE),
+            "stage.tape.from: record takes one input, got ['relay@a', 'relay@b']; write a table for"
+            " each of them in the place of copies, and a record behind each",
+        ),
+        (
+            (*CAMERAS[:2], TAPE | {"from": ["a", "b"], "copies": "each"}),
+            "stage.tape.copies: record is a sink, and copies would deliver to the same place; write"
+            " a table for each",
         ),
         (
             (CAMERA, RELAY | {"copies": 0}, TALLY),
