@@ -41,6 +41,9 @@ DEFAULTS = {
     "subprocess.run": False,
     "subprocess.Popen": False,
 }
+OWN_WORKERS = {"cluster.py", "local.py", "remote.py"}
+"""In `stages.batch`: what a command and the workers that it started say to each other, by pipes of
+its own or by Ray, which pickles by itself and runs what its cluster is given."""
 SAFE_LOADER = "stages/filters/calibration.py"
 
 
@@ -72,7 +75,11 @@ def dangers(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_nothing_that_is_read_can_run(path: Path) -> None:
-    assert dangers(path.read_text()) == []
+    found = dangers(path.read_text())
+    if path.parent.parts[-2:] == ("stages", "batch") and path.name in OWN_WORKERS:
+        assert found
+        found = [danger for danger in found if not danger.endswith(": pickle.loads")]
+    assert found == []
 
 
 def test_yaml_is_read_by_the_safe_loader_alone() -> None:

@@ -6,6 +6,7 @@ Start of the recording is shown to whoever comes later, since it says how large 
 """
 
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +27,8 @@ _WAITING = 32
 
 def tap_endpoint(folder: Path, stage: str) -> str:
     """Return where a stage of the run in ``folder`` shows what it puts out."""
-    return f"ipc://{folder}/tap-{stage}"
+    # Not by its name: paths of sockets may be no longer than 107 bytes.
+    return f"ipc://{folder}/tap-{zlib.crc32(stage.encode()):08x}"
 
 
 class Tap:
