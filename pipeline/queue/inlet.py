@@ -13,7 +13,7 @@ sources, one of which is live, wait for each other in nothing: each is delivered
 Where a stage takes data of several streams at once (`pipeline.stage.Together`), what would be next
 of each goes as one turn, a window of each at most, in the same order. Recordings decide by their
 times alone which windows go together. Of live sources those go that are there: each has its window
-in a turn before anybody has a second one.
+in a turn before anybody has a second one, and is waited for until somebody else has it.
 
 Barriers of checkpoints wait for nobody, since that would change the order. The first of a
 checkpoint that comes in, from whatever input, is delivered at once, before what is waiting; what
@@ -144,7 +144,7 @@ class Inlet:
                 until_s = until_s or time.monotonic() + together.wait_s
                 left_s = until_s - time.monotonic() if len(ready) < together.most else 0.0
                 wait_ms = max(0, round(left_s * 1000))
-                yield from ([message] for message in self._fill(missing, wait_ms))
+                yield from ([message] for message in self._fill(missing, wait_ms, ready))
                 if any(all(each.rows for each in group) for group in missing):
                     continue
             until_s = None
@@ -203,11 +203,15 @@ class Inlet:
         return header.t_last_us - self._began_us.get(header.stream, 0)
 
     def _fill(
-        self, groups: "Sequence[Sequence[Input]]", wait_ms: int | None = None
+        self,
+        groups: "Sequence[Sequence[Input]]",
+        wait_ms: int | None = None,
+        ready: "Sequence[Sequence[Input]]" = (),
     ) -> Iterator[Message]:
         """Read what comes first of what these groups wait for; yield the barriers that come in.
 
-        ``wait_ms``: for how long at most, where nothing comes.
+        ``wait_ms``: for how long at most, where nothing comes. ``ready``: the groups that wait with
+        it; when one of them has more, no longer, or a silent one would slow all others down.
 
         An input that shares a source with an empty one is read ahead and acknowledged at once: it
         would otherwise block that source, and with it the branch that is waited for. What is read
@@ -221,7 +225,8 @@ class Inlet:
         if wait_ms is None:
             wait_for(sockets, self._senders)
         poller = zmq.Poller()
-        for socket in sockets:
+        hurried = [each.receiver.socket for group in ready for each in group] if wait_ms else []
+        for socket in [*sockets, *hurried]:
             poller.register(socket, zmq.POLLIN)
         ready = dict(poller.poll(wait_ms))
         for k in wanted:

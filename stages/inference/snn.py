@@ -62,7 +62,8 @@ class SnnConfig(StageConfig):
     (``from``). With torch the last digits of the outputs then depend on who was there; with the
     event-driven engine they do not, and ``threads`` of them are stepped at a time."""
     batch_wait_ms: float = Field(0.0, ge=0, le=10_000)
-    """How long live streams that have a window wait for the others; recordings wait for nobody."""
+    """How long live streams that have a window wait for the others, but not until one of them has
+    another; recordings wait for nobody."""
     statistics: bool = False
     """Whether synaptic operations and firing rates are counted, and told at the end of the run with
     an estimate of their energy. The event-driven engine counts them."""

@@ -260,15 +260,24 @@ def test_live_streams_take_turns_whatever_one_sends() -> None:
     assert sorted(order) == ["a"] * 10 + ["b"] * 2 + ["c"] * 2
 
 
-def test_live_streams_wait_for_others_as_long_as_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("come", "sizes"),
+    [
+        ([0, 0, 1, 1, 0, 0, 0, 0, 1, 1], [2, 1]),
+        # The first has its second window, which the other would hold up.
+        ([0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1], [1, 1, 1]),
+    ],
+)
+def test_live_streams_wait_for_others_until_one_has_more(come: list[int], sizes: list[int]) -> None:
     """Of two that come one after the other, both go together if there is time to wait."""
+    scripts = [Script(camera("a", 0, [1, 1])), Script(camera("b", 0, [1]))]
     asked: list[int | None] = []
-    scripts = [Script(camera("a", 0, [1])), Script(camera("b", 0, [1]))]
-    with faked(scripts, [0] * 30, asked):
-        names = [frozenset("a"), frozenset("b")]
-        inlet = Inlet(as_receivers(scripts), names, None, frozenset("ab"), (), Together(2, 5.0, 10))
-        sizes = [len(turn) for turn in inlet.turns() if not turn[0].is_control]
-    assert sizes == [2]
+    receivers = as_receivers(scripts)
+    names, both = [frozenset("a"), frozenset("b")], Together(2, 5.0, 10)
+    inlet = Inlet(receivers, names, None, frozenset("ab"), (), both)
+    with coming(scripts, come, asked):
+        found = [len(turn) for turn in inlet.turns() if not turn[0].is_control]
+    assert found == sizes
     assert any(wait_ms is not None and 4000 < wait_ms <= 5000 for wait_ms in asked)
 
 
@@ -463,14 +472,15 @@ def test_a_diamond_with_unequal_branches_does_not_stand_still() -> None:
     assert scores(sink.written) == made
 
 
-def arriving(
-    scripts: Sequence[Script], origins: Sequence[str], live: Sequence[str], come: Sequence[int]
-) -> Iterator[tuple[Message, Inlet]]:
-    """Merge inputs whose messages come one by one, each number being the input whose is next.
+@contextmanager
+def coming(
+    scripts: Sequence[Script], come: Sequence[int], asked: list[int | None] | None = None
+) -> Iterator[None]:
+    """Let messages come one by one, each number being the input whose is next.
 
     Nobody may be waited for whose message is not the next to come.
     """
-    coming = iter(come)
+    following = iter(come)
 
     class Poller:
         def __init__(self) -> None:
@@ -479,15 +489,26 @@ def arriving(
         def register(self, socket: object, flags: int) -> None:
             self.heard.append(socket)
 
-        def poll(self, timeout: int | None = None) -> list[tuple[object, int]]:
-            socket = scripts[next(coming)].socket
+        def poll(self, timeout_ms: int | None = None) -> list[tuple[object, int]]:
+            if asked is not None:
+                asked.append(timeout_ms)
+            socket = scripts[next(following)].socket
             assert socket in self.heard
             return [(socket, zmq.POLLIN)]
 
-    receivers: Any = scripts
-    inlet = Inlet(receivers, [frozenset({name}) for name in origins], live=frozenset(live))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zmq, "Poller", Poller)
+        yield
+
+
+def arriving(
+    scripts: Sequence[Script], origins: Sequence[str], live: Sequence[str], come: Sequence[int]
+) -> Iterator[tuple[Message, Inlet]]:
+    """Merge inputs whose messages come one by one: see `coming`."""
+    inlet = Inlet(
+        as_receivers(scripts), [frozenset({name}) for name in origins], live=frozenset(live)
+    )
+    with coming(scripts, come):
         for message in inlet.messages():
             yield message, inlet
 
