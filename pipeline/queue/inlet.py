@@ -228,9 +228,9 @@ class Inlet:
         hurried = [each.receiver.socket for group in ready for each in group] if wait_ms else []
         for socket in [*sockets, *hurried]:
             poller.register(socket, zmq.POLLIN)
-        ready = dict(poller.poll(wait_ms))
+        readable = dict(poller.poll(wait_ms))
         for k in wanted:
-            if inputs[k].receiver.socket in ready:
+            if inputs[k].receiver.socket in readable:
                 yield from self._read(inputs[k])
 
     def _read(self, source: "Input") -> Iterator[Message]:
