@@ -53,6 +53,9 @@ def _resolve(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str | Path):
         return value
     base = (info.context or {}).get("base")
+    if value == "":
+        # It would be the folder that paths start from, which nobody who leaves it empty means.
+        raise ValueError("must not be empty")
     if "\0" in str(value):
         raise ValueError("must not hold a NUL character")
     try:
@@ -249,6 +252,11 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; name a pipeline TOML file") from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{path}: is a folder; name a pipeline TOML file; to play recordings of a folder:"
+            f" pipeline run --set camera.path={path}"
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError(
             f"{path}: is no TOML file; to play a recording: pipeline run --set camera.path={path}"

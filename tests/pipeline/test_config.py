@@ -79,7 +79,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_a_folder_is_no_file(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cannot be read as a TOML file: .*Is a directory"):
+    with pytest.raises(ConfigError, match=r"is a folder; name a pipeline TOML file; to play .*"):
         read_config(folder)
 
 
@@ -195,6 +195,7 @@ def test_within_a_list_too_only_numbers_are_numbers(keys: str, messages: list[st
     ("path", "message"),
     [
         ("~nosuch/x", "there is no home folder ~nosuch; name the folder itself, got '~nosuch/x'"),
+        ("", "must not be empty, got ''"),
         ("a\\u0000b", r"must not hold a NUL character, got 'a\x00b'"),
     ],
 )
