@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM, counted: the first asks for an end in order, a second for one at once."""
+"""Who asked for the end: Ctrl-C, SIGTERM, a closed terminal; a second time it is not waited for."""
 
+import os
 import signal
 from contextlib import suppress
 from types import FrameType
@@ -24,10 +25,21 @@ class Interrupts:
         self.count += 1
 
     def __enter__(self) -> "Interrupts":
-        def handle(_number: int, _frame: FrameType | None) -> None:
+        terminals = [file for file in (1, 2) if os.isatty(file)]
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            if number == signal.SIGHUP:
+                # What is still to be said has nobody to be said to, and no place to be written.
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                for file in terminals:
+                    os.dup2(nowhere, file)
+                os.close(nowhere)
             self.add()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not so under nohup
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             with suppress(ValueError):  # not the main thread: signals stay where they are
                 self._before[number] = signal.signal(number, handle)
         return self

@@ -63,7 +63,9 @@ class Processes:
         ]
         # Ctrl-C goes to every process of the terminal, and a service manager's SIGTERM to the
         # whole group. What they mean the supervisor decides: all others inherit them blocked.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        # So does what a terminal sends when it is closed.
+        ours = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ours)
         try:
             self._starter = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=prints_to, pass_fds=(reports, orders)

@@ -1,5 +1,6 @@
 """Console: one line a prediction, and how many were right where the labels are known."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,10 @@ from stages.sinks.truth import LabelFile, Truth, check_beside, check_labels, tru
 __all__ = ["Console", "ConsoleConfig", "ConsoleState"]
 
 _BAR = 20
+
+
+_NO_READER = (errno.EPIPE, errno.EIO)
+"""A pipe whose reader has left, a terminal that was closed."""
 
 
 class ConsoleConfig(StageConfig):
@@ -188,12 +193,12 @@ class Console(Sink[ConsoleConfig, ConsoleState]):
         if self._heard:
             try:
                 print(line, flush=True)
-            except BrokenPipeError:
-                self._heard = False
+            except OSError as error:
                 # Python flushes standard output once more when the process ends.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            except OSError as error:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                self._heard = False
+                if error.errno in _NO_READER:
+                    return
                 raise StageError(f"standard output cannot be written: {error.strerror}") from None
 
     def _line(self, prediction: Prediction, truth: str | None, origin_us: int | None) -> str:

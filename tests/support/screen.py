@@ -79,6 +79,13 @@ class Screen:
         self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return drawn
 
+    def hang_up(self) -> int:
+        """Close the terminal, as where a connection is lost; return how the program ended then."""
+        os.close(self._file)
+        self._file = os.open(os.devnull, os.O_RDWR)
+        self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.code
+
     @property
     def echoes(self) -> bool:
         """Whether the terminal shows what is typed, as it does unless a program has taken it."""
