@@ -34,9 +34,11 @@ __all__ = [
     "OVERFLOW_WORDS",
     "RESET_BYTES",
     "SPECIAL_EVENTS",
+    "TRIGGERS",
     "TRIGGER_WORDS",
     "UNKNOWN_POLARITY",
     "UNKNOWN_WORDS",
+    "UNREAD_STREAMS",
     "lost_to_damage",
 ]
 
@@ -91,9 +93,13 @@ APS_WORDS = "APS words"
 IMU_WORDS = "IMU words"
 """AEDAT 2.0: words with one of the seven values of an IMU's sample."""
 IMU_SAMPLES = "IMU samples"
-"""AEDAT 3.1: whole samples of the IMU."""
+"""AEDAT 3.1 and AEDAT4: whole samples of the IMU."""
 FRAMES = "frames"
-"""AEDAT 3.1: frames."""
+"""AEDAT 3.1 and AEDAT4: frames."""
+TRIGGERS = "triggers"
+"""AEDAT4: signals at the camera's inputs, beginnings of exposures and the like."""
+UNREAD_STREAMS = "streams left unread"
+"""AEDAT4: streams of no events, where the file does not say how much is in them, or of what."""
 INVALID_EVENTS = "invalid events"
 """AEDAT 3.1: events that the recorder's filters took out."""
 OTHER_EVENTS = "other events"

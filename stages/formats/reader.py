@@ -64,6 +64,8 @@ class Reader(ABC):
             is None, `size` reads the whole recording to measure it.
         event_count: number of events, where the file says it; counts those that will be refused.
         other_streams: the names of streams of events that the file holds next to the one read.
+        beside: what else the whole file holds that is not read, by kind, where its format has
+            that in streams of their own; ``notes`` tell it of a reading from the beginning.
 
     Raises:
         RecordingError: the file cannot be read, its header is damaged, the format has no streams
@@ -88,6 +90,7 @@ class Reader(ABC):
         self.path = path
         self.policies = policies or Policies()
         self.declared_size: tuple[int, int] | None = None
+        self.beside: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
         self._inspector: Inspector | None = None
         self._delivered = 0
@@ -193,9 +196,9 @@ class Reader(ABC):
         """
         last_us, place = (position[0], position[1:]) if position else (NO_TIME_US, ())
         height, width = self.size
-        self._notes = Counter()
+        # What is beside is told once, however often reading is resumed.
+        self._notes = Counter({} if place else self.beside)
         if self.other_streams and not place:
-            # Told once, however often reading is resumed.
             self._notes[OTHER_STREAMS] = len(self.other_streams)
         self._delivered = 0
         self._inspector = inspector = Inspector(width, height, self.policies, last_us)

@@ -42,7 +42,8 @@ def quality_of(reader: Reader, events: int, whole: bool = True) -> Quality:
         whole: whether the recording was read from its beginning to its end, so that the number of
             events that the file declares can be held against them.
     """
-    refused, notes = Counter(reader.refused), Counter(reader.notes)
+    # Of a part, too, it is told what else the file holds.
+    refused, notes = Counter(reader.refused), Counter(reader.notes) | reader.beside
     if whole and reader.event_count is not None:
         missing = reader.event_count - events - refused.total()
         if lost := lost_to_damage(missing, notes):

@@ -29,7 +29,7 @@ def assert_as_known(path: Path) -> None:
         events = concatenate_events([packet.events for packet in reader.packets()])
         imu_words = known.get("imu_words", 0)
         assert reader.refused == {}
-        assert reader.notes == ({"IMU words": imu_words} if imu_words else {})
+        assert reader.notes == ({"IMU words": imu_words} if imu_words else reader.beside)
         assert reader.event_count in (known["n"], None)
         if "size" in known:
             assert [reader.width, reader.height] == known["size"]

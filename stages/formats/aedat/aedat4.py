@@ -17,6 +17,7 @@ wrong one and cannot resume at a position; the tests hold our arrays to its own.
 import io
 import os
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -29,7 +30,7 @@ from stages.formats.aedat.aedat4_table import decode_table
 from stages.formats.aedat.compression import decompressor
 from stages.formats.aedat.flatbuffer import root_table
 from stages.formats.inspection import Inspector
-from stages.formats.notes import NOT_CLOSED
+from stages.formats.notes import FRAMES, IMU_SAMPLES, NOT_CLOSED, TRIGGERS, UNREAD_STREAMS
 from stages.formats.reader import BEGINNING, Decoded, Place, Position, Reader
 from stages.pool import Pool
 
@@ -41,6 +42,8 @@ _RUN_BYTES = 1 << 18
 """How much of a file is decoded at a time: as much as stays in a processor's cache."""
 _RUN_EVENTS = 1 << 16
 """Events that this gives, at most; most are half as many."""
+_BESIDE = {"FRME": FRAMES, "IMUS": IMU_SAMPLES, "TRIG": TRIGGERS}
+"""What the elements of a stream are, by its kind."""
 
 
 class Aedat4Reader(Reader):
@@ -60,6 +63,7 @@ class Aedat4Reader(Reader):
         # Without a table the packets are walked to the end of the file.
         self._closed = table is not None
         self._end = self.file_bytes if table is None else self._header.data_table
+        self.beside = self._what_is_beside(table)
         if table is None:
             return
         table = table[table["stream"] == self._stream.number]
@@ -97,6 +101,22 @@ class Aedat4Reader(Reader):
             other for other, one in zip(names, events, strict=True) if one is not chosen[0]
         )
         return chosen[0]
+
+    def _what_is_beside(self, table: NDArray[np.void] | None) -> Counter[str]:
+        """Return how much streams of no events hold, as far as the data table says it."""
+        beside: Counter[str] = Counter()
+        for stream in self._header.streams.values():
+            if stream.kind == "EVTS":
+                continue
+            rows = None if table is None else table[table["stream"] == stream.number]
+            if rows is not None and not len(rows):
+                continue
+            count = 0 if rows is None else int(rows["count"].sum())
+            if stream.kind in _BESIDE and count > 0:
+                beside[_BESIDE[stream.kind]] += count
+            else:
+                beside[UNREAD_STREAMS] += 1
+        return beside
 
     def _data_table(self, offset: int) -> NDArray[np.void] | None:
         """Read the table at an offset, None if there is none; what it says may be wrong."""

@@ -1,5 +1,6 @@
 """The AEDAT4 reader: packets, positions, streams, and events that cannot be."""
 
+import io
 import os
 import struct
 from collections.abc import Callable, Sequence
@@ -17,10 +18,12 @@ from recordings import some_events, write_recording
 from stages.formats import open_recording
 from stages.formats.aedat import aedat4
 from stages.formats.aedat.aedat4_header import encode_header, read_header
+from stages.formats.aedat.aedat4_table import ENTRY, encode_table
 from stages.formats.aedat.aedat4_writer import Aedat4Writer
 from stages.formats.aedat.compression import NAMES, compressor
 from stages.formats.policies import Policies
 from stages.formats.reader import BEGINNING, Position, Reader
+from stages.recordings.quality import quality_of
 
 Content = tuple[int, EventArray | bytes]
 
@@ -48,10 +51,13 @@ def event_packet(events: EventArray) -> bytes:
     return struct.pack("<I", len(body)) + body
 
 
+def _xml(streams: Sequence[str]) -> str:
+    return f'<dv version="2.0"><node name="outInfo">{"".join(streams)}</node></dv>'
+
+
 def make(path: Path, streams: Sequence[str], contents: Sequence[Content]) -> Path:
     """Write a recording that was never closed, of any streams and packets."""
-    xml = f'<dv version="2.0"><node name="outInfo">{"".join(streams)}</node></dv>'
-    packets = [encode_header("lz4", -1, xml)]
+    packets = [encode_header("lz4", -1, _xml(streams))]
     for stream, content in contents:
         packet = content if isinstance(content, bytes) else event_packet(content)
         payload = lz4.frame.compress(packet, store_size=False)
@@ -158,6 +164,36 @@ def test_streams_may_be_listed_in_any_order_and_be_empty(tmp_path: Path) -> None
         assert (reader.width, reader.height) == (20, 10)
         np.testing.assert_array_equal(read(reader), row(1, 2, 3))
         assert reader.refused == {}
+        assert reader.notes == {"not closed": 1, "streams left unread": 3}
+
+
+def test_what_streams_of_no_events_hold_is_told_as_the_data_table_has_it(tmp_path: Path) -> None:
+    streams = [
+        CAMERA,
+        stream_xml(1, "frames", "FRME", "DVS_1", (20, 10)),
+        stream_xml(2, "imu", "IMUS", "DVS_1", None),
+        stream_xml(3, "triggers", "TRIG", "DVS_1", None),
+        stream_xml(4, "boxes", "BBOX", "DVS_1", None),
+    ]
+    packets = [(0, row(1)), (1, b"a frame"), (2, b"samples"), (1, b"a frame"), (4, b"boxes")]
+    path = make(tmp_path / "davis.aedat4", streams, packets)
+    table = np.zeros(len(packets), ENTRY)
+    table["stream"], table["count"] = zip((0, 1), (1, 1), (2, 40), (1, 1), (4, 7), strict=True)
+    content = path.read_bytes()
+    start = read_header(io.BytesIO(content)).length
+    header = encode_header("lz4", len(content), _xml(streams))
+    path.write_bytes(
+        header + content[start:] + lz4.frame.compress(encode_table(table), store_size=False)
+    )
+    beside = {"frames": 2, "IMU samples": 40, "streams left unread": 1}
+    with open_recording(path) as reader:
+        np.testing.assert_array_equal(read(reader), row(1))
+        assert reader.notes == beside
+        (packet,) = reader.packets()
+        assert read(reader, packet.position).size == 0
+        assert reader.notes == {}, "told once"
+        assert quality_of(reader, 0, whole=False).notes == beside, "of a part too"
+        assert quality_of(reader, 1).verdict == "good"
 
 
 def test_a_declared_stream_of_events_may_be_empty(tmp_path: Path) -> None:
