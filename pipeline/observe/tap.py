@@ -7,6 +7,7 @@ Start of the recording is shown to whoever comes later, since it says how large 
 
 import time
 import zlib
+from base64 import b32encode
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +29,8 @@ _WAITING = 32
 def tap_endpoint(folder: Path, stage: str) -> str:
     """Return where a stage of the run in ``folder`` shows what it puts out."""
     # Not by its name: paths of sockets may be no longer than 107 bytes.
-    return f"ipc://{folder}/tap-{zlib.crc32(stage.encode()):08x}"
+    short = b32encode(zlib.crc32(stage.encode()).to_bytes(4)).decode().strip("=").lower()
+    return f"ipc://{folder}/t-{short}"
 
 
 class Tap:
