@@ -182,6 +182,13 @@ class Stage(ABC, Generic[C]):
         """
         return {}
 
+    def waiting(self, state: Any) -> dict[str, int]:
+        """Return how many of the units that `account` refuses, by reason, may still be used.
+
+        While the run works it is not told of them, as they are no loss yet.
+        """
+        return {}
+
     def remarks(self, account: Account) -> list[str]:
         """Return what a person may want to know at the end, a line each.
 

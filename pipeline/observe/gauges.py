@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.observe.tap import Tap
 from pipeline.run.pulse import Pulse
-from pipeline.stage import Account, Source, Transform
+from pipeline.stage import Source, Transform
 
 __all__ = ["Gauges"]
 
@@ -29,13 +29,13 @@ class Gauges:
         self._next_ns = 0
 
     def ask(
-        self, state: Any, account: Callable[[], Account | None], speed: float | None = None
+        self, state: Any, refused: Callable[[], dict[str, int]], speed: float | None = None
     ) -> None:
         """Ask, if it is time to.
 
         Args:
             state: the stage's, after a message or turn.
-            account: what it did with all that it took in.
+            refused: tells what it will never use of all that it took in, by reason.
             speed: how fast a source plays now.
         """
         now_ns = time.monotonic_ns()
@@ -43,8 +43,7 @@ class Gauges:
             return
         self._next_ns = now_ns + _PERIOD_NS
         stage, pulse = self._stage, self._pulse
-        done = account()
-        pulse.refused = {} if done is None else done.refused
+        pulse.refused = refused()
         stage.watched = self._tap is not None and self._tap.watched
         gauges = stage.gauges(state) if stage.watched else {}
         if speed is not None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -120,6 +121,13 @@ def drive_transform(
             account = _sum(account, stage.account(state))
         return account
 
+    def refused() -> dict[str, int]:
+        account = done()
+        lost = Counter({} if account is None else account.refused)
+        for state in states.values():
+            lost.subtract(stage.waiting(state))
+        return dict(lost)
+
     def report() -> StageReport:
         account = done()
         pulse.refused = {} if account is None else account.refused
@@ -187,7 +195,7 @@ def drive_transform(
                 step(taken[0])
             pulse.deal()
             header = taken[0].header
-            gauges.ask(states.get(header.stream), done)
+            gauges.ask(states.get(header.stream), refused)
             if isinstance(header, EndRecording):
                 starts.pop(header.stream, None)
             if isinstance(header, Barrier) and keep is not None:
@@ -312,7 +320,7 @@ def drive_source(
                 now = now_ns()
                 outlet.emit(message, now if played.born_ns is None else played.born_ns)
             state = played.state
-            gauges.ask(state, done, pacer.speed)
+            gauges.ask(state, lambda: done().refused, pacer.speed)
             if keep is None:
                 stage.release(state)
         now = now_ns()

@@ -27,6 +27,8 @@ from stages.aggregation.weighing import faded_mean, fading, votes
 
 __all__ = ["Aggregate", "AggregateConfig", "AggregateState"]
 
+_UNUSED = "in no prediction"
+
 
 class AggregateConfig(StageConfig):
     """Options of `aggregate`."""
@@ -120,7 +122,9 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
             raise PortError("steps", f'has no meaning with over = "running", got {config.steps}')
         if config.over in ("tumbling", "recording") and config.every != 1:
             raise PortError(
-                "every", f'has no meaning with over = "{config.over}", got {config.every}'
+                "every",
+                f'has no meaning with over = "{config.over}", got {config.every}; set over ='
+                ' "sliding", or leave it out',
             )
         self._check_fading()
         if config.steps is None:
@@ -207,9 +211,13 @@ class Aggregate(Transform[AggregateConfig, AggregateState]):
             made=state.made,
             unit_in="outputs",
             unit_out="predictions",
-            refused={"in no prediction": unused},
+            refused={_UNUSED: unused},
             due=state.due_before + self._rule.due(state.taken, state.ended),
         )
+
+    def waiting(self, state: AggregateState) -> dict[str, int]:
+        """Return windows that wait for those which will make a prediction with them."""
+        return {} if state.ended else {_UNUSED: self._rule.waiting(state.taken)}
 
     @property
     def _outputs(self) -> OutputsPort:

@@ -42,6 +42,21 @@ class Rule(NamedTuple):
             case "sliding":
                 return taken - (self._steps + (made - 1) * min(self.every, self._steps))
 
+    def waiting(self, taken: int) -> int:
+        """Return how many of the unused windows of an open recording may yet be in a prediction."""
+        made = self.due(taken)
+        match self.over:
+            case "recording":
+                return self.first(taken)
+            case "running":
+                return taken - made * self.every
+            case "tumbling":
+                return taken - made * self._steps
+            case "sliding":
+                # Behind the latest prediction, and from the first window of the next one on.
+                latest = self._steps + (made - 1) * self.every if made else 0
+                return max(0, taken - max(latest, made * self.every))
+
     def first(self, taken: int) -> int:
         """Return how many windows a prediction over all of ``taken`` is made of."""
         return taken if self.steps is None else min(taken, self.steps)

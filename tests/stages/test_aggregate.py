@@ -34,6 +34,7 @@ from pipeline.messages import (
 from pipeline.ports import FramesPort, OutputsPort
 from pipeline.stage import Account, PortError
 from stages.aggregation.aggregate import Aggregate, AggregateConfig, AggregateState
+from stages.aggregation.counting import Over, Rule
 from stages.inference.snn import Snn, SnnConfig
 
 PORT = OutputsPort(
@@ -404,7 +405,7 @@ def test_recordings_too_short_for_a_single_prediction_are_refused(
         ),
         ({"steps": 5}, "steps", "was trained to be aggregated over 4 steps, got 5"),
         ({"over": "running", "steps": 4}, "steps", 'no meaning with over = "running", got 4'),
-        ({"every": 2}, "every", 'no meaning with over = "tumbling", got 2'),
+        ({"every": 2}, "every", '"tumbling", got 2; set over = "sliding", or leave it out'),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], key: str, text: str) -> None:
@@ -422,6 +423,41 @@ def test_what_a_prediction_needs_is_told_where_none_was_made() -> None:
     (remark,) = stage.remarks(none)
     assert remark.startswith("a prediction needs 60 windows, 1.5 s, of one recording")
     assert stage.remarks(Account(60, 60, 1, "outputs", "predictions", {}, 1)) == []
+
+
+@given(
+    taken=st.integers(0, 40),
+    over=st.sampled_from(["tumbling", "sliding", "running", "recording"]),
+    steps=st.integers(1, 9),
+    every=st.integers(1, 9),
+    bound=st.booleans(),
+)
+def test_windows_wait_that_a_later_prediction_will_be_made_of(
+    taken: int, over: Over, steps: int, every: int, bound: bool
+) -> None:
+    rule = Rule(over, steps if bound or over in ("tumbling", "sliding") else None, every)
+    used = {
+        "tumbling": set(range(taken)),
+        "sliding": {
+            start + k for start in range(0, taken, every) for k in range(steps) if start + k < taken
+        },
+        "running": set(range(taken)),
+        "recording": set(range(rule.first(taken))),
+    }[over]
+    assert rule.unused(taken) - rule.waiting(taken) == taken - len(used)
+
+
+def test_what_waits_is_no_loss_before_the_recording_has_ended() -> None:
+    stage = aggregate(steps=4)
+    start, first, _ = outputs(values(6))
+    stage.open()
+    assert isinstance(start.header, Start)
+    state = after(stage, stage.start(start.header), first)
+    assert (stage.account(state).refused, stage.waiting(state)) == (
+        {"in no prediction": 2},
+        {"in no prediction": 2},
+    )
+    assert stage.waiting(state._replace(ended=True)) == {}
 
 
 def test_windows_that_are_missing_or_merged_keep_their_numbers_and_times() -> None:

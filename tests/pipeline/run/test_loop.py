@@ -28,6 +28,7 @@ from pipeline.report import StageReport
 from pipeline.run import loop
 from pipeline.run.loop import drive_source, drive_transform
 from pipeline.run.playback import Playback
+from pipeline.run.pulse import Pulse
 from pipeline.stage import Account, Played, Sink
 
 
@@ -260,6 +261,28 @@ def test_accounts_of_unlike_reasons_add_up() -> None:
         7, 4, 4, "events", "events", refused={"late": 2, "odd": 1}, due=None, notes={"cut": 5}
     )
     assert one + two == both
+
+
+def test_what_still_waits_is_shown_as_refused_only_at_the_end() -> None:
+    shown: list[dict[str, int]] = []
+
+    class Told(Pulse):
+        def deal(self) -> None:
+            shown.append(self.refused)  # as asked for behind the message before
+
+    class Waiting(ListSink):
+        def account(self, state: Any) -> Account:
+            return msgspec.structs.replace(super().account(state), refused={"odd": 1, "late": 2})
+
+        def waiting(self, state: Any) -> dict[str, int]:
+            return {"late": 2}
+
+    pulse = Told()
+    inlet = Arriving([start(), events(3), end_recording(), end_stream()])
+    report = drive_transform(Waiting(), inlet, [], [], pulse=pulse)
+    assert shown[-1] == {"odd": 1, "late": 0}
+    assert report.account is not None
+    assert pulse.refused == report.account.refused == {"odd": 1, "late": 2}
 
 
 def test_what_a_stage_remarks_is_made_of_the_account_of_the_whole_run() -> None:
