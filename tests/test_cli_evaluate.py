@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from command_line import CommandLine
 from evaluations import write_case
+from rich.console import Console
 from shared import SHARED
 
 import models
+from pipeline.cli.evaluate import _printing
 from stages.evaluation import work
 
 REPOSITORY = Path(__file__).parents[1]
@@ -86,6 +88,19 @@ def test_from_recordings_to_a_report(
     assert sum(int(row["right"]) for row in rows) == found["right"]
     page = Page((tmp_path / "run" / "report.html").read_text())
     assert (page.loads, page.open) == ([], [])  # whole, and it needs nothing beside it
+
+
+def test_without_a_terminal_lines_say_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    times_s = iter([0.0, 4.0, 9.0, 10.0, 11.0, 40.0, 41.0])
+    show = _printing(Console(stderr=True, width=120), lambda: next(times_s))
+    for done in (1, 2, 3, 4, 5, 80, 800):
+        show("right", done, 800)
+    assert capsys.readouterr().err.splitlines() == [
+        "right: 1 of 800",
+        "right: 4 of 800, about 2653 s left",
+        "right: 80 of 800, about 365 s left",
+        "right: 800 of 800",
+    ]
 
 
 def test_recordings_that_were_trained_on_are_told_of(

@@ -132,6 +132,32 @@ def test_what_is_installed_into_bash_answers_it() -> None:
     assert installed == "complete -o default -F _pipeline_completion pipeline"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "home", "error"),
+    [
+        (["--version"], ".", "standard output cannot be written: No space left on device"),
+        (["schema"], ".", "standard output cannot be written: No space left on device"),
+        (
+            ["--install-completion", "bash"],
+            os.devnull,
+            "--install-completion: /dev/null: cannot be written: File exists; put what"
+            " --show-completion prints where your shell reads it",
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_no_bug(arguments: list[str], home: str, error: str) -> None:
+    program = Path(sys.executable).parent / "pipeline"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [program, *arguments],
+            env=os.environ | {"HOME": home},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (2, f"error: {error}\n")
+
+
 def test_colour_can_be_switched_off(
     command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

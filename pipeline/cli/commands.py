@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -136,7 +137,27 @@ def call() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        sys.exit(_explain(error))
+        sys.exit(_explain(_of_the_user(error)))
+
+
+def _of_the_user(error: Exception) -> Exception:
+    """Return an error of the machine as one of ours: a full disk is no bug of anybody's."""
+    from pipeline.errors import ConfigError
+
+    if not isinstance(error, OSError) or error.strerror is None or hasattr(error, "exit_code"):
+        return error
+    try:
+        sys.stdout.flush()  # what could not be written is still there
+    except OSError as full:
+        # Python flushes standard output once more when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ConfigError(f"standard output cannot be written: {full.strerror}")
+    if "--install-completion" in sys.argv:
+        return ConfigError(
+            f"--install-completion: {error.filename or Path.home()}: cannot be written:"
+            f" {error.strerror}; put what --show-completion prints where your shell reads it"
+        )
+    return error
 
 
 def _explain(error: Exception) -> int:

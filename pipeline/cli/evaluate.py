@@ -1,6 +1,7 @@
 """``pipeline evaluate``."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _BELOW = Path("out") / "evaluation"
+_TOLD_EVERY_S = 10.0
+"""Where there is no terminal a line tells so often how far it is, if anything is done by then."""
 
 
 def evaluate(
@@ -216,15 +219,26 @@ def _bar(console: "Console", what: str) -> Iterator[Callable[[str, int, int], No
         yield show
 
 
-def _printing(console: "Console") -> Callable[[str, int, int], None]:
-    """Return what tells progress in lines, ten in all."""
-    told = -1
+def _printing(
+    console: "Console", clock: Callable[[], float] = time.monotonic
+) -> Callable[[str, int, int], None]:
+    """Return what tells progress in lines: at each tenth, and whenever the last is long ago."""
+    told, told_s = -1, 0.0
+    first, first_s = 0, 0.0
 
     def show(what: str, done: int, of: int) -> None:
-        nonlocal told
-        if 10 * done // max(of, 1) != told:
-            told = 10 * done // max(of, 1)
-            _say(console, f"{what}: {done} of {of}")
+        nonlocal told, told_s, first, first_s
+        now_s = clock()
+        if told < 0:
+            # How long the first took, and those of an earlier run, says nothing of the others.
+            first, first_s = done, now_s
+        if 10 * done // max(of, 1) == told and now_s - told_s < _TOLD_EVERY_S:
+            return
+        told, told_s = 10 * done // max(of, 1), now_s
+        left = ""
+        if first < done < of:
+            left = f", about {(now_s - first_s) / (done - first) * (of - done):.0f} s left"
+        _say(console, f"{what}: {done} of {of}{left}")
 
     return show
 

@@ -30,7 +30,12 @@ def record(
     ] = "dv_camera",
     set_: Set = None,
     seconds: Annotated[
-        float | None, typer.Option(metavar="S", help="How long to record; else until Ctrl-C.")
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="How long to record, by the clock on the wall, from when the source starts; else"
+            " until it ends or Ctrl-C.",
+        ),
     ] = None,
     compression: Annotated[
         str | None, typer.Option(help="As the format has it, such as zstd for AEDAT4.")

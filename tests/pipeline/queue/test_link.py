@@ -30,7 +30,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dead connections are found in a fraction of a second."""
     for name, time_ms in {"_BEAT_MS": 100, "_DEAD_MS": 400, "_AGAIN_MS": 10}.items():
         monkeypatch.setattr(link, name, time_ms)
-    monkeypatch.setattr(guard, "_HANDSHAKE_MS", 500)
+    monkeypatch.setattr(guard, "_HANDSHAKE_MS", 2_000)
 
 
 class Ends:

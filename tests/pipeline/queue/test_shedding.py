@@ -9,7 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from stages.sources.replay import Replay, ReplayConfig
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -81,6 +85,17 @@ def told(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter({name: sum(row.get(name, 0) for row in rows) for name in names})
 
 
+def recorded_us(stop_us: int) -> NDArray[np.int64]:
+    """Times of the events that the source plays."""
+    path = REPOSITORY / "recordings" / "gestures_simulated.aedat4"
+    replay = Replay("camera", ReplayConfig(path=path, stop_us=stop_us))
+    replay.open()
+    turns = [*replay.play(replay.initial_state())]
+    replay.close()
+    parts = [each.array["t"] for turn in turns for each in turn.messages if not each.is_control]
+    return np.concatenate(parts)
+
+
 @pytest.mark.timeout(120)
 def test_windows_are_dropped_and_told_of_by_the_prediction_behind_them(tmp_path: Path) -> None:
     text = (
@@ -131,7 +146,11 @@ def test_the_ladder_keeps_a_run_in_time_and_tells_of_each_step(tmp_path: Path) -
     outcome, rows = run(tmp_path, overload + source + BINS + load + REST)
     assert outcome["overload"]["highest"] == 6
     shed = told(rows)
-    assert shed["shed_events"] == sum(lost(outcome, "camera→bins").values()) > 0
+    thinned = sum(lost(outcome, "camera→bins").values())
+    # What is lost behind the last prediction no prediction tells; on a busy machine there is some.
+    last_us = max(row["t_end_us"] for row in rows)
+    later = int((recorded_us(2_500_000) > last_us - 10_000).sum())
+    assert 0 <= thinned - shed["shed_events"] <= later < thinned
     queues = [lost(outcome, name) for name in ("bins→slow", "slow→network")]
     assert shed["merged_windows"] == sum(queue.get("merged", 0) for queue in queues) > 0
     assert shed["shed_windows"] == sum(queue.get("dropped", 0) for queue in queues) > 0
