@@ -1,5 +1,6 @@
 """The commands and what becomes of their errors; `pipeline.cli` imports this when it is called."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -125,6 +126,9 @@ def _options(
     pass
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 def call() -> None:
     """Run the command line; a user's mistake never shows a traceback."""
     # Pydantic would search every installed package for plugins, for each command anew.
@@ -147,7 +151,9 @@ def _of_the_user(error: Exception) -> Exception:
     if not isinstance(error, OSError) or error.strerror is None or hasattr(error, "exit_code"):
         return error
     try:
-        sys.stdout.flush()  # what could not be written is still there
+        # What could not be written is gone, so only writing again tells whether it was here.
+        if error.errno in _FULL:
+            os.write(sys.stdout.fileno(), b"\n")
     except OSError as full:
         # Python flushes standard output once more when the process ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
